@@ -1,0 +1,83 @@
+"""The plug-in: what `import transformer_revised` registers, and that the table names what the library reads."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import transformers
+from transformers import AutoConfig, AutoTokenizer, RobertaTokenizer
+from transformers.models.auto import modeling_auto
+
+import transformer_revised
+from transformer_revised.models.auto import installed
+from transformer_revised.models.auto.ltp_names import MODEL_CLASSES, PUBLIC_NAMES
+
+ROOT = Path(__file__).parents[4]
+SMALL = {
+    "vocab_size": 8,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "attention_window": 2,
+    "max_position_embeddings": 16,
+}
+
+
+def test_every_name_resolves():
+    assert PUBLIC_NAMES[0] == "LTPConfig" and {"LTPTrainer", "LTPTrainingArguments"} < set(PUBLIC_NAMES)
+    for name in PUBLIC_NAMES:
+        assert getattr(transformer_revised, name).__name__ == name
+    assert set(PUBLIC_NAMES) <= set(dir(transformer_revised))
+    with pytest.raises(AttributeError, match="module 'transformer_revised' has no attribute 'LTPForEverything'"):
+        _ = transformer_revised.LTPForEverything
+
+
+@pytest.mark.parametrize("auto_name", MODEL_CLASSES)
+def test_auto_class(auto_name, tmp_path):
+    table, class_name = MODEL_CLASSES[auto_name]
+    auto_class, model_class = getattr(transformers, auto_name), getattr(transformer_revised, class_name)
+    assert auto_class._model_mapping._model_mapping is getattr(modeling_auto, table)
+    model = auto_class.from_config(AutoConfig.for_model("ltp", **SMALL))
+    assert type(model) is model_class and type(model.config) is transformer_revised.LTPConfig
+    model.save_pretrained(tmp_path)
+    assert type(auto_class.from_pretrained(tmp_path)) is model_class
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_auto_tokenizer(named, tmp_path):
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "ab"]
+    tokenizer = RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")])
+    tokenizer.save_pretrained(tmp_path)
+    transformer_revised.LTPConfig(**SMALL).save_pretrained(tmp_path)
+    if not named:
+        (tmp_path / "tokenizer_config.json").unlink()
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(loaded) is RobertaTokenizer and loaded("abab").input_ids == [0, 7, 7, 2]
+
+
+def test_import_leaves_the_trainer_alone():
+    program = "import sys, transformer_revised; print('transformers.trainer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
+
+
+def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
+    ours = Path(installed.__file__).parents[2]
+    package = tmp_path / "transformers"
+    for file in [*ours.glob("models/ltp/*.py"), *ours.glob("train*_ltp.py")]:
+        target = package / file.relative_to(ours)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    spec = type("Spec", (), {"origin": str(package / "__init__.py")})
+    monkeypatch.setattr(installed.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        installed.use_installed()
+    (package / "trainer_ltp.py").write_text("old")
+    (package / "models/ltp/modeling_ltp.py").unlink()
+    with pytest.warns(UserWarning, match="other versions of models/ltp/modeling_ltp.py, trainer_ltp.py than this"):
+        installed.use_installed()

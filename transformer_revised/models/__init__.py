@@ -1,0 +1,1 @@
+"""Mirrors `transformers/models`: the model in `ltp`, its names for the Auto classes in `auto`."""

@@ -1,0 +1,23 @@
+"""The names under which the Auto classes find "ltp". A new head is one line in `MODEL_CLASSES`.
+
+Plain data without imports: the overlay reads it with no Transformers at hand.
+"""
+
+MODEL_TYPE = "ltp"
+CONFIG_CLASS = "LTPConfig"
+TOKENIZER_CLASS = "RobertaTokenizer"  # as for Longformer
+
+# Auto class: (the table of the library's modeling_auto.py that it reads, class of this project)
+MODEL_CLASSES = {
+    "AutoModel": ("MODEL_MAPPING_NAMES", "LTPModel"),
+    "AutoModelForSequenceClassification": (
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+        "LTPForSequenceClassification",
+    ),
+}
+
+HEADS = tuple(dict.fromkeys(name for _, name in MODEL_CLASSES.values()))
+PUBLIC_NAMES = (CONFIG_CLASS, *HEADS, "LTPTrainer", "LTPTrainingArguments")
+
+# What the overlay copies into the installed package, relative to it
+COPIED = ("models/ltp/*.py", "trainer_ltp.py", "training_args_ltp.py")

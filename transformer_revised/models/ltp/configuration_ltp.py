@@ -1,0 +1,68 @@
+"""Configuration of a Longformer with Learned Token Pruning."""
+
+from huggingface_hub.dataclasses import strict
+from transformers.models.longformer.configuration_longformer import LongformerConfig
+
+PRUNE_MODES = ("absolute_threshold",)
+SCORE_NORMALIZATIONS = ("max", "mean", "rel")
+
+
+@strict
+class LTPConfig(LongformerConfig):
+    r"""
+    Configuration of [`LTPModel`] and its heads: everything [`LongformerConfig`] has, and how tokens are pruned.
+
+    Args:
+        prune_mode (`str`, *optional*, defaults to `"absolute_threshold"`):
+            How the tokens that leave after each layer are chosen. `"absolute_threshold"` learns one threshold a layer
+            (Learned Token Pruning, Kim et al., KDD 2022). `None` prunes nothing: the model is a plain Longformer.
+        final_token_threshold (`float`, *optional*, defaults to 0.01):
+            Where the thresholds start: layer `l` of `L` at `final_token_threshold * l / L`, to which its learned
+            `keep_threshold` is added.
+        score_normalization (`str`, *optional*, defaults to `"max"`):
+            What the attention a token receives is divided by: `"max"`, the largest in its sequence; `"mean"`, the
+            number of heads times the tokens alive in it (the LTP paper); `"rel"`, the number of heads, so that 1 is
+            what uniform attention would give.
+        temperature (`float`, *optional*, defaults to 1e-5):
+            Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. Only soft
+            masking in training mode reads it.
+
+    Example:
+
+    ```python
+    >>> from transformer_revised import LTPConfig, LTPForSequenceClassification
+
+    >>> config = LTPConfig(attention_window=128, final_token_threshold=0.01)
+    >>> model = LTPForSequenceClassification(config)
+    ```
+    """
+
+    model_type = "ltp"
+    keys_to_ignore_at_inference = [
+        "attention_sentence_lengths",
+        "ffn_sentence_lengths",
+        "attention_pairs",
+        "global_lengths",
+        "pruning_regularizer",
+    ]
+
+    prune_mode: str | None = "absolute_threshold"
+    final_token_threshold: float | int = 0.01
+    score_normalization: str = "max"
+    temperature: float | int = 1e-5
+
+    def validate_pruning(self) -> None:
+        """Part of `@strict`-powered validation. Raises `ValueError` for a pruning setting that cannot work."""
+        if self.prune_mode is not None and self.prune_mode not in PRUNE_MODES:
+            modes = ", ".join(PRUNE_MODES)
+            raise ValueError(f"`prune_mode` has to be None or one of {modes}, not {self.prune_mode!r}")
+        if self.score_normalization not in SCORE_NORMALIZATIONS:
+            raise ValueError(
+                f"`score_normalization` has to be one of {', '.join(SCORE_NORMALIZATIONS)}, "
+                f"not {self.score_normalization!r}"
+            )
+        if not self.temperature > 0:
+            raise ValueError(f"`temperature` has to be positive, not {self.temperature}")
+
+
+__all__ = ["LTPConfig"]

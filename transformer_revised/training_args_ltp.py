@@ -1,0 +1,60 @@
+"""Arguments of [`LTPTrainer`]."""
+
+from dataclasses import dataclass, field
+
+from transformers.training_args import TrainingArguments
+
+MASKING_MODES = ("soft", "hard", "mixed")
+
+
+@dataclass
+class LTPTrainingArguments(TrainingArguments):
+    r"""
+    [`~transformers.TrainingArguments`], and how thresholds are learned.
+
+    Args:
+        masking_mode (`str`, *optional*, defaults to `"hard"`):
+            `"soft"` multiplies each token by `sigmoid((score - threshold) / temperature)` and learns the thresholds;
+            `"hard"` removes tokens and keeps the thresholds; `"mixed"` is soft for the first half of the steps, then
+            hard.
+        lambda_threshold (`float`, *optional*, defaults to 0.0):
+            Weight of the regularizer, the sum over layers of the soft mask's mean.
+        lr_threshold (`float`, *optional*):
+            Peak learning rate of the thresholds; `learning_rate` if not given. It follows the same schedule.
+        weight_decay_threshold (`float`, *optional*, defaults to 0.0):
+            Weight decay of the thresholds.
+        temperature (`float`, *optional*):
+            Width of the soft mask, in units of the score; the model's own (`config.temperature`) if not given.
+    """
+
+    masking_mode: str = field(
+        default="hard",
+        metadata={
+            "help": "soft: learn the thresholds with soft masks. hard: remove tokens at the thresholds there are. "
+            "mixed: soft for the first half of the steps, then hard.",
+            "choices": MASKING_MODES,
+        },
+    )
+    lambda_threshold: float = field(
+        default=0.0, metadata={"help": "Weight of the regularizer: sum over layers of the soft mask's mean."}
+    )
+    lr_threshold: float | None = field(
+        default=None, metadata={"help": "Peak learning rate of the thresholds (default: the model's learning rate)."}
+    )
+    weight_decay_threshold: float = field(default=0.0, metadata={"help": "Weight decay of the thresholds."})
+    temperature: float | None = field(
+        default=None,
+        metadata={"help": "Width of the soft mask in units of the score (default: the checkpoint's own)."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.masking_mode not in MASKING_MODES:
+            raise ValueError(f"masking_mode has to be one of {', '.join(MASKING_MODES)}, not {self.masking_mode!r}")
+        if self.lambda_threshold < 0:
+            raise ValueError(f"lambda_threshold has to be at least 0, not {self.lambda_threshold}")
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f"temperature has to be positive, not {self.temperature}")
+
+
+__all__ = ["LTPTrainingArguments"]
