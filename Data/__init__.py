@@ -1,0 +1,1 @@
+"""Builder of function data sets; what it writes lands in this folder, untracked."""

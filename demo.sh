@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# The whole way on real code, from scratch on this machine: data set -> tokenizer -> fine-tune -> soft prune -> hard
+# prune -> visualise -> extract -> compare. Everything it makes lies in demo_output/.
+#
+#   bash demo.sh            about 15 minutes on two CPU cores, after the downloads
+#   bash demo.sh --quick    the same way on a small subset, under 3 minutes, in demo_output_quick/
+#
+# OUTPUT=folder puts the results elsewhere; SEED=n (default 42) draws other weights and another sample.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$ROOT"
+
+case "${1:-}" in
+    "") OUTPUT=${OUTPUT:-demo_output} ;;
+    --quick) OUTPUT=${OUTPUT:-demo_output_quick} ;;
+    -h | --help)
+        sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *)
+        echo "error: unknown argument $1; expected --quick, --help or nothing" >&2
+        exit 2
+        ;;
+esac
+SEED=${SEED:-42}
+if [ "${1:-}" = --quick ]; then
+    SOURCES=Data/sources_quick.txt TRAIN=500 VALIDATION=150 TEST=200
+    LENGTH=256 EPOCHS=2 SOFT_EPOCHS=2 LR_THRESHOLD=0.02 ROUNDS=3
+else
+    SOURCES=Data/sources.txt TRAIN=6000 VALIDATION=1000 TEST=2000
+    LENGTH=1024 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.005 ROUNDS=3
+fi
+
+source ./ltp_env.sh
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" TOKENIZERS_PARALLELISM=false
+mkdir -p "$OUTPUT"
+START=$SECONDS
+
+run() { # a title, then a command, which is shown as it could be typed
+    printf '\n== %s (%s min) ==\n$ python %s\n' "$1" "$(((SECONDS - START) / 60))" "${*:2}"
+    "$LTP_PYTHON" "${@:2}"
+}
+
+run "data set" Data/build_dataset.py --sources "$SOURCES" --output_dir "$OUTPUT/data" --seed "$SEED" \
+    --max_train_functions "$TRAIN" --max_validation_functions "$VALIDATION" --max_test_functions "$TEST"
+
+cd "$OUTPUT"
+DATA=(--train_file data/train_subset.csv --validation_file data/validation.csv)
+# bfloat16 where the machine multiplies it fast
+BF16=$("$LTP_PYTHON" -c '
+import torch
+fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else any(
+    getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+print("--bf16" if fast else "")')
+LR=1e-4 RATE=0.05 TEMPERATURE=0.03 LAMBDA=0.1
+SOFT=checkpoints/base/CODE/absolute_threshold/rate_$RATE/temperature_$TEMPERATURE/lambda_$LAMBDA/lr_0.0001
+HARD=$SOFT/hard/lr_0.0001
+
+run "tokenizer" -m ltp_pipeline.train_tokenizer --train_file data/train_subset.csv --output_dir tokenizer \
+    --vocab_size 8000 --max_length "$LENGTH"
+run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/ltp_small.json" \
+    --tokenizer_name tokenizer --do_train --do_eval "${DATA[@]}" --max_seq_length "$LENGTH" \
+    --per_device_train_batch_size 16 --per_device_eval_batch_size 32 --learning_rate 5e-4 --warmup_steps 0.1 \
+    --num_train_epochs "$EPOCHS" --seed "$SEED" $BF16 --overwrite_output_dir --output_dir code_test
+run "soft pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore code_test "${DATA[@]}" \
+    --lr $LR --lr_threshold "$LR_THRESHOLD" --final_token_threshold $RATE --temperature $TEMPERATURE \
+    --lambda $LAMBDA --weight_decay 0 --bs 16 --per_device_eval_batch_size 32 --masking_mode soft \
+    --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED" $BF16
+run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore "$SOFT" "${DATA[@]}" \
+    --lr $LR --bs 16 --per_device_eval_batch_size 32 --masking_mode hard --epoch 1 --save_step 100 --no_load \
+    --seed "$SEED" $BF16
+run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 4 \
+    --max_length "$LENGTH" --pad_to_max_length --model_name_or_path "$HARD" --temperature $TEMPERATURE \
+    --masking_mode hard --num_functions 2 --max_lines 15
+run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 32 \
+    --max_length "$LENGTH" --model_name_or_path "$HARD" $BF16 --output_dir pruned_data
+run "compare on unseen projects" -m ltp_pipeline.comparison \
+    --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
+    --max_length "$LENGTH" --rounds "$ROUNDS" $BF16 --output_dir .
+
+cat <<END
+
+Made in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s, in $OUTPUT:
+  data set        data/train_subset.csv data/validation.csv data/test.csv
+  fine-tuned      code_test
+  soft-pruned     $SOFT
+  hard-pruned     $HARD
+  kept tokens     visualisation/visualisation.html visualisation/visualisation.png
+  pruned data     pruned_data/train_pruned.csv pruned_data/dev_pruned.csv
+  comparison      comparison.json comparison.csv
+END

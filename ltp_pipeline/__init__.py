@@ -1,0 +1,1 @@
+"""What the scripts at the root share: data, metrics, compute accounting, checkpoints and reports."""

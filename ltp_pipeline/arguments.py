@@ -1,0 +1,309 @@
+"""Flags of the training scripts, as dataclasses; how they are parsed and checked."""
+
+import json
+import math
+import os
+import sys
+from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import HfArgumentParser
+
+from ltp_pipeline.errors import UserError
+from transformer_revised import LTPTrainingArguments
+
+
+@dataclass
+class DataArguments:
+    """Which functions are read, and how much of them."""
+
+    _argument_group_name = "functions"
+
+    train_file: str | None = field(
+        default=None, metadata={"help": "Functions to train on: CSV or JSON lines with functionSource and label."}
+    )
+    validation_file: str | None = field(default=None, metadata={"help": "Functions to evaluate on, in the same form."})
+    test_file: str | None = field(
+        default=None, metadata={"help": "More functions to evaluate on, after everything else, in the same form."}
+    )
+    text_column: str | None = field(
+        default=None, metadata={"help": "Column with the code (default: functionSource, code or text)."}
+    )
+    label_column: str = field(default="label", metadata={"help": "Column with the label: 0 or 1, true or false."})
+    max_seq_length: int | None = field(
+        default=None,
+        metadata={
+            "aliases": ["--max_seq_len"],
+            "help": "Cut functions after this many tokens (default: what the checkpoint was trained with, else 1024).",
+        },
+    )
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Accepted as in the original; changes nothing, padding is never computed."}
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many functions."})
+    max_eval_samples: int | None = field(
+        default=None,
+        metadata={"aliases": ["--max_val_samples"], "help": "Evaluate on the first so many functions."},
+    )
+    max_test_samples: int | None = field(default=None, metadata={"help": "Test on the first so many functions."})
+    overwrite_cache: bool = field(
+        default=False, metadata={"help": "Accepted as in the original; changes nothing, no tokens are cached."}
+    )
+
+
+@dataclass
+class ModelArguments:
+    """What is fine-tuned or evaluated."""
+
+    _argument_group_name = "model"
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "Checkpoint to start from: a folder or a hub name. Without: from scratch."}
+    )
+    config_name: str | None = field(
+        default=None, metadata={"help": "Configuration, a JSON file or folder, of a model that starts from scratch."}
+    )
+    tokenizer_name: str | None = field(
+        default=None, metadata={"help": "Folder or hub name of the tokenizer (default: the checkpoint's own)."}
+    )
+    window_size: int | None = field(
+        default=None,
+        metadata={"help": "Attention window of every layer, even: half to each side (default: the checkpoint's own)."},
+    )
+    task_name: str = field(
+        default="code", metadata={"help": "code: functions from the files given. Or the name of a GLUE task."}
+    )
+
+
+@dataclass
+class FineTuningArguments(LTPTrainingArguments):
+    """The library's training arguments with defaults for runs of minutes, and those that it has dropped."""
+
+    _argument_group_name = "training (mostly the library's own flags)"
+
+    overwrite_output_dir: bool = field(
+        default=False,
+        metadata={"help": "Replace the result that --output_dir holds, once the new one is complete."},
+    )
+    eval_strategy: str = field(
+        default="no",
+        metadata={
+            "aliases": ["--evaluation_strategy"],
+            "help": "Also evaluate during training: no, steps or epoch. At the end it is evaluated in any case.",
+        },
+    )
+    logging_steps: float = field(default=50, metadata={"help": "Log the loss every so many steps."})
+    save_strategy: str = field(
+        default="epoch",
+        metadata={"help": "When to save checkpoints to resume from (they are removed at the end): no, steps, epoch."},
+    )
+    save_total_limit: int | None = field(
+        default=None,
+        metadata={"help": "How many checkpoints of the way to keep (default: one, until the end)."},
+    )
+    keep_checkpoints: bool = field(init=False, default=False)
+    disable_tqdm: bool | None = field(
+        default=None, metadata={"help": "Lines instead of a progress bar (default: where there is no terminal)."}
+    )
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+            self.use_cpu = True  # said outright, as the library takes bf16 without a GPU for a mistake otherwise
+        if self.load_best_model_at_end and self.eval_strategy == "no":
+            self.eval_strategy = self.save_strategy
+        self.keep_checkpoints = self.save_total_limit is not None
+        if not self.keep_checkpoints:
+            self.save_total_limit = 1
+        if self.disable_tqdm is None:
+            self.disable_tqdm = not os.isatty(2)
+        super().__post_init__()
+
+
+@dataclass
+class StageArguments:
+    """One stage of pruning."""
+
+    _argument_group_name = "stage"
+
+    restore: str = field(
+        metadata={"help": "Checkpoint to start from: a fine-tuned Longformer, or the result of an earlier stage."}
+    )
+    arch: str = field(
+        default="ltp-base",
+        metadata={"choices": ("ltp-base", "ltp-large"), "help": "Names the folder of the result: base or large."},
+    )
+    task: str = field(default="CODE", metadata={"help": "CODE. The original's GLUE tasks are not yet available."})
+    eval: bool = field(
+        default=False, metadata={"help": "Only evaluate --restore on --validation_file; changes no checkpoint."}
+    )
+    prune_mode: str | None = field(
+        default=None, metadata={"help": "How tokens are chosen (default: as the checkpoint, else absolute_threshold)."}
+    )
+    final_token_threshold: float | None = field(
+        default=None,
+        metadata={
+            "help": "Where the last layer's threshold starts (default: as the checkpoint, if it prunes, or 0.01)."
+        },
+    )
+
+
+@dataclass
+class StageTrainingArguments(FineTuningArguments):
+    """The training arguments under the original's short names. `--weight_decay` is the thresholds', as there."""
+
+    output_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of the result (default: checkpoints/base/TASK/PRUNE_MODE/rate_R/temperature_T/lambda_L/"
+            "lr_LR, for hard pruning RESTORE/hard/lr_LR, for --eval RESTORE/eval/VALIDATION_FILE)."
+        },
+    )
+    learning_rate: float = field(default=2e-5, metadata={"aliases": ["--lr"], "help": "Peak learning rate."})
+    per_device_train_batch_size: int = field(
+        default=8, metadata={"aliases": ["--bs"], "help": "Functions in a batch, in training and evaluation."}
+    )
+    per_device_eval_batch_size: int | None = field(
+        default=None, metadata={"help": "Functions in a batch of evaluation (default: --bs)."}
+    )
+    num_train_epochs: float = field(default=3.0, metadata={"aliases": ["--epoch"], "help": "Passes over the data."})
+    lambda_threshold: float = field(
+        default=0.0, metadata={"aliases": ["--lambda"], "help": "Weight of the regularizer that soft pruning adds."}
+    )
+    weight_decay: float = field(
+        default=0.0, metadata={"aliases": ["--model_weight_decay"], "help": "Weight decay of the model."}
+    )
+    weight_decay_threshold: float = field(
+        default=0.0,
+        metadata={"aliases": ["--weight_decay", "--weight-decay"], "help": "Weight decay of the thresholds."},
+    )
+    save_steps: float | None = field(
+        default=None,
+        metadata={
+            "aliases": ["--save_step"],
+            "help": "Save, log and (without --no_load) evaluate every so many steps (default: every epoch).",
+        },
+    )
+    eval_steps: float | None = field(
+        default=None, metadata={"help": "Evaluate every so many steps (default: --save_step; with --no_load: never)."}
+    )
+    logging_steps: float | None = field(
+        default=None, metadata={"help": "Log the loss every so many steps (default: --save_step, else 50)."}
+    )
+    eval_strategy: str | None = field(
+        default=None,
+        metadata={"aliases": ["--evaluation_strategy"], "help": "no, steps or epoch (default: see --eval_steps)."},
+    )
+    save_strategy: str | None = field(
+        default=None, metadata={"help": "no, steps or epoch (default: see --save_step)."}
+    )
+    no_load: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep the last step, not the one with the best F1 of those evaluated. In soft pruning the best "
+            "may be an early one that prunes little."
+        },
+    )
+    metric_for_best_model: str | None = field(default="f1", metadata={"help": "What the best step is best in."})
+    save_all: bool = field(default=False, metadata={"help": "Keep every checkpoint of the way beside the result."})
+    cuda: str | None = field(default=None, metadata={"help": "Which GPUs to use, such as 0 or 0,1 (default: all)."})
+
+    def __post_init__(self) -> None:
+        if self.cuda is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.cuda
+        for name in ("save_steps", "eval_steps", "logging_steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{name} {value}: expected a number above 0")
+        output_dir = self.output_dir
+        self.load_best_model_at_end = self.load_best_model_at_end or not self.no_load
+        if self.save_strategy is None:
+            self.save_strategy = "epoch" if self.save_steps is None else "steps"
+        if self.eval_strategy is None:
+            when_last = "no" if self.eval_steps is None else "steps"
+            self.eval_strategy = self.save_strategy if self.load_best_model_at_end else when_last
+        self.logging_steps = self.logging_steps or self.save_steps or 50
+        self.save_steps = self.save_steps or 500
+        self.eval_steps = self.eval_steps or self.save_steps
+        if self.per_device_eval_batch_size is None:
+            self.per_device_eval_batch_size = self.per_device_train_batch_size
+        super().__post_init__()
+        if self.save_all:
+            self.keep_checkpoints, self.save_total_limit = True, None
+        self.output_dir = output_dir  # None: the library's default is not ours
+
+
+class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Shows the defaults that are values; where there is none, the help text says what happens."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
+    """Parses `argv` (None: the process's), or the JSON file of flags that is its only element, into `dataclasses`.
+
+    Raises UserError for a value that its dataclass refuses; unknown flags end the process as argparse does.
+    """
+    # A later field takes over an alias: the short --weight_decay is the thresholds'.
+    parser = HfArgumentParser(
+        dataclasses,
+        description=description,
+        usage="%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+        conflict_handler="resolve",
+    )
+    argv = sys.argv[1:] if argv is None else argv
+    if len(argv) == 1 and argv[0].endswith(".json"):
+        argv = _flags_of(Path(argv[0]))
+    try:
+        *parsed, unknown = parser.parse_args_into_dataclasses(
+            argv, return_remaining_strings=True, look_for_args_file=False
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return tuple(parsed)
+
+
+def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
+    """Raises UserError, naming the flag, for a number that no run can be made with."""
+    short = isinstance(training, StageTrainingArguments)
+    above_0 = {
+        "learning_rate": "--lr" if short else "--learning_rate",
+        "num_train_epochs": "--epoch" if short else "--num_train_epochs",
+        "per_device_train_batch_size": "--bs" if short else "--per_device_train_batch_size",
+        "per_device_eval_batch_size": "--per_device_eval_batch_size",
+        "gradient_accumulation_steps": "--gradient_accumulation_steps",
+        "lr_threshold": "--lr_threshold",
+    }
+    for name, flag in above_0.items():
+        value = getattr(training, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise UserError(f"{flag} {value}: expected a number above 0")
+    for name in ("max_train_samples", "max_eval_samples", "max_test_samples"):
+        value = getattr(data, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: expected 1 or more")
+
+
+def _flags_of(path: Path) -> list[str]:
+    """The flags that a JSON object stands for, so that a file and a command line mean the same."""
+    try:
+        flags = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(flags, dict):
+        raise UserError(f'{path}: expected one JSON object of flags, such as {{"output_dir": "code_test"}}')
+    argv = []
+    for name, value in flags.items():
+        if value is not None:
+            values = value if isinstance(value, list) else [value]
+            argv += [f"--{name}", *(json.dumps(v) if isinstance(v, dict) else str(v) for v in values)]
+    return argv

@@ -1,0 +1,185 @@
+"""Checkpoints side by side on the same functions: quality, compute, and speed measured in one run.
+
+    python -m ltp_pipeline.comparison --checkpoints fine-tuned=code_test hard=CKPT --test_file Data/test.csv
+
+Speed is the forward pass alone (no tokenizing, no reading): batch by batch, all checkpoints in turn, in several
+rounds. The rates are medians over rounds; the ratio to the first checkpoint is the median of each round's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.reports import format_table, write_csv, write_json
+
+COLUMNS = {
+    "checkpoint": "checkpoint",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "auc": "AUC",
+    "relative_flops": "rel. FLOPs",
+    "full_relative_flops": "full rel. FLOPs",
+    "functions_per_second": "functions/s",
+    "speedup": "speedup",
+    "tokens_kept_per_layer": "tokens kept per layer",
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line `argv`; None: the process's."""
+    args = _parser().parse_args(argv)
+    from ltp_pipeline.checkpoints import check_checkpoint
+    from ltp_pipeline.data import read_functions
+
+    paths = _named_checkpoints(args.checkpoints)
+    for path in paths.values():
+        check_checkpoint(path, "--checkpoints")
+    for flag in ("batch_size", "rounds"):
+        if getattr(args, flag) < 1:
+            raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
+    frame = read_functions(args.test_file, name="--test_file")
+    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16)
+    write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
+    write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
+    print(format_table([{heading: row.get(name) for name, heading in COLUMNS.items()} for row in rows]))
+    print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
+
+
+def compare(
+    paths: dict[str, str], frame: pd.DataFrame, max_length: int, batch_size: int, rounds: int, bf16: bool
+) -> list[dict]:
+    """
+    Args:
+        paths: name to folder of each checkpoint; the first is what the others are compared with.
+        frame: functions, as `read_functions` gives them.
+        max_length: tokens after which functions are cut.
+        bf16: compute in bfloat16 (autocast).
+
+    Returns:
+        For each checkpoint its name, path, metrics, compute (`FlopsMeter`), `functions_per_second` and `speedup`.
+
+    Raises:
+        UserError: a checkpoint that is no Longformer or LTP classifier, or too short for `max_length`.
+    """
+    import torch
+
+    from ltp_pipeline.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
+    from ltp_pipeline.training import sequence_length
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    models, batches = {}, {}
+    for name, path in paths.items():
+        models[name] = _own_pruning(load_pruning_model, path).eval().to(device)
+        tokenizer = load_tokenizer(path, flag="--checkpoints")
+        check_tokenizer_fits(tokenizer, models[name].config, flag=f"--checkpoints {path}")
+        length = sequence_length(max_length, models[name].config, tokenizer)
+        batches[name], order = _batches(frame, tokenizer, length, batch_size, device)
+    labels = frame["label"].to_numpy()[order]
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        rows = [
+            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels)}
+            for name, path in paths.items()
+        ]
+        seconds = _interleaved_seconds(models, batches, rounds)
+    first = next(iter(paths))
+    for row in rows:
+        own = seconds[row["checkpoint"]]
+        row["functions_per_second"] = len(frame) / statistics.median(own)
+        row["speedup"] = statistics.median(a / b for a, b in zip(seconds[first], own, strict=True))
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ltp_pipeline.comparison",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--checkpoints", nargs="+", required=True, metavar="NAME=FOLDER", help="the first is the one compared with"
+    )
+    parser.add_argument("--test_file", required=True, help="CSV or JSON lines: functionSource, label")
+    parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
+    parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
+    parser.add_argument("--batch_size", type=int, default=32, help="functions in a batch")
+    parser.add_argument("--rounds", type=int, default=3, help="timed passes over all functions")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    return parser
+
+
+def _named_checkpoints(named: list[str]) -> dict[str, str]:
+    paths = {}
+    for item in named:
+        name, separator, path = item.partition("=")
+        if not (name and separator and path):
+            raise UserError(f"--checkpoints {item}: expected NAME=FOLDER, such as hard=checkpoints/.../hard/lr_2e-05")
+        if name in paths:
+            raise UserError(f"--checkpoints {item}: the name {name} is given twice")
+        paths[name] = path
+    return paths
+
+
+def _own_pruning(load, path: str):
+    """The checkpoint as it is: a plain Longformer does not prune."""
+    from ltp_pipeline.checkpoints import load_config
+
+    overrides = {} if load_config(path, flag="--checkpoints").model_type == "ltp" else {"prune_mode": None}
+    return load(path, flag="--checkpoints", **overrides)
+
+
+def _batches(frame, tokenizer, max_length: int, batch_size: int, device) -> tuple[list[dict], np.ndarray]:
+    """Batches of functions sorted by length, longest first, and the order `[N]` they are in."""
+    from ltp_pipeline.data import tokenize_functions
+
+    tokens = tokenize_functions(frame, tokenizer, max_length)
+    order = np.argsort(-np.array(tokens["length"]), kind="stable")
+    batches = []
+    for start in range(0, len(order), batch_size):
+        rows = tokens[order[start : start + batch_size].tolist()]
+        fields = {name: rows[name] for name in ("input_ids", "attention_mask")}
+        batches.append(tokenizer.pad(fields, return_tensors="pt").to(device))
+    return batches, order
+
+
+def _quality(model, batches: list[dict], labels: np.ndarray) -> dict:
+    """Metrics and compute of one pass, which also warms the model up."""
+    from ltp_pipeline.compute import FlopsMeter
+    from ltp_pipeline.metrics import classification_metrics
+
+    meter = FlopsMeter(model)
+    logits = np.concatenate([model(**batch).logits.float().cpu().numpy() for batch in batches])
+    compute = meter.pop()
+    meter.close()
+    return {**classification_metrics(logits, labels), **compute}
+
+
+def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) -> dict[str, list[float]]:
+    """Seconds that each model takes for all its batches, a number a round."""
+    from tqdm.auto import tqdm
+
+    seconds = {name: [0.0] * rounds for name in models}
+    count = len(next(iter(batches.values())))
+    interval = 0.2 if sys.stderr.isatty() else 30
+    with tqdm(total=rounds * count, desc="timing", unit="batch", mininterval=interval) as bar:
+        for r in range(rounds):
+            for i in range(count):
+                names = list(models)
+                shift = (r + i) % len(names)  # none is always first
+                for name in names[shift:] + names[:shift]:
+                    start = time.perf_counter()
+                    models[name](**batches[name][i]).logits.cpu()  # waits for a GPU to finish
+                    seconds[name][r] += time.perf_counter() - start
+                bar.update()
+    return seconds
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,225 @@
+"""From source text to the tokens a pruned model keeps of it, and back to text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ltp_pipeline.checkpoints import (
+    check_checkpoint,
+    check_tokenizer_fits,
+    load_pruning_model,
+    load_tokenizer,
+    position_limit,
+)
+from ltp_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from transformer_revised import LTPForSequenceClassification
+
+ENCODE_CHUNK = 512
+
+
+@dataclass
+class PrunedModelArguments:
+    """Flags of every script that looks at what a pruned model keeps."""
+
+    model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
+    train_file: str | None = field(
+        default=None, metadata={"help": "CSV or JSON lines of functions: functionSource, label."}
+    )
+    validation_file: str | None = field(default=None, metadata={"help": "The same, of the validation split."})
+    task_name: str = field(default="code", metadata={"help": "Accepted as in the original; changes nothing."})
+    max_length: int = field(
+        default=1024,
+        metadata={"help": "Functions are cut after this many tokens.", "aliases": ["--max_seq_length"]},
+    )
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Accepted as in the original; padding is never computed."}
+    )
+    per_device_eval_batch_size: int = field(default=8, metadata={"help": "Functions in a batch."})
+    temperature: float | None = field(
+        default=None, metadata={"help": "Accepted as in the original; hard pruning, shown here, does not read it."}
+    )
+    masking_mode: Literal["hard", "soft", "mixed"] = field(
+        default="hard",
+        metadata={"help": "Accepted as in the original; evaluation always prunes hard."},
+    )
+    device: str | None = field(
+        default=None, metadata={"help": "Such as cpu or cuda:0; default: a GPU if there is one."}
+    )
+    use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
+    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where that is safe."})
+
+
+@dataclass
+class Encoding:
+    """The `n` tokens of a function: ids `[n]`, spans of characters `[n, 2]`, and which come from the text `[n]`."""
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    is_text: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass
+class Pruned:
+    """What a model did with a function: alive after each layer `[L, n]`, scores `[L, n]` (NaN: none), logits `[C]`."""
+
+    kept: np.ndarray
+    scores: np.ndarray
+    logits: np.ndarray
+
+
+def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassification, PreTrainedTokenizerBase]:
+    """
+    The checkpoint of `--model_name_or_path`, in eval mode on the wanted device, and its tokenizer.
+
+    Raises:
+        UserError: no such checkpoint; one that does not prune; a tokenizer without character offsets; `--max_length`
+            beyond the model; a batch size below 1; a device that is not there.
+    """
+    if args.masking_mode != "hard":
+        print(f"note: --masking_mode {args.masking_mode} is for training; here pruning is hard", file=sys.stderr)
+    if args.per_device_eval_batch_size < 1:
+        raise UserError(f"--per_device_eval_batch_size {args.per_device_eval_batch_size}: expected 1 or more")
+    device = _device(args)
+    where = f"--model_name_or_path {args.model_name_or_path}"
+    check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
+    model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path")
+    config = model.config
+    if config.prune_mode is None:
+        raise UserError(
+            f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
+            "expected one that run_code_metrics.py has pruned"
+        )
+    limit = position_limit(config)
+    if not 3 <= args.max_length <= limit:
+        raise UserError(f"--max_length {args.max_length}: expected 3 to {limit}, the positions {where} has")
+    tokenizer = load_tokenizer(args.model_name_or_path, flag="--model_name_or_path")
+    if not tokenizer.is_fast:
+        raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
+    check_tokenizer_fits(tokenizer, config, flag=where)
+    if not any(parameter.any() for name, parameter in model.named_parameters() if name.endswith("keep_threshold")):
+        print(
+            f"note: the thresholds of {args.model_name_or_path} were never learned: only "
+            f"final_token_threshold {config.final_token_threshold:g} prunes",
+            file=sys.stderr,
+        )
+    return model.eval().to(device), tokenizer
+
+
+def _device(args: PrunedModelArguments) -> torch.device:
+    if args.use_cpu:
+        return torch.device("cpu")
+    name = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
+def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoding]:
+    """Tokens of each text, cut after `max_length`, with the characters they stand for."""
+    encodings = []
+    for start in range(0, len(texts), ENCODE_CHUNK):
+        batch = tokenizer(
+            texts[start : start + ENCODE_CHUNK],
+            truncation=True,
+            max_length=max_length,
+            split_special_tokens=True,  # as in training: code that reads like </s> is code
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        encodings += [
+            Encoding(
+                np.array(ids, dtype=np.int32),
+                np.array(offsets, dtype=np.int32).reshape(-1, 2),
+                np.array(special) == 0,
+            )
+            for ids, offsets, special in zip(
+                batch["input_ids"], batch["offset_mapping"], batch["special_tokens_mask"], strict=True
+            )
+        ]
+    return encodings
+
+
+@torch.inference_mode()
+def prune(
+    model: LTPForSequenceClassification,
+    encodings: list[Encoding],
+    batch_size: int,
+    *,
+    bf16: bool = False,
+    description: str = "pruning",
+) -> Iterator[tuple[int, Pruned]]:
+    """Runs the model in batches of like length, the longest first; yields `(index in encodings, Pruned)`."""
+    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i]))
+    interval = 0.2 if sys.stderr.isatty() else 30
+    total = sum(map(len, encodings))
+    with tqdm(total=total, desc=description, unit="tok", unit_scale=True, mininterval=interval) as bar:
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            chosen = [encodings[i] for i in indices]
+            with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+                output = model(**_pad(chosen, model), output_pruning=True, return_dict=True)
+            kept = torch.stack(output.kept_tokens, dim=1).cpu().numpy()  # [B, L, longest]
+            blank = torch.full(kept[:, 0].shape, torch.nan, device=model.device)
+            scores = [blank if layer is None else layer.float() for layer in output.pruning_scores]
+            scores = torch.stack(scores, dim=1).cpu().numpy()
+            logits = output.logits.float().cpu().numpy()
+            for row, (index, encoding) in enumerate(zip(indices, chosen, strict=True)):
+                n = len(encoding)
+                yield index, Pruned(kept[row, :, :n], scores[row, :, :n], logits[row])
+            bar.update(sum(map(len, chosen)))
+
+
+def _pad(encodings: list[Encoding], model: LTPForSequenceClassification) -> dict[str, torch.Tensor]:
+    shape = (len(encodings), max(map(len, encodings)))
+    input_ids = torch.full(shape, model.config.pad_token_id)
+    attention_mask = torch.zeros(shape, dtype=torch.long)
+    for row, encoding in enumerate(encodings):
+        input_ids[row, : len(encoding)] = torch.from_numpy(encoding.input_ids)
+        attention_mask[row, : len(encoding)] = 1
+    return {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
+
+
+def kept_text(source: str, encoding: Encoding, kept: np.ndarray) -> str:
+    """
+    What is left of `source` when only the tokens in `kept` (`[n]` bool) stay; special tokens are left out.
+
+    The text is cut from `source` by character offsets and not decoded from token ids: decoding may change characters
+    (an id for "unknown", a part of a character outside ASCII, clean-up of spaces), cutting cannot. Tokens next to each
+    other come out as they stood, with what was between them; a gap, of however many dropped tokens, becomes one space.
+    So `strcpy(buf, argv[1]);` without `(`, `[` and `]` is `strcpy buf, argv 1 );`, an identifier of which all parts
+    stay is whole, and with nothing dropped the text is `source` itself (up to the last token read).
+    """
+    text_tokens = np.flatnonzero(encoding.is_text)
+    alive = kept[text_tokens]
+    # A token also owns the white space between it and the one before, which some tokenizers leave out of its span.
+    spans = encoding.offsets[text_tokens]
+    begins = np.minimum(np.concatenate([[0], spans[:-1, 1]]), spans[:, 0])
+    runs = np.flatnonzero(np.diff(np.concatenate([[False], alive, [False]]).astype(np.int8))).reshape(-1, 2)
+    pieces, done = [], 0
+    for first, after in runs:
+        begin, end = max(done, int(begins[first])), int(spans[after - 1, 1])
+        piece = source[begin:end]
+        if first > 0:
+            piece = piece.lstrip(" ")
+        if after < len(text_tokens):
+            piece = piece.rstrip(" ")
+        if piece:
+            pieces.append(piece)
+            done = end
+    return " ".join(pieces)

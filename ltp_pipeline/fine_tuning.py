@@ -1,0 +1,95 @@
+"""Fine-tuning and evaluating a classifier: what run_glue_code_metrics.py does."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, check_numbers
+from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
+from ltp_pipeline.classifiers import load_classifier
+from ltp_pipeline.data import tokenize_functions
+from ltp_pipeline.errors import UserError
+from ltp_pipeline.glue import check_task, read_glue
+from ltp_pipeline.result_folder import check_replaceable, holds_result, new_result, open_folder
+from ltp_pipeline.training import make_trainer, metrics_table, prepare_process, read_splits, run, sequence_length
+
+
+def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTuningArguments) -> None:
+    """Checks all that can be checked first, then trains (`--do_train`), evaluates (`--do_eval`) and reports."""
+    check_numbers(args, data_args)
+    _check_model(model_args, args)
+    output_dir = Path(args.output_dir)
+    _check_output(output_dir, model_args, data_args, args)
+    frames = _read(model_args, data_args, args)
+
+    prepare_process(args)
+    model = load_classifier(model_args, new_head=args.do_train)
+    flag = "--tokenizer_name" if model_args.tokenizer_name else "--model_name_or_path"
+    tokenizer = load_tokenizer(model_args.tokenizer_name or model_args.model_name_or_path, flag=flag)
+    check_tokenizer_fits(tokenizer, model.config, flag=flag)
+    # Recorded, so that later stages cut functions at the same length.
+    tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
+    datasets = {
+        split: tokenize_functions(
+            frame, tokenizer, tokenizer.model_max_length, pair_column="pair" if "pair" in frame else None
+        )
+        for split, frame in frames.items()
+    }
+    owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
+    with new_result(output_dir, resume, owner) if args.do_train else open_folder(output_dir) as folder:
+        args.output_dir = str(folder)
+        trainer = make_trainer(model, tokenizer, args, datasets)
+        results = run(trainer, datasets, folder, output_dir)
+    if owner:
+        print(f"\n{metrics_table(results)}\n\n{output_dir}" if len(datasets) > args.do_train else output_dir)
+
+
+def _check_model(model_args: ModelArguments, args: FineTuningArguments) -> None:
+    check_task(model_args.task_name.lower())
+    if not (args.do_train or args.do_eval or args.do_predict):
+        raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
+    if model_args.model_name_or_path is not None:
+        check_checkpoint(model_args.model_name_or_path, "--model_name_or_path")
+        return
+    if model_args.config_name is None or model_args.tokenizer_name is None:
+        raise UserError(
+            "--model_name_or_path is missing; expected a checkpoint, or --config_name and --tokenizer_name to start "
+            "from scratch"
+        )
+    if not args.do_train:
+        raise UserError("--model_name_or_path is missing; only --do_train can start from scratch")
+
+
+def _check_output(
+    output_dir: Path, model_args: ModelArguments, data_args: DataArguments, args: FineTuningArguments
+) -> None:
+    if not args.do_train:
+        return
+    if holds_result(output_dir) and not args.overwrite_output_dir:
+        raise UserError(
+            f"--output_dir {output_dir}: holds an earlier result; expected a new folder, or "
+            "--overwrite_output_dir to replace it once the new result is complete"
+        )
+    needed = {
+        "--model_name_or_path": model_args.model_name_or_path,
+        "--config_name": model_args.config_name,
+        "--tokenizer_name": model_args.tokenizer_name,
+        "--resume_from_checkpoint": args.resume_from_checkpoint,
+        "--train_file": data_args.train_file,
+        "--validation_file": data_args.validation_file,
+        "--test_file": data_args.test_file,
+    }
+    check_replaceable(output_dir, needed)
+
+
+def _read(model_args: ModelArguments, data_args: DataArguments, args: FineTuningArguments) -> dict[str, pd.DataFrame]:
+    task = model_args.task_name.lower()
+    asked = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
+    if task == "code" or data_args.train_file is not None or data_args.validation_file is not None:
+        files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
+        return read_splits(data_args, {split: files[split] for split in asked if asked[split]})
+    if args.do_predict:
+        raise UserError(f"--do_predict: the labels of {task}'s test split are not public; expected --do_eval")
+    frames = read_glue(task)
+    limits = {"train": data_args.max_train_samples, "eval": data_args.max_eval_samples}
+    return {split: frame.head(limits[split] or len(frame)) for split, frame in frames.items() if asked[split]}

@@ -1,0 +1,130 @@
+"""One stage of pruning, or the evaluation of its result: what run_code_metrics.py does."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ltp_pipeline.arguments import DataArguments, StageArguments, StageTrainingArguments, check_numbers
+from ltp_pipeline.checkpoints import (
+    PRUNABLE,
+    check_checkpoint,
+    check_tokenizer_fits,
+    hard_dir,
+    load_config,
+    load_pruning_model,
+    load_tokenizer,
+    stage_dir,
+)
+from ltp_pipeline.data import tokenize_functions
+from ltp_pipeline.errors import UserError
+from ltp_pipeline.reports import format_table
+from ltp_pipeline.result_folder import check_replaceable, new_result, open_folder
+from ltp_pipeline.training import make_trainer, metrics_table, prepare_process, read_splits, run, sequence_length
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+DEFAULT_PRUNE_MODE = "absolute_threshold"
+DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
+
+
+def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTrainingArguments) -> None:
+    """Checks all that can be checked first, then prunes by `--masking_mode` or evaluates (`--eval`), and reports."""
+    if stage.task.upper() != "CODE":
+        raise UserError(f"--task {stage.task}: not yet available; expected CODE")
+    check_numbers(args, data_args)
+    check_checkpoint(stage.restore)
+    pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"))
+    output_dir = result_dir(stage, data_args, args, pruning)
+    files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
+    if stage.eval:
+        del files["train"]
+    else:
+        check_replaceable(
+            output_dir,
+            {
+                "--restore": stage.restore,
+                "--train_file": data_args.train_file,
+                "--validation_file": data_args.validation_file,
+                "--test_file": data_args.test_file,
+                "--resume_from_checkpoint": args.resume_from_checkpoint,
+            },
+        )
+    if data_args.test_file is None:
+        del files["test"]
+    frames = read_splits(data_args, files)
+
+    prepare_process(args)
+    model = load_pruning_model(stage.restore, flag="--restore", **pruning)
+    tokenizer = load_tokenizer(stage.restore, flag="--restore")
+    check_tokenizer_fits(tokenizer, model.config, flag="--restore")
+    tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
+    datasets = {
+        split: tokenize_functions(frame, tokenizer, tokenizer.model_max_length) for split, frame in frames.items()
+    }
+    owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
+    with open_folder(output_dir) if stage.eval else new_result(output_dir, resume, owner) as folder:
+        args.output_dir = str(folder)
+        trainer = make_trainer(model, tokenizer, args, datasets)
+        results = run(trainer, datasets, folder, output_dir)
+    if owner:
+        print(f"\n{layers_table(results)}\n\n{metrics_table(results)}\n\n{output_dir}")
+
+
+def pruning_settings(
+    stage: StageArguments, args: StageTrainingArguments, config: "PreTrainedConfig"
+) -> dict[str, Any]:
+    """How the model will prune: prune_mode, final_token_threshold, temperature.
+
+    What was not given is as in the checkpoint's configuration; a checkpoint that does not prune yet starts to, except
+    in evaluation. Raises UserError for a model type that cannot prune.
+    """
+    if config.model_type not in PRUNABLE:
+        raise UserError(
+            f"--restore {stage.restore}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}"
+        )
+    if config.num_labels != 2:
+        raise UserError(f"--restore {stage.restore}: tells {config.num_labels} classes apart; expected a model of two")
+    own_mode = config.prune_mode if config.model_type == "ltp" else None
+    own_rate = DEFAULT_FINAL_TOKEN_THRESHOLD if own_mode is None else config.final_token_threshold
+    default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
+    temperature = args.temperature if args.temperature is not None else getattr(config, "temperature", 1e-5)
+    return {
+        "prune_mode": default_mode if stage.prune_mode is None else stage.prune_mode,
+        "final_token_threshold": own_rate if stage.final_token_threshold is None else stage.final_token_threshold,
+        "temperature": temperature,
+    }
+
+
+def result_dir(
+    stage: StageArguments, data_args: DataArguments, args: StageTrainingArguments, pruning: dict[str, Any]
+) -> Path:
+    """`--output_dir`, or the folder that the stage's settings name."""
+    if args.output_dir is not None:
+        return Path(args.output_dir)
+    if stage.eval:
+        return Path(stage.restore, "eval", Path(data_args.validation_file or "").stem)
+    if args.masking_mode == "hard":
+        return hard_dir(stage.restore, args.learning_rate)
+    soft = stage_dir(
+        "checkpoints",
+        stage.arch,
+        stage.task.upper(),
+        pruning["prune_mode"],
+        float(pruning["final_token_threshold"]),
+        float(pruning["temperature"]),
+        args.lambda_threshold,
+        args.learning_rate,
+    )
+    return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
+
+
+def layers_table(results: dict[str, Any]) -> str:
+    """A line a layer: its threshold, and how many tokens of a function its feed-forward part computed on average."""
+    kept = results["eval_tokens_kept_per_layer"]
+    thresholds = results.get("eval_thresholds_per_layer", [None] * len(kept))
+    return format_table(
+        [
+            {"layer": layer, "threshold": threshold, "tokens kept": tokens}
+            for layer, (threshold, tokens) in enumerate(zip(thresholds, kept, strict=True), start=1)
+        ]
+    )

@@ -1,0 +1,85 @@
+"""Trains a byte-level BPE tokenizer on the functions of a training file.
+
+    python -m ltp_pipeline.train_tokenizer --train_file Data/train_subset.csv --output_dir DIR --vocab_size 8000
+
+The special tokens are RoBERTa's (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, `<mask>` 4), as a Longformer expects them,
+and `AutoTokenizer.from_pretrained(DIR)` loads the result.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ltp_pipeline.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from transformers import RobertaTokenizer
+
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
+    """Byte-level BPE of at most `vocab_size` tokens (fewer if the texts hold fewer pairs). Deterministic.
+
+    Args:
+        texts: what to learn merges from.
+        vocab_size: special tokens and the 256 bytes included.
+        max_length: recorded as `model_max_length`.
+    """
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import RobertaTokenizer
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    return RobertaTokenizer(vocab=model["vocab"], merges=merges, model_max_length=max_length)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line of this module."""
+    import argparse
+
+    from ltp_pipeline.data import read_functions
+
+    parser = argparse.ArgumentParser(
+        prog="python -m ltp_pipeline.train_tokenizer",
+        description="Trains a byte-level BPE tokenizer on the functions of a training file.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--train_file", required=True, help="CSV or JSON lines with a functionSource column")
+    parser.add_argument("--output_dir", required=True, type=Path, help="where the tokenizer is saved")
+    parser.add_argument("--vocab_size", type=int, default=8000, help="tokens at most, the 261 basic ones included")
+    parser.add_argument("--max_length", type=int, default=1024, help="longest input of the model, in tokens")
+    parser.add_argument("--text_column", default=None, help="column with the code, if not functionSource")
+    args = parser.parse_args(argv)
+    if args.vocab_size < SMALLEST_VOCABULARY:
+        raise UserError(
+            f"--vocab_size {args.vocab_size}: expected {SMALLEST_VOCABULARY} or more: "
+            f"256 bytes and {len(SPECIAL_TOKENS)} special tokens"
+        )
+    if args.max_length < 3:
+        raise UserError(f"--max_length {args.max_length}: expected 3 or more: <s>, a token and </s>")
+
+    functions = read_functions(args.train_file, text_column=args.text_column)
+    tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)
+    try:
+        tokenizer.save_pretrained(args.output_dir)
+    except OSError as error:
+        raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
+    print(f"{len(tokenizer)} tokens learned from {len(functions)} functions: {args.output_dir}")
+
+
+if __name__ == "__main__":
+    run_main(main)

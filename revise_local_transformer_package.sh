@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Puts the model type "ltp" into the installed Transformers package and checks it; --restore takes it out again.
+# bash revise_local_transformer_package.sh [--status | --restore] [--dry-run] [--python PATH] [--force] [--help]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=$here/.venv/bin/python
+[ -x "$python" ] || python=python3
+exec "$python" -B -c '
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from ltp_pipeline.errors import run_main
+from ltp_pipeline.overlay_command import main
+run_main(main)' "$here" "$@"

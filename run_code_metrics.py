@@ -1,0 +1,24 @@
+"""Prunes a fine-tuned checkpoint, one stage a call: soft (learns the thresholds), then hard (removes tokens).
+
+Soft pruning puts its result in checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR, hard
+pruning in hard/lr_LR below the checkpoint that it starts from; --eval only evaluates.
+
+    python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
+        --validation_file ./Data/test.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4
+        --masking_mode soft --epoch 3 --save_step 100 --no_load
+"""
+
+from ltp_pipeline.arguments import DataArguments, StageArguments, StageTrainingArguments, parse_arguments
+from ltp_pipeline.errors import run_main
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line `argv`; None: the process's."""
+    arguments = parse_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
+    from ltp_pipeline.pruning_stage import run_stage  # after parsing, as it takes seconds that --help need not wait
+
+    run_stage(*arguments)
+
+
+if __name__ == "__main__":
+    run_main(main)

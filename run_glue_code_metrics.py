@@ -1,0 +1,24 @@
+"""Fine-tunes and evaluates a sequence classification checkpoint on code functions.
+
+A Longformer is computed as LTP without pruning (the same function, but no padding is computed) and saved as an LTP
+checkpoint, which run_code_metrics.py takes as it is.
+
+    python ./run_glue_code_metrics.py --model_name_or_path allenai/longformer-base-4096 --do_train --do_eval
+        --train_file ./Data/train_subset.csv --validation_file ./Data/test.csv --max_seq_length 1024
+        --per_device_train_batch_size 4 --learning_rate 2e-5 --num_train_epochs 3 --output_dir code_test
+"""
+
+from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, parse_arguments
+from ltp_pipeline.errors import run_main
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line `argv`; None: the process's."""
+    arguments = parse_arguments((ModelArguments, DataArguments, FineTuningArguments), argv, __doc__)
+    from ltp_pipeline.fine_tuning import fine_tune  # after parsing, as it takes seconds that --help need not wait
+
+    fine_tune(*arguments)
+
+
+if __name__ == "__main__":
+    run_main(main)

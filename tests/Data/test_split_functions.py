@@ -1,0 +1,63 @@
+"""Duplicates, splits and samples."""
+
+import pytest
+
+from Data.analyse_functions import LabelledFunction
+from Data.extract_functions import Function
+from Data.split_functions import drop_duplicates, sample, split_by_name, split_by_size
+from ltp_pipeline.errors import UserError
+
+
+def functions(sizes):
+    """`sizes`: (project, path) -> number of functions."""
+    return [
+        LabelledFunction(Function(project, path, line, f"{project}{path}{line}"), f"{project}{path}{line}", 1, (), ())
+        for (project, path), size in sizes.items()
+        for line in range(size)
+    ]
+
+
+def projects(split):
+    return sorted({function.function.project for function in split})
+
+
+def test_first_duplicate_stays():
+    a, b, c = functions({("p", "a"): 1, ("q", "b"): 1, ("r", "c"): 1})
+    same = LabelledFunction(b.function, a.token_hash, 1, (1,), ())
+    assert drop_duplicates([a, same, c]) == [a, c]
+
+
+def test_split_by_name():
+    splits = split_by_name(functions({("p", "a"): 2, ("q", "a"): 3}), {"p": "test", "q": "train"})
+    assert {split: len(found) for split, found in splits.items()} == {"train": 3, "validation": 0, "test": 2}
+
+
+def test_split_by_size_keeps_projects_whole():
+    sizes = {("a", "x"): 10, ("b", "x"): 50, ("c", "x"): 20, ("d", "x"): 8, ("e", "x"): 8, ("e", "y"): 4}
+    splits = split_by_size(functions(sizes))
+    assert {split: projects(found) for split, found in splits.items()} == {
+        "train": ["a", "b", "d"],
+        "validation": ["e"],
+        "test": ["c"],
+    }
+    assert sum(map(len, splits.values())) == 100
+
+
+def test_two_projects_are_split_by_file():
+    splits = split_by_size(functions({("a", "x"): 7, ("a", "y"): 2, ("b", "x"): 1}))
+    assert {split: {(f.function.project, f.function.path) for f in found} for split, found in splits.items()} == {
+        "train": {("a", "x")},
+        "test": {("a", "y")},
+        "validation": {("b", "x")},
+    }
+    with pytest.raises(UserError, match=r"only 2 file\(s\) with functions"):
+        split_by_size(functions({("a", "x"): 7, ("a", "y"): 2}))
+
+
+def test_a_smaller_sample_begins_a_larger_one():
+    everything = functions({("a", "x"): 100})
+    large, small = sample(everything, 50, seed=1), sample(everything, 20, seed=1)
+    assert large[:20] == small
+    assert sample(everything, None, seed=1)[:50] == large
+    assert len(set(f.token_hash for f in large)) == 50
+    assert sample(everything, 50, seed=2) != large

@@ -1,0 +1,129 @@
+"""`revise_local_transformer_package.sh` on a copy of the real package: installed, used, restored, byte for byte."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ltp_pipeline import overlay
+
+ROOT = Path(__file__).parents[1]
+
+ONLY_TRANSFORMERS = """
+import sys
+from transformers import (AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, LTPConfig,
+                          LTPForSequenceClassification, LTPModel, LTPTrainer, LTPTrainingArguments, RobertaTokenizer)
+
+config = LTPConfig(vocab_size=8, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8,
+                   attention_window=2, max_position_embeddings=16)
+LTPForSequenceClassification(config).save_pretrained("checkpoint")
+words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "ab"]
+RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")]).save_pretrained("checkpoint")
+
+assert type(AutoConfig.from_pretrained("checkpoint")) is LTPConfig
+assert type(AutoModel.from_pretrained("checkpoint")) is LTPModel
+model = AutoModelForSequenceClassification.from_pretrained("checkpoint")
+assert type(model) is LTPForSequenceClassification and LTPModel.__module__ == "transformers.models.ltp.modeling_ltp"
+tokenizer = AutoTokenizer.from_pretrained("checkpoint")
+assert tokenizer("abab").input_ids == [0, 7, 7, 2]
+
+rows = [{**tokenizer("ab" * n), "labels": n % 2} for n in (1, 2, 3, 4)]
+arguments = LTPTrainingArguments(output_dir="out", max_steps=1, report_to=[], use_cpu=True, masking_mode="soft",
+                                 lambda_threshold=0.1, save_strategy="no")
+trainer = LTPTrainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer)
+assert trainer.train().global_step == 1
+assert not [name for name in sys.modules if name.startswith(("transformer_revised", "ltp_pipeline"))]
+"""
+
+WITH_THIS_PROJECT = """
+import warnings
+import transformers
+
+with warnings.catch_warnings():
+    warnings.simplefilter("error")  # the installed files are those of this checkout
+    import transformer_revised
+from transformer_revised import LTPConfig, LTPForSequenceClassification, LTPModel, LTPTrainer, LTPTrainingArguments
+from transformer_revised.models.ltp.modeling_ltp import LTPModel as deep
+from transformer_revised.trainer_ltp import LTPTrainer as deep_trainer
+
+for ours in (LTPConfig, LTPForSequenceClassification, LTPModel, LTPTrainer, LTPTrainingArguments):
+    assert ours is getattr(transformers, ours.__name__) and ours.__module__.startswith("transformers."), ours
+assert deep is LTPModel and deep_trainer is LTPTrainer
+assert type(transformers.AutoModel.from_config(LTPConfig(num_hidden_layers=1, attention_window=2))) is LTPModel
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Path]:
+    """A folder with a copy of the installed Transformers, bytecode and times included, without any overlay."""
+    folder = tmp_path_factory.mktemp("site")
+    installed = Path(importlib.util.find_spec("transformers").origin).parent
+    shutil.copytree(installed, folder / "transformers")
+    if manifest := overlay.read_manifest(folder / "transformers"):
+        overlay.take_out(folder / "transformers", manifest)
+    record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
+    shutil.copytree(installed.parent / record, folder / record)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def python(site) -> str:
+    """An interpreter that imports that copy."""
+    wrapper = site.parent / f"{site.name}-python"
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{site}${{EXTRA:+:$EXTRA}}" exec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below, by its path."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def revise(*arguments: str) -> str:
+    """Standard output of the script, which has to succeed."""
+    command = ["bash", str(ROOT / "revise_local_transformer_package.sh"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def program(python: str, text: str, folder: Path, **environment: str) -> None:
+    """Run a program that has to succeed; it compiles what it imports, as programs do."""
+    settings = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+    done = subprocess.run(
+        [python, "-c", text], cwd=folder, env={**settings, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_install_use_restore(site, python, tmp_path):
+    before = hashes(site)
+    out = revise("--python", python)
+    assert f"in {site / 'transformers'}\n" in out and "checked in a fresh interpreter: from transformers import" in out
+    program(python, ONLY_TRANSFORMERS, tmp_path)
+    program(python, WITH_THIS_PROJECT, tmp_path, EXTRA=str(ROOT))
+    used = hashes(site)
+    assert any("trainer_ltp.cpython" in path for path in used), "the program compiled nothing"
+    revise("--python", python)
+    assert "LTP is installed, from the files of this checkout" in revise("--python", python, "--status")
+    assert "every file of the package is byte for byte as before" in revise("--python", python, "--restore")
+    assert hashes(site) == before
+
+
+def test_help_and_exit_status():
+    assert "--restore" in revise("--help")
+    command = ["bash", str(ROOT / "revise_local_transformer_package.sh"), "--python", "/no/such/python"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --python /no/such/python: cannot be run (No such file or directory)\n"

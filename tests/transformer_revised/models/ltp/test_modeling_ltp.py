@@ -1,0 +1,236 @@
+"""What users rely on: Longformer at threshold 0, removed tokens that influence nothing, the library's features."""
+
+import pytest
+import torch
+from transformers import LongformerConfig, LongformerForSequenceClassification, LongformerModel
+
+from transformer_revised import LTPForSequenceClassification, LTPModel
+
+from .tiny import TINY, random_batch, tiny_config, tiny_model
+
+
+def longformer_twin(model, head=LongformerForSequenceClassification):
+    """The library's Longformer with the same weights."""
+    settings = {k: v for k, v in model.config.to_dict().items() if k in TINY and k != "final_token_threshold"}
+    twin = head(LongformerConfig(**settings, num_labels=model.config.num_labels)).eval()
+    weights = {k: v for k, v in model.state_dict().items() if "pruner" not in k}
+    twin.load_state_dict(weights)
+    return twin
+
+
+def close(actual, expected, atol=1e-4):
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+# Lengths in tokens of real functions: short ones, many windows, an exact multiple of the window.
+@pytest.mark.parametrize("lengths", [[117], [288, 117, 30], [16, 256, 5, 1]])
+@pytest.mark.parametrize("settings", [{"final_token_threshold": 0.0}, {"prune_mode": None}])
+def test_without_thresholds_it_is_longformer(lengths, settings):
+    model = tiny_model(**settings)
+    batch = random_batch(lengths)
+    close(model(**batch).logits, longformer_twin(model)(**batch).logits)
+
+
+def test_base_size_window_and_length():
+    """The window of allenai/longformer-base-4096 on 1,000 tokens."""
+    model = tiny_model(prune_mode=None, attention_window=512, max_position_embeddings=1100)
+    batch = random_batch([1000, 600])
+    close(model(**batch).logits, longformer_twin(model)(**batch).logits)
+
+
+def test_outputs_have_longformers_shapes_and_values():
+    """A narrow window and several global tokens, so that every part of the attention layout is met."""
+    torch.manual_seed(0)
+    model = LTPModel(tiny_config(prune_mode=None)).eval()
+    batch = random_batch([100, 64])
+    batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"])
+    batch["global_attention_mask"][:, [0, 9]] = 1
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    ours, theirs = model(**batch, **asked), longformer_twin(model, LongformerModel)(**batch, **asked)
+    real = batch["attention_mask"] > 0
+    close(ours.pooler_output, theirs.pooler_output)
+    close(ours.last_hidden_state[real], theirs.last_hidden_state[real])
+    assert len(ours.hidden_states) == len(theirs.hidden_states) == 5
+    for a, b in zip(ours.hidden_states, theirs.hidden_states):
+        close(a[real], b[real])
+        assert not a[~real].any()
+    for name in ("attentions", "global_attentions"):
+        for a, b in zip(ours[name], theirs[name]):
+            b = b[:, :, :100]  # the library leaves its own padding on `global_attentions`
+            assert a.shape == b.shape
+            close(a.transpose(1, 2)[real], b.transpose(1, 2)[real])
+
+
+def test_tuple_output_begins_with_longformers():
+    model = tiny_model()
+    batch = random_batch([20])
+    output = model(**batch, labels=torch.tensor([1]), return_dict=False)
+    close(output[0], torch.nn.functional.cross_entropy(output[1], torch.tensor([1])))
+    assert output[1].shape == (1, 2)
+
+
+def test_a_removed_token_can_change_nothing():
+    """Its state after the layer it left in, and its input embedding's way there, reach no later layer."""
+    model = tiny_model()
+    batch = random_batch([120, 60])
+    plain = model(**batch, output_pruning=True)
+    kept = plain.kept_tokens[1]
+    gone = (batch["attention_mask"] > 0) & ~kept
+    assert gone.sum() > 10 and kept.sum() > 4
+
+    def disturb(module, args, output):
+        """After layer 1: whatever still holds a removed token's state gets noise."""
+        hidden_states, trace = output
+        index, states = trace.removed
+        assert len(index) == (plain.kept_tokens[0] & ~kept).sum()
+        assert len(hidden_states) == kept.sum()
+        states += 1e3 * torch.randn_like(states)
+        padded = trace.left_alive.unpack(hidden_states)
+        padded[~kept] = torch.randn(int((~kept).sum()), padded.shape[-1])
+        return trace.left_alive.pack(padded), trace
+
+    handle = model.longformer.encoder.layer[1].register_forward_hook(disturb)
+    disturbed = model(**batch)
+    handle.remove()
+    assert torch.equal(disturbed.logits, model(**batch).logits)
+
+
+def test_pruning_shortens_what_is_computed():
+    model = tiny_model(final_token_threshold=0.1)
+    rows = []
+    handles = [
+        layer.intermediate.register_forward_hook(lambda m, args, out: rows.append(len(args[0])))
+        for layer in model.longformer.encoder.layer
+    ]
+    output = model(**random_batch([120, 60]))
+    for handle in handles:
+        handle.remove()
+    assert rows == [int(n.sum()) for n in output.ffn_sentence_lengths]
+    assert rows[0] == 180 and rows[0] > rows[1] > rows[2] > rows[3] == 2
+
+
+def test_hidden_states_of_removed_tokens_are_zero_and_the_last_is_what_they_left_with():
+    torch.manual_seed(0)
+    model = LTPModel(tiny_config()).eval()
+    output = model(**random_batch([80]), output_hidden_states=True, output_pruning=True)
+    left_in_1 = output.kept_tokens[0] & ~output.kept_tokens[1]
+    assert left_in_1.any()
+    assert not output.hidden_states[2][left_in_1].any()
+    assert torch.equal(output.last_hidden_state[left_in_1], output.hidden_states[1][left_in_1])
+
+
+def test_hard_training_removes_and_soft_training_does_not():
+    model = tiny_model().train()
+    batch = random_batch([60])
+    model.set_hard_masking(True)
+    assert model(**batch).ffn_sentence_lengths[2] < 60
+    model.set_hard_masking(False)
+    output = model(**batch)
+    assert [n.tolist() for n in output.ffn_sentence_lengths] == [[60]] * 4
+    assert 0 < output.pruning_regularizer < 3
+    model.eval()
+    assert model(**batch).ffn_sentence_lengths[2] < 60
+
+
+def test_rest_token_indices_are_the_tokens_alive_at_the_end():
+    model = tiny_model().train()
+    batch = random_batch([90, 50])
+    model.set_hard_masking(False)
+    rest = model.get_rest_token_indices(**batch)
+    assert model.training
+    kept = model.eval()(**batch, output_pruning=True).kept_tokens[-1]
+    assert [r.tolist() for r in rest] == [row.nonzero().flatten().tolist() for row in kept]
+    assert all(r[0] == 0 and 1 <= len(r) < n for r, n in zip(rest, (90, 50)))
+
+
+def test_temperature_is_kept_in_the_configuration(tmp_path):
+    model = tiny_model()
+    model.set_temperature(0.25)
+    model.save_pretrained(tmp_path)
+    assert LTPForSequenceClassification.from_pretrained(tmp_path).config.temperature == 0.25
+    with pytest.raises(ValueError, match="temperature has to be positive"):
+        model.set_temperature(0)
+
+
+def test_round_trip_keeps_every_bit(tmp_path):
+    model = tiny_model()
+    for layer in model.longformer.encoder.layer:
+        torch.nn.init.uniform_(layer.attention.self.pruner.keep_threshold, 0, 0.1)
+    model.save_pretrained(tmp_path)
+    loaded = LTPForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values()))
+    batch = random_batch([70, 20])
+    assert torch.equal(model(**batch).logits, loaded(**batch).logits)
+
+
+def test_a_longformer_checkpoint_loads_as_it_is(tmp_path):
+    longformer = longformer_twin(tiny_model())
+    longformer.save_pretrained(tmp_path)
+    model, info = LTPForSequenceClassification.from_pretrained(
+        tmp_path, final_token_threshold=0.0, output_loading_info=True
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    assert [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer] == [0] * 4
+    batch = random_batch([50])
+    close(model.eval()(**batch).logits, longformer(**batch).logits)
+
+
+def test_bfloat16_stays_close_and_keeps_thresholds_in_float32(tmp_path):
+    model = tiny_model(initializer_range=0.1)
+    model.save_pretrained(tmp_path)
+    low = LTPForSequenceClassification.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    assert low.longformer.encoder.layer[1].attention.self.pruner.keep_threshold.dtype == torch.float32
+    assert low.longformer.encoder.layer[1].attention.self.query.weight.dtype == torch.bfloat16
+    batch = random_batch([100])
+    exact, rough = model(**batch, output_pruning=True), low(**batch, output_pruning=True)
+    assert rough.pruning_scores[1].dtype == torch.float32
+    real = ~exact.pruning_scores[1].isnan()
+    torch.testing.assert_close(rough.pruning_scores[1][real], exact.pruning_scores[1][real], rtol=0.1, atol=0.02)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(**batch)
+    torch.testing.assert_close(mixed.logits.float(), exact.logits, rtol=0.1, atol=0.1)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for checkpointing in (False, True):
+        model = tiny_model().train()
+        model.set_hard_masking(False)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        output = model(**random_batch([40, 30]), labels=torch.tensor([0, 1]))
+        (output.loss + output.pruning_regularizer).backward()
+        gradients.append([p.grad for p in model.parameters()])
+    assert sum(g is not None for g in gradients[0]) > 60
+    for a, b in zip(*gradients):
+        assert (a is None) == (b is None) and (a is None or torch.equal(a, b))
+
+
+def test_embeddings_instead_of_ids():
+    model = tiny_model()
+    batch = random_batch([30])
+    embeds = model.get_input_embeddings()(batch["input_ids"])
+    assert torch.equal(model(inputs_embeds=embeds).logits, model(input_ids=batch["input_ids"]).logits)
+
+
+@pytest.mark.parametrize(
+    "batch, message",
+    [
+        ({}, "exactly one of `input_ids` and `inputs_embeds`"),
+        ({"input_ids": torch.ones(1, 3, dtype=torch.long), "attention_mask": torch.zeros(1, 3)}, "has no token"),
+        ({"input_ids": torch.full((1, 299), 5)}, "at most 298 tokens fit"),
+    ],
+)
+def test_bad_input(batch, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model()(**batch)
+
+
+def test_longest_input_that_fits():
+    assert tiny_model()(input_ids=torch.full((1, 298), 5)).logits.shape == (1, 2)
+
+
+def test_one_window_a_layer_is_required():
+    with pytest.raises(ValueError, match="2 entries for 4 layers"):
+        tiny_model(attention_window=[8, 8])

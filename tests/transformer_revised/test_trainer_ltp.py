@@ -1,0 +1,126 @@
+"""What LTPTrainer adds to the library's Trainer."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from transformer_revised import LTPTrainer, LTPTrainingArguments
+
+from .models.ltp.tiny import random_batch, tiny_model
+
+
+@pytest.fixture(scope="module")
+def examples():
+    batch = random_batch([40] * 32)
+    labels = np.arange(32) % 2
+    batch["input_ids"][labels == 1, 5] = 7
+    return [
+        {"input_ids": ids, "attention_mask": mask, "labels": int(label)}
+        for ids, mask, label in zip(batch["input_ids"], batch["attention_mask"], labels)
+    ]
+
+
+def arguments(tmp_path, cls=LTPTrainingArguments, **settings):
+    defaults = {
+        "output_dir": str(tmp_path), "per_device_train_batch_size": 8, "max_steps": 4, "learning_rate": 1e-3,
+        "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "use_cpu": True, "seed": 3,
+        "lr_scheduler_type": "constant", "max_grad_norm": 0.0,
+    }  # fmt: skip
+    return cls(**{**defaults, **settings})
+
+
+def train(tmp_path, examples, **settings):
+    model = tiny_model(final_token_threshold=0.3)
+    trainer = LTPTrainer(model=model, args=arguments(tmp_path, **settings), train_dataset=examples)
+    trainer.train()
+    return trainer, [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer]
+
+
+SOFT = {"masking_mode": "soft", "temperature": 0.05, "lr_threshold": 0.01}
+
+
+def test_soft_training_moves_the_thresholds(tmp_path, examples):
+    trainer, thresholds = train(tmp_path, examples, lambda_threshold=1.0, **SOFT)
+    assert thresholds[0] == 0  # at exactly 0 the layer does not prune
+    assert all(t != 0 for t in thresholds[1:])
+    assert trainer.model.config.temperature == 0.05
+
+
+def test_a_larger_lambda_raises_them_more(tmp_path, examples):
+    low, high = (
+        sum(train(tmp_path, examples, lambda_threshold=x, max_steps=8, **SOFT)[1]) for x in (0.0, 10.0)
+    )
+    assert high > low + 0.05
+
+
+def test_hard_training_keeps_them(tmp_path, examples):
+    before = tiny_model(final_token_threshold=0.3).longformer.encoder.layer[1].intermediate.dense.weight.clone()
+    trainer, thresholds = train(tmp_path, examples, masking_mode="hard", lambda_threshold=1.0, lr_threshold=0.1)
+    assert thresholds == [0.0] * 4
+    assert not torch.equal(trainer.model.longformer.encoder.layer[1].intermediate.dense.weight, before)
+
+
+def test_mixed_training_is_soft_first_then_hard(tmp_path, examples):
+    _, soft = train(tmp_path, examples, lambda_threshold=1.0, max_steps=2, **SOFT)
+    trainer, mixed = train(tmp_path, examples, lambda_threshold=1.0, max_steps=4, **{**SOFT, "masking_mode": "mixed"})
+    assert mixed == soft and any(mixed)
+    assert trainer.model.longformer.hard_masking
+
+
+def test_thresholds_have_a_parameter_group_of_their_own(tmp_path, examples):
+    model = tiny_model()
+    trainer = LTPTrainer(
+        model=model,
+        args=arguments(tmp_path, weight_decay=0.1, weight_decay_threshold=0.02, **SOFT),
+        train_dataset=examples,
+    )
+    groups = trainer.create_optimizer().param_groups
+    assert len(groups) == 3
+    assert [len(g["params"]) for g in groups][2] == 3  # layer 0 does not prune
+    assert (groups[2]["lr"], groups[2]["weight_decay"]) == (0.01, 0.02)
+    everything = [id(p) for g in groups for p in g["params"]]
+    assert len(everything) == len(set(everything)) == sum(p.requires_grad for p in model.parameters())
+
+
+def test_lr_threshold_defaults_to_the_learning_rate(tmp_path, examples):
+    args = arguments(tmp_path, masking_mode="soft")
+    trainer = LTPTrainer(model=tiny_model(), args=args, train_dataset=examples)
+    assert trainer.create_optimizer().param_groups[-1]["lr"] == 1e-3
+
+
+def test_loss_is_the_task_loss_plus_lambda_times_the_regularizer(tmp_path, examples):
+    args = arguments(tmp_path, lambda_threshold=0.7, **SOFT)
+    trainer = LTPTrainer(model=tiny_model().train(), args=args, train_dataset=examples)
+    batch = next(iter(trainer.get_train_dataloader()))
+    loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
+    task = torch.nn.functional.cross_entropy(outputs.logits, batch["labels"])
+    torch.testing.assert_close(loss, task + 0.7 * outputs.pruning_regularizer)
+    assert outputs.pruning_regularizer > 0
+
+
+def test_an_unpruned_model_trains_as_with_the_library_trainer(tmp_path, examples):
+    results = []
+    for trainer_class, args_class in ((LTPTrainer, LTPTrainingArguments), (Trainer, TrainingArguments)):
+        model = tiny_model(prune_mode=None)
+        trainer_class(model=model, args=arguments(tmp_path, args_class), train_dataset=examples).train()
+        results.append(model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(results[0].values(), results[1].values()))
+
+
+def test_evaluation_predicts_logits_alone(tmp_path, examples):
+    trainer = LTPTrainer(model=tiny_model(), args=arguments(tmp_path), eval_dataset=examples)
+    assert trainer.predict(examples).predictions.shape == (32, 2)
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"masking_mode": "warm"}, "masking_mode has to be one of soft, hard, mixed"),
+        ({"lambda_threshold": -1.0}, "lambda_threshold has to be at least 0"),
+        ({"temperature": 0.0}, "temperature has to be positive"),
+    ],
+)
+def test_arguments_refuse(tmp_path, setting, message):
+    with pytest.raises(ValueError, match=message):
+        arguments(tmp_path, **setting)
