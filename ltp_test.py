@@ -57,8 +57,9 @@ def choose(labels: pd.Series, num_functions: int, rows: list[int] | None) -> lis
 
 
 def thresholds(model) -> np.ndarray:
-    """Threshold of each layer, `[L]`."""
-    return np.array([m.threshold.item() for name, m in model.named_modules() if name.endswith(".pruner")])
+    """Threshold of each layer, `[L]`; NaN for one that has none (`topk`)."""
+    values = [m.threshold for name, m in model.named_modules() if name.endswith(".pruner")]
+    return np.array([np.nan if value is None else value.item() for value in values])
 
 
 def name_of(file: str, row: pd.Series) -> str:
@@ -99,7 +100,7 @@ def raw(trace: FunctionTrace) -> dict:
         "tokens": trace.tokens,
         "offsets": trace.offsets.tolist(),
         "alive_until": trace.alive_until.tolist(),
-        "thresholds": trace.thresholds.tolist(),
+        "thresholds": [None if np.isnan(t) else t for t in trace.thresholds.tolist()],
         "scores": [[None if np.isnan(s) else float(f"{s:.6g}") for s in layer] for layer in trace.scores],
     }
 

@@ -110,7 +110,8 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
     if not tokenizer.is_fast:
         raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
     check_tokenizer_fits(tokenizer, config, flag=where)
-    if not any(parameter.any() for name, parameter in model.named_parameters() if name.endswith("keep_threshold")):
+    learned = [parameter for name, parameter in model.named_parameters() if name.endswith("keep_threshold")]
+    if learned and not any(parameter.any() for parameter in learned):
         print(
             f"note: the thresholds of {args.model_name_or_path} were never learned: only "
             f"final_token_threshold {config.final_token_threshold:g} prunes",

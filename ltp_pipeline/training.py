@@ -152,8 +152,9 @@ def _metrics_of(model: "PreTrainedModel") -> Callable[[EvalPrediction], dict[str
 
 
 def pruning_thresholds(model: "PreTrainedModel") -> list[float]:
-    """The threshold of every layer of an LTP model, its learned part included; [] for one that prunes nothing."""
-    return [module.threshold.item() for module in model.modules() if hasattr(module, "keep_threshold")]
+    """The threshold of every layer of an LTP model, its learned part included; [] for one that has none."""
+    thresholds = [getattr(module, "threshold", None) for module in model.modules()]
+    return [threshold.item() for threshold in thresholds if threshold is not None]
 
 
 def _logits_only(logits: Any, labels: Any) -> Any:

@@ -14,6 +14,11 @@ MODEL_CLASSES = {
         "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
         "LTPForSequenceClassification",
     ),
+    "AutoModelForPreTraining": ("MODEL_FOR_PRETRAINING_MAPPING_NAMES", "LTPForMaskedLM"),
+    "AutoModelForMaskedLM": ("MODEL_FOR_MASKED_LM_MAPPING_NAMES", "LTPForMaskedLM"),
+    "AutoModelForTokenClassification": ("MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES", "LTPForTokenClassification"),
+    "AutoModelForQuestionAnswering": ("MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES", "LTPForQuestionAnswering"),
+    "AutoModelForMultipleChoice": ("MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES", "LTPForMultipleChoice"),
 }
 
 HEADS = tuple(dict.fromkeys(name for _, name in MODEL_CLASSES.values()))

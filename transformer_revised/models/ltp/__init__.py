@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .configuration_ltp import *
     from .ltp_model_output import *
     from .modeling_ltp import *
+    from .modeling_ltp_heads import *
 else:
     import sys
 

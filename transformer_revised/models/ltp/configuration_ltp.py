@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers.models.longformer.configuration_longformer import LongformerConfig
 
-PRUNE_MODES = ("absolute_threshold",)
+PRUNE_MODES = ("absolute_threshold", "rising_threshold", "threshold", "topk")
 SCORE_NORMALIZATIONS = ("max", "mean", "rel")
 
 
@@ -14,15 +14,22 @@ class LTPConfig(LongformerConfig):
 
     Args:
         prune_mode (`str`, *optional*, defaults to `"absolute_threshold"`):
-            How the tokens that leave after each layer are chosen. `"absolute_threshold"` learns one threshold a layer
-            (Learned Token Pruning, Kim et al., KDD 2022). `None` prunes nothing: the model is a plain Longformer.
+            How the tokens that leave after each layer are chosen; [`prune_modules`] defines them.
+            `"absolute_threshold"` learns one threshold a layer (Learned Token Pruning, Kim et al., KDD 2022).
+            `"rising_threshold"` and `"threshold"` compare a token with the largest importance in its sequence, at a
+            fixed fraction that rises with the layer or does not. `"topk"` keeps a share of the tokens that falls with
+            the layer (SpAtten, Wang et al., HPCA 2021). `None` prunes nothing: the model is a plain Longformer.
         final_token_threshold (`float`, *optional*, defaults to 0.01):
-            Where the thresholds start: layer `l` of `L` at `final_token_threshold * l / L`, to which its learned
-            `keep_threshold` is added.
+            `"absolute_threshold"` and `"rising_threshold"`: layer `l` of `L` has the threshold
+            `final_token_threshold * l / L`, to which the former adds its learned `keep_threshold`.
+        token_threshold (`float`, *optional*, defaults to 0.0):
+            `"threshold"`: the threshold of every layer.
+        token_keep_rate (`float`, *optional*, defaults to 1.0):
+            `"topk"`: the share of a sequence's tokens that is left after the last layer.
         score_normalization (`str`, *optional*, defaults to `"max"`):
-            What the attention a token receives is divided by: `"max"`, the largest in its sequence; `"mean"`, the
-            number of heads times the tokens alive in it (the LTP paper); `"rel"`, the number of heads, so that 1 is
-            what uniform attention would give.
+            What `"absolute_threshold"` divides the attention a token receives by: `"max"`, the largest in its
+            sequence; `"mean"`, the number of heads times the tokens alive in it (the LTP paper); `"rel"`, the number
+            of heads, so that 1 is what uniform attention would give.
         temperature (`float`, *optional*, defaults to 1e-5):
             Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. Only soft
             masking in training mode reads it.
@@ -48,6 +55,8 @@ class LTPConfig(LongformerConfig):
 
     prune_mode: str | None = "absolute_threshold"
     final_token_threshold: float | int = 0.01
+    token_threshold: float | int = 0.0
+    token_keep_rate: float | int = 1.0
     score_normalization: str = "max"
     temperature: float | int = 1e-5
 
@@ -63,6 +72,16 @@ class LTPConfig(LongformerConfig):
             )
         if not self.temperature > 0:
             raise ValueError(f"`temperature` has to be positive, not {self.temperature}")
+        if self.token_keep_rate > 1:
+            raise ValueError(f"`token_keep_rate` is a share of the tokens, at most 1, not {self.token_keep_rate}")
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        """As the library's; the configuration of a Longformer is taken as that of an LTP model."""
+        values, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        if values.get("model_type") == LongformerConfig.model_type:
+            values = {**values, "model_type": cls.model_type}
+        return values, kwargs
 
 
 __all__ = ["LTPConfig"]

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import torch
 from transformers.models.longformer.modeling_longformer import (
     LongformerBaseModelOutputWithPooling,
+    LongformerMaskedLMOutput,
+    LongformerMultipleChoiceModelOutput,
+    LongformerQuestionAnsweringModelOutput,
     LongformerSequenceClassifierOutput,
+    LongformerTokenClassifierOutput,
 )
 
 
@@ -55,3 +59,23 @@ class LTPBaseModelOutputWithPooling(LTPPruningFields, LongformerBaseModelOutputW
 @dataclass
 class LTPSequenceClassifierOutput(LTPPruningFields, LongformerSequenceClassifierOutput):
     """[`LTPForSequenceClassification`]'s output: Longformer's, then [`LTPPruningFields`]."""
+
+
+@dataclass
+class LTPMaskedLMOutput(LTPPruningFields, LongformerMaskedLMOutput):
+    """[`LTPForMaskedLM`]'s output: Longformer's, then [`LTPPruningFields`]."""
+
+
+@dataclass
+class LTPTokenClassifierOutput(LTPPruningFields, LongformerTokenClassifierOutput):
+    """[`LTPForTokenClassification`]'s output: Longformer's, then [`LTPPruningFields`]."""
+
+
+@dataclass
+class LTPQuestionAnsweringModelOutput(LTPPruningFields, LongformerQuestionAnsweringModelOutput):
+    """[`LTPForQuestionAnswering`]'s output: Longformer's, then [`LTPPruningFields`]."""
+
+
+@dataclass
+class LTPMultipleChoiceModelOutput(LTPPruningFields, LongformerMultipleChoiceModelOutput):
+    """[`LTPForMultipleChoice`]'s output: Longformer's, then [`LTPPruningFields`]."""

@@ -1,8 +1,8 @@
-"""Longformer with Learned Token Pruning: layers, model and heads.
+"""Longformer with Learned Token Pruning: layers and model.
 
-The blocks that pruning does not touch (embeddings, projections, feed-forward part, classification head) are the
-library's Longformer blocks, run on packed tokens `[N, hidden_size]` instead of a padded batch, and their parameters
-have the published names, so Longformer checkpoints load as they are.
+The blocks that pruning does not touch (embeddings, projections, feed-forward part) are the library's Longformer
+blocks, run on packed tokens `[N, hidden_size]` instead of a padded batch. Their parameters have the published
+names, so Longformer checkpoints load as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from torch import nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.longformer.modeling_longformer import (
-    LongformerClassificationHead,
     LongformerEmbeddings,
     LongformerIntermediate,
     LongformerOutput,
@@ -28,7 +27,7 @@ from transformers.models.longformer.modeling_longformer import (
 )
 
 from .configuration_ltp import LTPConfig
-from .ltp_model_output import LTPBaseModelOutputWithPooling, LTPSequenceClassifierOutput
+from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .packed_sequence import PackedSequence
 from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance
 from .sparse_attention import (
@@ -118,7 +117,8 @@ class LTPSelfAttention(LongformerSelfAttention):
         w = self.one_sided_attn_window_size
         plan = first_token_plan(packed, w) if first else attention_plan(packed, w)
         if not plan.blocks:
-            return hidden_states.new_zeros(packed.shape[0], self.embed_dim), None, plan.pairs, None
+            rows = packed.shape[0] if first else len(packed)
+            return hidden_states.new_zeros(rows, self.embed_dim), hidden_states.new_zeros(rows), plan.pairs, None
         query, key, value = (self._heads(project(hidden_states)) for project in (self.query, self.key, self.value))
         query = query / math.sqrt(self.head_dim)
         dropout = self.dropout if self.training else 0.0
@@ -164,7 +164,6 @@ class LTPLayer(GradientCheckpointingLayer):
 
     def __init__(self, config: LTPConfig, layer_id: int):
         super().__init__()
-        self.normalization = config.score_normalization
         self.attention = LTPAttention(config, layer_id)
         self.intermediate = LongformerIntermediate(config)
         self.output = LongformerOutput(config)
@@ -175,16 +174,16 @@ class LTPLayer(GradientCheckpointingLayer):
         """`[N, D]` in, `[M, D]` of the `M` tokens that stay out."""
         pruner = self.attention.self.pruner
         prunes = pruner is not None and pruner.is_active
-        first = is_last and request.first_token_suffices and not (prunes and request.soft)
+        first = is_last and request.first_token_suffices and packed.has_all_first_tokens
+        first = first and not (prunes and request.soft)
         prunes = prunes and not first
         context, importance, trace = self.attention.self(hidden_states, packed, request, prunes, first)
         if first:
             hidden_states = hidden_states[packed.first_index]
             trace.left_alive = packed.select(packed.first_index)
         elif prunes:
-            trace.scores = normalize_importance(
-                importance, packed, self.attention.self.num_heads, self.normalization
-            )
+            heads = self.attention.self.num_heads
+            trace.scores = normalize_importance(importance, packed, heads, pruner.normalization)
             if request.soft:
                 trace.soft_mask = pruner.soft_mask(trace.scores, request.temperature)
             else:
@@ -230,6 +229,8 @@ class LTPEncoder(nn.Module):
 
 
 class LTPPreTrainedModel(LongformerPreTrainedModel):
+    """Loading, and the switches of pruning."""
+
     config: LTPConfig
     config_class = LTPConfig
     base_model_prefix = "longformer"
@@ -252,8 +253,18 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     def _model(self) -> LTPModel:
         return getattr(self, self.base_model_prefix, self)
 
+    def _as_asked(self, output, return_dict: bool | None):
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
     def set_hard_masking(self, hard: bool) -> None:
-        """In training mode: remove pruned tokens (True) or multiply by soft masks (False). Evaluation removes."""
+        """
+        In training mode: remove pruned tokens (True) or multiply by soft masks (False). Evaluation always removes.
+
+        Raises:
+            ValueError: soft masking, and a prune mode without thresholds.
+        """
+        if not hard and self.config.prune_mode == "topk":
+            raise ValueError('prune mode "topk" has no threshold, and so no soft masks: use hard masking')
         self._model.hard_masking = bool(hard)
 
     def set_temperature(self, temperature: float) -> None:
@@ -293,8 +304,11 @@ class Encoding:
 
     @property
     def first_states(self) -> torch.Tensor:
-        """State of each sequence's first token, `[B, D]`."""
-        return self.states[self.packed.first_index]
+        """State of each sequence's first token, `[B, D]`; the state it left with, if it was removed."""
+        if self.packed.has_all_first_tokens:
+            return self.states[self.packed.first_index]
+        columns = self.packed.first_columns
+        return self.last_hidden_state[torch.arange(len(columns), device=columns.device), columns]
 
     @property
     def last_hidden_state(self) -> torch.Tensor:
@@ -349,7 +363,8 @@ class LTPModel(LTPPreTrainedModel):
         Args:
             input_ids, attention_mask, token_type_ids, position_ids: `[B, L]` int64, as in Longformer.
             global_attention_mask: `[B, L]`, 1 for the tokens that attend to, and are attended by, all others and are
-                never removed. Without it the first token of each sequence is.
+                never removed. Without it the first token of each sequence is (all zeros for none, which is what
+                [`~transformers.LongformerModel`] takes by default).
             inputs_embeds: `[B, L, hidden_size]`, instead of `input_ids`.
             output_pruning: also return `pruning_scores`, `kept_tokens` and (in soft training) `soft_masks`.
 
@@ -376,7 +391,7 @@ class LTPModel(LTPPreTrainedModel):
         output = LTPBaseModelOutputWithPooling(
             last_hidden_state=encoding.last_hidden_state, pooler_output=pooled, **encoding.fields
         )
-        return output if _returns_dict(return_dict, self.config) else output.to_tuple()
+        return self._as_asked(output, return_dict)
 
     def encode(
         self,
@@ -438,10 +453,6 @@ class LTPModel(LTPPreTrainedModel):
         )
 
 
-def _returns_dict(return_dict: bool | None, config: LTPConfig) -> bool:
-    return config.return_dict if return_dict is None else return_dict
-
-
 def _output_fields(traces: list[LayerTrace], hidden_states: tuple, request: Request) -> dict:
     """The fields of [`LTPPruningFields`] and Longformer's optional ones, from what the layers did."""
     masks = [t.soft_mask for t in traces if t.soft_mask is not None]
@@ -472,59 +483,4 @@ def _padded(trace: LayerTrace, values: torch.Tensor | None) -> torch.Tensor | No
     return None if values is None else trace.entered.unpack(values, fill=float("nan"))
 
 
-class LTPForSequenceClassification(LTPPreTrainedModel):
-    """[`LTPModel`] with Longformer's classification head on the first token."""
-
-    def __init__(self, config: LTPConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.longformer = LTPModel(config, add_pooling_layer=False)
-        self.classifier = LongformerClassificationHead(config)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        global_attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
-        **kwargs,
-    ) -> tuple | LTPSequenceClassifierOutput:
-        r"""
-        Args:
-            labels: `[B]` int64 classes (`num_labels` > 1), `[B]` float targets (`num_labels` = 1) or `[B, num_labels]`
-                float (multi label), as the library's sequence classifiers take them.
-            others: see [`LTPModel.forward`].
-
-        Returns:
-            [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`. The loss is the task's alone: in soft
-            training add `lambda * pruning_regularizer`, as [`LTPTrainer`] does.
-        """
-        encoding = self.longformer.encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
-            first_token_only=True,
-        )
-        logits = self.classifier(encoding.first_states[:, None])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
-        output = LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields)
-        return output if _returns_dict(return_dict, self.config) else output.to_tuple()
-
-
-__all__ = ["LTPForSequenceClassification", "LTPModel", "LTPPreTrainedModel"]
+__all__ = ["LTPModel", "LTPPreTrainedModel"]

@@ -23,12 +23,14 @@ class PackedSequence:
         positions (`torch.LongTensor` of shape `[N]`): its original column, ascending within a sequence.
         is_global (`torch.BoolTensor` of shape `[N]`): whether it attends to, and is attended by, its whole sequence.
         shape (`tuple[int, int]`): `(B, L)`, the padded batch.
+        start (`PackedSequence`, *optional*): the batch before any token left; itself if not given.
     """
 
     rows: torch.Tensor
     positions: torch.Tensor
     is_global: torch.Tensor
     shape: tuple[int, int]
+    start: PackedSequence | None = None
     cache: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,21 @@ class PackedSequence:
         return torch.tensor(self.offsets[:-1], device=self.rows.device)
 
     @property
+    def first_columns(self) -> torch.Tensor:
+        """Column of the first token each sequence started with, `[B]` int64."""
+        start = self.start or self
+        return start.positions[start.first_index]
+
+    @property
+    def has_all_first_tokens(self) -> bool:
+        """Whether every sequence still has the first token it started with."""
+        start = self.start or self
+        if start is self:
+            return True
+        firsts = start.host_positions[start.offsets[:-1]]
+        return bool(self.lengths.all()) and bool((self.host_positions[self.offsets[:-1]] == firsts).all())
+
+    @property
     def length_tensor(self) -> torch.Tensor:
         """Tokens of each sequence, `[B]` int64."""
         return torch.as_tensor(self.lengths, device=self.rows.device)
@@ -97,7 +114,9 @@ class PackedSequence:
 
     def select(self, index: torch.Tensor) -> PackedSequence:
         """What is left when only the tokens at `index` (`[M]` int64, ascending) stay."""
-        return PackedSequence(self.rows[index], self.positions[index], self.is_global[index], self.shape)
+        return PackedSequence(
+            self.rows[index], self.positions[index], self.is_global[index], self.shape, self.start or self
+        )
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over each sequence: `[N]` to `[B]`."""

@@ -1,0 +1,351 @@
+"""The heads: the library's Longformer heads on [`LTPModel`], under the same parameter names and with the same losses.
+
+Every `forward` takes what [`LTPModel.forward`] takes, and `labels`. Its loss is the task's alone: in soft training add
+`lambda * pruning_regularizer`, as [`LTPTrainer`] does. Heads that read every token read a removed one in the state it
+left with.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers.models.longformer.modeling_longformer import LongformerClassificationHead, LongformerLMHead
+
+from .configuration_ltp import LTPConfig
+from .ltp_model_output import (
+    LTPMaskedLMOutput,
+    LTPMultipleChoiceModelOutput,
+    LTPQuestionAnsweringModelOutput,
+    LTPSequenceClassifierOutput,
+    LTPTokenClassifierOutput,
+)
+from .modeling_ltp import LTPModel, LTPPreTrainedModel
+
+
+def _no_global_tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+    """A global attention mask of zeros, `[B, L]`: what Longformer's masked LM and token classifier take by default."""
+    source = input_ids if input_ids is not None else inputs_embeds
+    if source is None:
+        raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
+    return torch.zeros(source.shape[:2], dtype=torch.long, device=source.device)
+
+
+def _first_separator(input_ids: torch.Tensor | None, config: LTPConfig) -> torch.Tensor:
+    """Column of the first separator of each sequence, `[B, 1]`. Raises `ValueError` where there is none."""
+    if input_ids is None:
+        raise ValueError("give `global_attention_mask`: without `input_ids` the question cannot be told from the rest")
+    separators = input_ids == config.sep_token_id
+    if not separators.any(dim=1).all():
+        raise ValueError(
+            f"a sequence of the batch has no separator (`sep_token_id` {config.sep_token_id}) between question and "
+            "text; encode them as a pair, or give `global_attention_mask`"
+        )
+    return separators.int().argmax(dim=1, keepdim=True)
+
+
+class LTPForSequenceClassification(LTPPreTrainedModel):
+    """Longformer's classification head on the first token; by default that token is global."""
+
+    def __init__(self, config: LTPConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.longformer = LTPModel(config, add_pooling_layer=False)
+        self.classifier = LongformerClassificationHead(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        global_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        output_pruning: bool = False,
+        **kwargs,
+    ) -> tuple | LTPSequenceClassifierOutput:
+        r"""
+        Args:
+            labels: `[B]` int64 classes (`num_labels` > 1), `[B]` float targets (`num_labels` = 1) or `[B, num_labels]`
+                float (multi label), as the library's sequence classifiers take them.
+            others: see [`LTPModel.forward`].
+
+        Returns:
+            [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`.
+        """
+        encoding = self.longformer.encode(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_pruning=output_pruning,
+            first_token_only=True,
+        )
+        logits = self.classifier(encoding.first_states[:, None])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        return self._as_asked(LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+
+
+class LTPForMaskedLM(LTPPreTrainedModel):
+    """Longformer's masked language modelling head; by default no token is global."""
+
+    _tied_weights_keys = {
+        "lm_head.decoder.weight": "longformer.embeddings.word_embeddings.weight",
+        "lm_head.decoder.bias": "lm_head.bias",
+    }
+
+    def __init__(self, config: LTPConfig):
+        super().__init__(config)
+        self.longformer = LTPModel(config, add_pooling_layer=False)
+        self.lm_head = LongformerLMHead(config)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head.decoder = new_embeddings
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        global_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        output_pruning: bool = False,
+        **kwargs,
+    ) -> tuple | LTPMaskedLMOutput:
+        r"""
+        Args:
+            labels: `[B, L]` int64 token ids, -100 where there is nothing to predict.
+            others: see [`LTPModel.forward`].
+
+        Returns:
+            [`LTPMaskedLMOutput`], with `logits` `[B, L, vocab_size]`.
+        """
+        if global_attention_mask is None:
+            global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
+        encoding = self.longformer.encode(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_pruning=output_pruning,
+        )
+        logits = self.lm_head(encoding.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.view(-1).to(logits.device))
+        return self._as_asked(LTPMaskedLMOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+
+
+class LTPForTokenClassification(LTPPreTrainedModel):
+    """Longformer's token classification head; by default no token is global."""
+
+    def __init__(self, config: LTPConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.longformer = LTPModel(config, add_pooling_layer=False)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        global_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        output_pruning: bool = False,
+        **kwargs,
+    ) -> tuple | LTPTokenClassifierOutput:
+        r"""
+        Args:
+            labels: `[B, L]` int64 classes, -100 where there is nothing to predict.
+            others: see [`LTPModel.forward`].
+
+        Returns:
+            [`LTPTokenClassifierOutput`], with `logits` `[B, L, num_labels]`.
+        """
+        if global_attention_mask is None:
+            global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
+        encoding = self.longformer.encode(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_pruning=output_pruning,
+        )
+        logits = self.classifier(self.dropout(encoding.last_hidden_state))
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.view(-1, self.num_labels), labels.view(-1).to(logits.device))
+        return self._as_asked(LTPTokenClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+
+
+class LTPForQuestionAnswering(LTPPreTrainedModel):
+    """Longformer's span head; by default the tokens of the question, before the first separator, are global."""
+
+    def __init__(self, config: LTPConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.longformer = LTPModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        global_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        start_positions: torch.Tensor | None = None,
+        end_positions: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        output_pruning: bool = False,
+        **kwargs,
+    ) -> tuple | LTPQuestionAnsweringModelOutput:
+        r"""
+        Args:
+            start_positions, end_positions: `[B]` int64, columns of the answer's first and last token; columns beyond
+                the input are left out of the loss.
+            others: see [`LTPModel.forward`].
+
+        Returns:
+            [`LTPQuestionAnsweringModelOutput`], with `start_logits` and `end_logits` `[B, L]`.
+
+        Raises:
+            ValueError: no `global_attention_mask`, and no separator that ends the question.
+        """
+        if global_attention_mask is None:
+            question_end = _first_separator(input_ids, self.config)
+            columns = torch.arange(input_ids.shape[1], device=input_ids.device)
+            global_attention_mask = (columns < question_end).long()
+        encoding = self.longformer.encode(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_pruning=output_pruning,
+        )
+        start_logits, end_logits = (x.contiguous() for x in self.qa_outputs(encoding.last_hidden_state).unbind(-1))
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
+        output = LTPQuestionAnsweringModelOutput(
+            loss=loss, start_logits=start_logits, end_logits=end_logits, **encoding.fields
+        )
+        return self._as_asked(output, return_dict)
+
+
+class LTPForMultipleChoice(LTPPreTrainedModel):
+    """Longformer's multiple choice head; by default the tokens of the choice, after the separators, are global."""
+
+    def __init__(self, config: LTPConfig):
+        super().__init__(config)
+        self.longformer = LTPModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        global_attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        output_pruning: bool = False,
+        **kwargs,
+    ) -> tuple | LTPMultipleChoiceModelOutput:
+        r"""
+        Args:
+            input_ids, token_type_ids, attention_mask, global_attention_mask, position_ids: `[B, choices, L]`.
+            inputs_embeds: `[B, choices, L, hidden_size]`.
+            labels: `[B]` int64, index of the right choice.
+            others: see [`LTPModel.forward`].
+
+        Returns:
+            [`LTPMultipleChoiceModelOutput`], with `logits` `[B, choices]`. The fields of pruning have a row for every
+            choice, `B * choices` in all.
+
+        Raises:
+            ValueError: no `global_attention_mask`, and no separator before a choice.
+        """
+        num_choices = (input_ids if input_ids is not None else inputs_embeds).shape[1]
+        rows = {
+            "input_ids": input_ids,
+            "token_type_ids": token_type_ids,
+            "attention_mask": attention_mask,
+            "global_attention_mask": global_attention_mask,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+        }
+        rows = {name: None if x is None else x.flatten(0, 1) for name, x in rows.items()}
+        if global_attention_mask is None:
+            context_end = _first_separator(rows["input_ids"], self.config)
+            columns = torch.arange(input_ids.shape[2], device=input_ids.device)
+            rows["global_attention_mask"] = (columns > context_end + 1).long()
+        encoding = self.longformer.encode(
+            **rows,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_pruning=output_pruning,
+            first_token_only=True,
+        )
+        pooled = self.longformer.pooler(encoding.first_states[:, None])
+        logits = self.classifier(self.dropout(pooled)).view(-1, num_choices)
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels.to(logits.device))
+        return self._as_asked(LTPMultipleChoiceModelOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+
+
+__all__ = [
+    "LTPForMaskedLM",
+    "LTPForMultipleChoice",
+    "LTPForQuestionAnswering",
+    "LTPForSequenceClassification",
+    "LTPForTokenClassification",
+]
