@@ -74,7 +74,7 @@ class ModelArguments:
         metadata={"help": "Attention window of every layer, even: half to each side (default: the checkpoint's own)."},
     )
     task_name: str = field(
-        default="code", metadata={"help": "code: functions from the files given. Or the name of a GLUE task."}
+        default="code", metadata={"help": "code: functions from the files given. GLUE tasks are not yet available."}
     )
 
 

@@ -70,10 +70,8 @@ def read_functions(
     return pd.concat([texts.rename("functionSource"), labels.rename("label"), others], axis=1)
 
 
-def tokenize_functions(
-    frame: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int, pair_column: str | None = None
-) -> "Dataset":
-    """Tokenizes `frame.functionSource` (with `pair_column`: and that text after it), cut after `max_length` tokens.
+def tokenize_functions(frame: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> "Dataset":
+    """Tokenizes `frame.functionSource`, cut after `max_length` tokens.
 
     Code that reads like a special token, such as `</s>` in a string, stays text.
 
@@ -93,8 +91,8 @@ def tokenize_functions(
     )
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
-        texts = [batch[column] for column in columns]
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length, split_special_tokens=True)
+        texts = batch["functionSource"]
+        encoded = tokenizer(texts, truncation=True, max_length=max_length, split_special_tokens=True)
         return {
             "input_ids": encoded["input_ids"],
             "attention_mask": encoded["attention_mask"],
@@ -102,8 +100,7 @@ def tokenize_functions(
             "length": [len(ids) for ids in encoded["input_ids"]],
         }
 
-    columns = ["functionSource"] if pair_column is None else ["functionSource", pair_column]
-    rows = Dataset.from_dict({column: frame[column].tolist() for column in [*columns, "label"]})
+    rows = Dataset.from_dict({column: frame[column].tolist() for column in ("functionSource", "label")})
     return rows.map(encode, batched=True, remove_columns=rows.column_names, features=features, desc="tokenizing")
 
 

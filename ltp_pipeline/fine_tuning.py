@@ -9,7 +9,6 @@ from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, loa
 from ltp_pipeline.classifiers import load_classifier
 from ltp_pipeline.data import tokenize_functions
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.glue import check_task, read_glue
 from ltp_pipeline.result_folder import check_replaceable, holds_result, new_result, open_folder
 from ltp_pipeline.training import make_trainer, metrics_table, prepare_process, read_splits, run, sequence_length
 
@@ -20,7 +19,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     _check_model(model_args, args)
     output_dir = Path(args.output_dir)
     _check_output(output_dir, model_args, data_args, args)
-    frames = _read(model_args, data_args, args)
+    frames = _read(data_args, args)
 
     prepare_process(args)
     model = load_classifier(model_args, new_head=args.do_train)
@@ -30,10 +29,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = {
-        split: tokenize_functions(
-            frame, tokenizer, tokenizer.model_max_length, pair_column="pair" if "pair" in frame else None
-        )
-        for split, frame in frames.items()
+        split: tokenize_functions(frame, tokenizer, tokenizer.model_max_length) for split, frame in frames.items()
     }
     owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
     with new_result(output_dir, resume, owner) if args.do_train else open_folder(output_dir) as folder:
@@ -45,7 +41,8 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
 
 
 def _check_model(model_args: ModelArguments, args: FineTuningArguments) -> None:
-    check_task(model_args.task_name.lower())
+    if model_args.task_name.lower() != "code":
+        raise UserError(f"--task_name {model_args.task_name}: not yet available; expected code")
     if not (args.do_train or args.do_eval or args.do_predict):
         raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
     if model_args.model_name_or_path is not None:
@@ -82,14 +79,7 @@ def _check_output(
     check_replaceable(output_dir, needed)
 
 
-def _read(model_args: ModelArguments, data_args: DataArguments, args: FineTuningArguments) -> dict[str, pd.DataFrame]:
-    task = model_args.task_name.lower()
+def _read(data_args: DataArguments, args: FineTuningArguments) -> dict[str, pd.DataFrame]:
     asked = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
-    if task == "code" or data_args.train_file is not None or data_args.validation_file is not None:
-        files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
-        return read_splits(data_args, {split: files[split] for split in asked if asked[split]})
-    if args.do_predict:
-        raise UserError(f"--do_predict: the labels of {task}'s test split are not public; expected --do_eval")
-    frames = read_glue(task)
-    limits = {"train": data_args.max_train_samples, "eval": data_args.max_eval_samples}
-    return {split: frame.head(limits[split] or len(frame)) for split, frame in frames.items() if asked[split]}
+    files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
+    return read_splits(data_args, {split: files[split] for split in asked if asked[split]})

@@ -1,7 +1,6 @@
 """Classification metrics of defect prediction. Class 1 is the positive class."""
 
 import numpy as np
-import pandas as pd
 
 
 def positive_scores(logits: np.ndarray) -> np.ndarray:
@@ -13,39 +12,23 @@ def positive_scores(logits: np.ndarray) -> np.ndarray:
 def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Metrics of N functions from logits [N, 2] and labels [N] of 0 and 1.
 
-    Returns accuracy, f1, recall, precision, false_alarm_rate (false positives among the functions of class 0) and auc,
-    all from 0 to 1. A ratio whose denominator is 0 is 0; auc is left out where only one class occurs.
+    Returns accuracy, f1, recall, precision, false_alarm_rate (false positives among the functions of class 0) and auc
+    (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio whose denominator is 0 is 0; auc
+    is left out where only one class occurs.
     """
-    labels = np.asarray(labels).astype(bool)
-    predictions = np.asarray(logits).argmax(axis=-1).astype(bool)
-    true_positive = int((predictions & labels).sum())
-    false_positive = int((predictions & ~labels).sum())
-    false_negative = int((~predictions & labels).sum())
-    true_negative = len(labels) - true_positive - false_positive - false_negative
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
+
+    labels = np.asarray(labels).astype(int)
+    predictions = np.asarray(logits).argmax(axis=-1)
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, average="binary", zero_division=0)
+    specificity = recall_score(labels, predictions, pos_label=0, zero_division=1)
     metrics = {
-        "accuracy": _ratio(true_positive + true_negative, len(labels)),
-        "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "recall": _ratio(true_positive, true_positive + false_negative),
-        "precision": _ratio(true_positive, true_positive + false_positive),
-        "false_alarm_rate": _ratio(false_positive, false_positive + true_negative),
+        "accuracy": accuracy_score(labels, predictions),
+        "f1": f1,
+        "recall": recall,
+        "precision": precision,
+        "false_alarm_rate": 1 - specificity,
     }
     if 0 < labels.sum() < len(labels):
-        metrics["auc"] = area_under_roc_curve(positive_scores(logits), labels)
-    return metrics
-
-
-def area_under_roc_curve(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Probability that a function of class 1 scores above one of class 0, ties counting half (Mann-Whitney U).
-
-    Args:
-        scores: [N], higher means rather class 1.
-        labels: [N], 0 or 1; both occur.
-    """
-    labels = np.asarray(labels).astype(bool)
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    rank_sum = pd.Series(scores).rank(method="average").to_numpy()[labels].sum()
-    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+        metrics["auc"] = roc_auc_score(labels, positive_scores(logits))
+    return {name: float(value) for name, value in metrics.items()}
