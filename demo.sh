@@ -24,15 +24,17 @@ case "${1:-}" in
 esac
 SEED=${SEED:-42}
 if [ "${1:-}" = --quick ]; then
-    SOURCES=Data/sources_quick.txt TRAIN=500 VALIDATION=150 TEST=200
-    LENGTH=256 EPOCHS=2 SOFT_EPOCHS=2 LR_THRESHOLD=0.02 ROUNDS=3
+    SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200
+    LENGTH=256 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.03
 else
-    SOURCES=Data/sources.txt TRAIN=6000 VALIDATION=1000 TEST=2000
-    LENGTH=1024 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.005 ROUNDS=3
+    SOURCES=Data/sources.txt TRAIN=4000 VALIDATION=1000 TEST=2000
+    LENGTH=512 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.006
 fi
 
 source ./ltp_env.sh
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" TOKENIZERS_PARALLELISM=false
+# Where other programs share the cores, threads that wait in a loop for each other slow training down many times over.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 mkdir -p "$OUTPUT"
 START=$SECONDS
 
@@ -60,7 +62,7 @@ run "tokenizer" -m ltp_pipeline.train_tokenizer --train_file data/train_subset.c
     --vocab_size 8000 --max_length "$LENGTH"
 run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/ltp_small.json" \
     --tokenizer_name tokenizer --do_train --do_eval "${DATA[@]}" --max_seq_length "$LENGTH" \
-    --per_device_train_batch_size 16 --per_device_eval_batch_size 32 --learning_rate 5e-4 --warmup_steps 0.1 \
+    --per_device_train_batch_size 16 --per_device_eval_batch_size 32 --learning_rate 2e-4 --warmup_steps 0.1 \
     --num_train_epochs "$EPOCHS" --seed "$SEED" $BF16 --overwrite_output_dir --output_dir code_test
 run "soft pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore code_test "${DATA[@]}" \
     --lr $LR --lr_threshold "$LR_THRESHOLD" --final_token_threshold $RATE --temperature $TEMPERATURE \
@@ -76,7 +78,7 @@ run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code --pe
     --max_length "$LENGTH" --model_name_or_path "$HARD" $BF16 --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
-    --max_length "$LENGTH" --rounds "$ROUNDS" $BF16 --output_dir .
+    --max_length "$LENGTH" --rounds 3 $BF16 --output_dir .
 
 cat <<END
 
