@@ -28,7 +28,7 @@ from transformers.models.longformer.modeling_longformer import (
 
 from .configuration_ltp import LTPConfig
 from .ltp_model_output import LTPBaseModelOutputWithPooling
-from .packed_sequence import PackedSequence
+from .packed_sequence import PackedSequence, uncompiled
 from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance
 from .sparse_attention import (
     attention_plan,
@@ -80,6 +80,7 @@ class LTPSelfAttention(LongformerSelfAttention):
         super().__init__(config, layer_id)
         self.pruner = None if config.prune_mode is None else PRUNERS[config.prune_mode](config, layer_id)
 
+    @uncompiled
     def forward(
         self, hidden_states: torch.Tensor, packed: PackedSequence, request: Request, with_importance: bool, first: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None, LayerTrace]:
@@ -195,6 +196,7 @@ class LTPLayer(GradientCheckpointingLayer):
         return hidden_states, trace
 
     @staticmethod
+    @uncompiled
     def _remove(context, hidden_states, pruner, trace):
         keep = pruner.hard_mask(trace.scores, trace.entered)
         if keep.all():
@@ -453,6 +455,7 @@ class LTPModel(LTPPreTrainedModel):
         )
 
 
+@uncompiled
 def _output_fields(traces: list[LayerTrace], hidden_states: tuple, request: Request) -> dict:
     """The fields of [`LTPPruningFields`] and Longformer's optional ones, from what the layers did."""
     masks = [t.soft_mask for t in traces if t.soft_mask is not None]

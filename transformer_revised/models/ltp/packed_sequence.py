@@ -7,10 +7,28 @@ sequence and the original positions never change.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+
+
+def uncompiled(function: Callable) -> Callable:
+    """
+    Keeps a function whose steps the host lays out, from the tokens that are alive, out of what `torch.compile` traces.
+
+    `torch.compiler.disable` alone would import the compiler for every user.
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 @dataclass
@@ -44,6 +62,7 @@ class PackedSequence:
         self.global_indices: list[np.ndarray] = np.split(host_global, splits)
 
     @classmethod
+    @uncompiled
     def from_masks(cls, attention_mask: torch.Tensor, global_attention_mask: torch.Tensor | None) -> PackedSequence:
         """
         Args:
@@ -112,6 +131,7 @@ class PackedSequence:
         padded = packed.new_full((self.shape[0] * self.shape[1], *packed.shape[1:]), fill)
         return padded.index_copy(0, self.flat_index, packed).unflatten(0, self.shape)
 
+    @uncompiled
     def select(self, index: torch.Tensor) -> PackedSequence:
         """What is left when only the tokens at `index` (`[M]` int64, ascending) stay."""
         return PackedSequence(

@@ -1,9 +1,20 @@
 import pytest
 import torch
 
-from transformer_revised import LTPConfig
+from transformer_revised import LTPConfig, LTPModel
+from transformer_revised.models.ltp import configuration_ltp
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
-from transformer_revised.models.ltp.prune_modules import AbsoluteThresholdPruner, normalize_importance
+from transformer_revised.models.ltp.prune_modules import (
+    PRUNERS,
+    AbsoluteThresholdPruner,
+    RisingThresholdPruner,
+    ThresholdPruner,
+    TokenPruner,
+    TopKPruner,
+    normalize_importance,
+)
+
+from .tiny import tiny_config
 
 
 @pytest.fixture
@@ -72,3 +83,69 @@ def test_soft_mask_and_its_gradient():
 def test_configuration_refuses(setting, message):
     with pytest.raises(Exception, match=message):
         LTPConfig(**setting)
+
+
+def test_the_worked_example_of_the_documentation():
+    """docs/model.md: six tokens, uniform attention, window of 1 to each side, two layers."""
+    torch.manual_seed(0)
+    config = tiny_config(num_hidden_layers=2, num_attention_heads=1, attention_window=2, final_token_threshold=0.8)
+    model = LTPModel(config).eval()
+    for layer in model.encoder.layer:
+        torch.nn.init.zeros_(layer.attention.self.query.weight)
+    output = model(torch.tensor([[0, 5, 6, 7, 8, 9]]), output_pruning=True)
+    assert output.pruning_scores[0] is None and output.kept_tokens[0].all()
+    received = torch.tensor([[23 / 12, 13 / 12, 5 / 6, 3 / 4, 5 / 6, 7 / 12]])
+    torch.testing.assert_close(output.pruning_scores[1], received / received.max())
+    assert output.kept_tokens[1].tolist() == [[True, True, True, False, True, False]]
+
+
+def test_topk_schedule_and_cut(packed):
+    rates = [TopKPruner(LTPConfig(num_hidden_layers=7, token_keep_rate=0.2), i).keep_rate for i in range(7)]
+    assert rates == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+    long = [TopKPruner(LTPConfig(num_hidden_layers=40, token_keep_rate=0.5), i).is_active for i in range(8)]
+    assert long == [False] * 6 + [True] * 2  # 15 % of 40 layers
+    negative = LTPConfig(num_hidden_layers=4, token_keep_rate=-3.0)
+    assert TopKPruner(negative, 3).keep_rate == 0.01
+
+    half = TopKPruner(LTPConfig(num_hidden_layers=4, token_keep_rate=0.5), 3)
+    scores = torch.tensor([0.1, 0.3, 0.9, 0.3, 0.2, 0.8])  # first and fifth are global
+    assert half.hard_mask(scores, packed).tolist() == [True, False, True, False, True, False]
+    three_quarters = TopKPruner(LTPConfig(num_hidden_layers=4, token_keep_rate=0.75), 3)
+    assert three_quarters.hard_mask(scores, packed).tolist() == [True, True, True, False, True, True]
+    left = packed.select(torch.tensor([0, 2, 4]))  # half of the four it started with, not of the two it has
+    assert half.hard_mask(scores[[0, 2, 4]], left).tolist() == [True, True, True]
+    with pytest.raises(ValueError, match="no soft mask"):
+        half.soft_mask(scores, 0.1)
+
+
+def test_fixed_thresholds_are_fractions_of_the_maximum(packed):
+    config = LTPConfig(num_hidden_layers=4, token_threshold=0.3, final_token_threshold=0.4, score_normalization="rel")
+    fixed, rising = ThresholdPruner(config, 1), RisingThresholdPruner(config, 1)
+    assert (fixed.normalization, rising.normalization) == ("max", "max")
+    scores = torch.tensor([0.0, 0.3, 0.2999, 0.1, 0.05, 0.0999])
+    assert fixed.hard_mask(scores, packed).tolist() == [True, True, False, False, True, False]
+    assert rising.hard_mask(scores, packed).tolist() == [True, True, True, True, True, False]
+    assert not RisingThresholdPruner(config, 0).is_active
+    torch.testing.assert_close(fixed.soft_mask(scores, 0.1)[:2], torch.tensor([-3.0, 0.0]).sigmoid())
+
+
+def test_a_new_mode_is_one_class(monkeypatch):
+    """The example of docs/model.md."""
+
+    class RandomPruner(TokenPruner):
+        def __init__(self, config, layer_id):
+            super().__init__()
+            self.keep_rate = config.token_keep_rate
+
+        @property
+        def is_active(self):
+            return self.keep_rate < 1
+
+        def hard_mask(self, scores, packed):
+            return (torch.rand_like(scores) < self.keep_rate) | packed.is_global
+
+    monkeypatch.setitem(PRUNERS, "random", RandomPruner)
+    monkeypatch.setattr(configuration_ltp, "PRUNE_MODES", (*configuration_ltp.PRUNE_MODES, "random"))
+    model = LTPModel(tiny_config(prune_mode="random", token_keep_rate=0.5)).eval()
+    alive = [int(n) for n in model(torch.full((1, 200), 7)).ffn_sentence_lengths]
+    assert 70 < alive[0] < 130 and alive[0] > alive[1] > alive[2] > alive[3] > 0

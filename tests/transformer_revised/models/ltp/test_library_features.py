@@ -1,0 +1,113 @@
+"""Lower precision, compilation, adapters, determinism: what users do with any model of the library."""
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+
+from .tiny import random_batch, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model_and_batch():
+    """A model whose scores are spread out as a trained one's are, on 4,000 tokens."""
+    return tiny_model(initializer_range=0.15, final_token_threshold=0.2), random_batch([290, 250, 280, 180] * 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lower_precision(model_and_batch, dtype):
+    """Logits within a relative error (in norm) of 2e-2, and fewer than 0.5 % of the tokens decided otherwise."""
+    model, batch = model_and_batch
+    low = copy.deepcopy(model).to(dtype)
+    exact, rough = model(**batch, output_pruning=True), low(**batch, output_pruning=True)
+    assert rough.logits.dtype == dtype
+    assert (rough.logits.float() - exact.logits).norm() < 2e-2 * exact.logits.norm()
+    tokens = int(batch["attention_mask"].sum())
+    for layer, (a, b) in enumerate(zip(exact.kept_tokens, rough.kept_tokens)):
+        assert int((a ^ b).sum()) < 0.005 * tokens, layer
+    assert exact.kept_tokens[1].sum() < 0.9 * tokens
+
+
+@pytest.mark.parametrize("settings", [{"prune_mode": None}, {"final_token_threshold": 0.1}])
+def test_compiled_outputs_are_equal(settings):
+    """The backend that needs no C++ compiler; batches of several shapes."""
+    torch._dynamo.reset()
+    model = tiny_model(**settings)
+    compiled = torch.compile(model, backend="aot_eager")
+    with torch.no_grad():
+        for lengths in ([60, 33], [50, 20, 44]):
+            batch = random_batch(lengths)
+            torch.testing.assert_close(compiled(**batch).logits, model(**batch).logits)
+
+
+def test_lora_trains_adapters_alone():
+    model = tiny_model().train()
+    adapted = get_peft_model(
+        model, LoraConfig(task_type=TaskType.SEQ_CLS, r=4, target_modules=["query", "value", "query_global"])
+    )
+    before = {name: p.detach().clone() for name, p in adapted.named_parameters()}
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
+    batch = random_batch([40, 30])
+    losses = []
+    for _ in range(6):
+        loss = adapted(**batch, labels=torch.tensor([0, 1])).loss
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    changed = {name for name, p in adapted.named_parameters() if not torch.equal(p, before[name])}
+    assert losses[-1] < losses[0]
+    assert any("lora_B" in name and "query_global" in name for name in changed)
+    assert all("lora_" in name or "classifier" in name for name in changed)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_gradients_are_the_same_on_every_run(soft):
+    """With dropout, from one seed."""
+    runs = []
+    for _ in range(2):
+        model = tiny_model(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1).train()
+        model.set_hard_masking(not soft)
+        torch.manual_seed(7)
+        model(**random_batch([90, 60]), labels=torch.tensor([0, 1])).loss.backward()
+        runs.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert len(runs[0]) > 50
+    assert all(torch.equal(a, b) for a, b in zip(*runs))
+
+
+def test_left_padding_and_holes_are_skipped():
+    """The same tokens at the same distances give the same logits, wherever the padding stands."""
+    model = tiny_model()
+    right = random_batch([60, 45])
+    left = {name: x.clone() for name, x in right.items()}
+    left["input_ids"][1] = right["input_ids"][1].roll(15)
+    left["attention_mask"][1] = right["attention_mask"][1].roll(15)
+    a, b = model(**right, output_pruning=True), model(**left, output_pruning=True)
+    torch.testing.assert_close(a.logits, b.logits)
+    assert torch.equal(a.kept_tokens[2][1].roll(15), b.kept_tokens[2][1])
+    holes = {name: x.clone() for name, x in right.items()}
+    holes["attention_mask"][:, 20:23] = 0
+    changed = {name: x.clone() for name, x in holes.items()}
+    changed["input_ids"][:, 20:23] = 9
+    assert torch.equal(model(**holes).logits, model(**changed).logits)
+    assert model(**holes).attention_sentence_lengths[0].tolist() == [57, 42]
+
+
+def test_token_types_and_positions_are_read():
+    model = tiny_model(type_vocab_size=2)
+    batch = random_batch([30])
+    zeros, ones = torch.zeros_like(batch["input_ids"]), torch.ones_like(batch["input_ids"])
+    plain = model(**batch).logits
+    assert torch.equal(model(**batch, token_type_ids=zeros).logits, plain)
+    assert not torch.equal(model(**batch, token_type_ids=ones).logits, plain)
+    positions = torch.arange(2, 32)[None]
+    assert torch.equal(model(**batch, position_ids=positions).logits, plain)
+    assert not torch.equal(model(**batch, position_ids=positions + 1).logits, plain)
+
+
+@pytest.mark.parametrize("lengths", [[1], [2], [1, 2, 1]])
+def test_sequences_of_one_or_two_tokens(lengths):
+    output = tiny_model()(**random_batch(lengths), output_attentions=True, output_hidden_states=True)
+    assert output.logits.isfinite().all()
+    assert output.attentions[0].shape == (len(lengths), 4, max(lengths), 1 + 16 + 1)
