@@ -14,7 +14,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
 
     Returns accuracy, f1, recall, precision, false_alarm_rate (false positives among the functions of class 0) and auc
     (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio whose denominator is 0 is 0; auc
-    is left out where only one class occurs.
+    is left out where only one class occurs or a logit is not finite.
     """
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
@@ -29,6 +29,6 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
         "precision": precision,
         "false_alarm_rate": 1 - specificity,
     }
-    if 0 < labels.sum() < len(labels):
+    if 0 < labels.sum() < len(labels) and np.isfinite(logits).all():
         metrics["auc"] = roc_auc_score(labels, positive_scores(logits))
     return {name: float(value) for name, value in metrics.items()}

@@ -9,6 +9,7 @@ import pytest
 
 from ltp_pipeline import overlay
 from ltp_pipeline.errors import UserError
+from transformer_revised.models.auto.ltp_names import MODEL_CLASSES
 
 ADDED = "models/ltp/modeling_ltp.py"
 EDITED = "models/auto/modeling_auto.py"
@@ -19,9 +20,8 @@ def make_package(folder: Path) -> Path:
     auto = folder / "transformers/models/auto"
     (auto / "__pycache__").mkdir(parents=True)
     (auto / "auto_mappings.py").write_text("CONFIG_MAPPING_NAMES = {}\n")
-    (auto / "modeling_auto.py").write_text(
-        "MODEL_MAPPING_NAMES = {}\nMODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES = {}"
-    )
+    tables = dict.fromkeys(table for table, _ in MODEL_CLASSES.values())
+    (auto / "modeling_auto.py").write_text("\n".join(f"{table} = {{}}" for table in tables))
     (auto / "tokenization_auto.py").write_text("TOKENIZER_MAPPING_NAMES = {}\n")
     (auto / "__pycache__/modeling_auto.cpython-311.pyc").write_bytes(b"compiled before")
     os.utime(auto / "modeling_auto.py", ns=(1_000_000_007, 1_000_000_007))
