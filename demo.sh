@@ -33,8 +33,6 @@ fi
 
 source ./ltp_env.sh
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" TOKENIZERS_PARALLELISM=false
-# Where other programs share the cores, threads that wait in a loop for each other slow training down many times over.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 mkdir -p "$OUTPUT"
 START=$SECONDS
 
