@@ -71,7 +71,18 @@ class ModelArguments:
     )
     window_size: int | None = field(
         default=None,
-        metadata={"help": "Attention window of every layer, even: half to each side (default: the checkpoint's own)."},
+        metadata={
+            "help": "Attention window of every layer, even: half to each side (default: the checkpoint's own; with "
+            "--convert_to_ltp 512)."
+        },
+    )
+    convert_to_ltp: bool = field(
+        default=False,
+        metadata={"help": "Turn the BERT or RoBERTa checkpoint, such as CodeBERT, into LTP, and fine-tune that."},
+    )
+    max_positions: int | None = field(
+        default=None,
+        metadata={"help": "With --convert_to_ltp: longest text of the result, in tokens (default: 4096)."},
     )
     task_name: str = field(
         default="code", metadata={"help": "code: functions from the files given. GLUE tasks are not yet available."}

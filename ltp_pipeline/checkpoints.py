@@ -104,9 +104,7 @@ def load_weights(
     model_class: Any, path: str | Path, *, flag: str, new_head: bool = False, **kwargs: Any
 ) -> "PreTrainedModel":
     """`model_class.from_pretrained(path, **kwargs)`, whose failures and missing weights are UserErrors."""
-    with _as_user_error(path, flag, "weights"), _quiet_library():
-        model, info = model_class.from_pretrained(path, output_loading_info=True, **_hub_options(path), **kwargs)
-    missing = sorted(info["missing_keys"])
+    model, missing = load_with_missing(model_class, path, flag=flag, **kwargs)
     if missing and not new_head:
         raise UserError(
             f"{flag} {path}: {len(missing)} weights are missing ({missing[0]}, ...); expected a model fine-tuned for "
@@ -115,6 +113,15 @@ def load_weights(
     if [key for key in missing if not key.startswith("classifier")]:
         print(f"weights that start at random: {', '.join(missing)}")
     return model
+
+
+def load_with_missing(
+    model_class: Any, path: str | Path, *, flag: str, **kwargs: Any
+) -> tuple["PreTrainedModel", list[str]]:
+    """`model_class.from_pretrained(path, **kwargs)`, whose failures are UserErrors, and what started at random."""
+    with _as_user_error(path, flag, "weights"), _quiet_library():
+        model, info = model_class.from_pretrained(path, output_loading_info=True, **_hub_options(path), **kwargs)
+    return model, sorted(info["missing_keys"])
 
 
 def random_weights(config: "PreTrainedConfig", *, path: str | Path, flag: str) -> "PreTrainedModel":

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, check_numbers
 from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
-from ltp_pipeline.classifiers import load_classifier
+from ltp_pipeline.classifiers import check_conversion, load_classifier
 from ltp_pipeline.data import tokenize_functions
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.result_folder import check_replaceable, holds_result, new_result, open_folder
@@ -22,9 +22,9 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     frames = _read(data_args, args)
 
     prepare_process(args)
-    model = load_classifier(model_args, new_head=args.do_train)
     flag = "--tokenizer_name" if model_args.tokenizer_name else "--model_name_or_path"
     tokenizer = load_tokenizer(model_args.tokenizer_name or model_args.model_name_or_path, flag=flag)
+    model = load_classifier(model_args, tokenizer, new_head=args.do_train)
     check_tokenizer_fits(tokenizer, model.config, flag=flag)
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
@@ -43,6 +43,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
 def _check_model(model_args: ModelArguments, args: FineTuningArguments) -> None:
     if model_args.task_name.lower() != "code":
         raise UserError(f"--task_name {model_args.task_name}: not yet available; expected code")
+    check_conversion(model_args)
     if not (args.do_train or args.do_eval or args.do_predict):
         raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
     if model_args.model_name_or_path is not None:
