@@ -72,8 +72,9 @@ run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --res
 run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 4 \
     --max_length "$LENGTH" --pad_to_max_length --model_name_or_path "$HARD" --temperature $TEMPERATURE \
     --masking_mode hard --num_functions 2 --max_lines 15
+# What is alive after the third layer: after the last, few functions have more than a token or two left.
 run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 32 \
-    --max_length "$LENGTH" --model_name_or_path "$HARD" $BF16 --output_dir pruned_data
+    --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 $BF16 --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
     --max_length "$LENGTH" --rounds 3 $BF16 --output_dir .
