@@ -114,7 +114,7 @@ class AbsoluteThresholdPruner(RisingThresholdPruner):
 
     @property
     def is_active(self) -> bool:
-        return self.base_threshold != 0 or self.keep_threshold.item() != 0
+        return self.threshold.item() != 0
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
         threshold = self.threshold.detach()

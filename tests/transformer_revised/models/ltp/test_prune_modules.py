@@ -51,6 +51,7 @@ def test_only_a_threshold_of_exactly_zero_is_inactive():
     assert not pruner(layer=0).is_active
     assert pruner(layer=0, learned=-0.1).is_active
     assert pruner(layer=1).is_active
+    assert not pruner(layer=1, learned=-0.1).is_active  # what was learned cancels the fixed part
 
 
 def test_hard_mask_keeps_the_threshold_itself_and_global_tokens(packed):
