@@ -265,12 +265,12 @@ def global_attention(
         keys, values = key(hidden_states).view(-1, H, d), value(hidden_states).view(-1, H, d)
     weights, contexts, totals = [], [], []
     queries = query.split([n * H for n in num_queries] if fold else num_queries)
-    for q, k, v in zip(queries, keys.split(num_tokens), values.split(num_tokens)):
+    for g, q, k, v in zip(num_queries, queries, keys.split(num_tokens), values.split(num_tokens)):
         attention = torch.softmax(torch.einsum("ghd,nhd->ghn", q, k), dim=-1)
         dropped = nn.functional.dropout(attention, dropout) if dropout else attention
         contexts.append(torch.einsum("ghn,nhd->ghd", dropped, v))
         totals.append(dropped.sum(-1))
-        weights.append(attention.view(-1, H, len(k)))
+        weights.append(attention.view(g, H, len(k)))
     context = torch.cat(contexts)
     if fold:
         context = torch.einsum("ghe,hde->ghd", context.view(G, H, D), value.weight.view(H, d, D))
