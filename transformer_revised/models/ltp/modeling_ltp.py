@@ -176,7 +176,8 @@ class LTPLayer(GradientCheckpointingLayer):
         pruner = self.attention.self.pruner
         prunes = pruner is not None and pruner.is_active
         first = is_last and request.first_token_suffices and packed.has_all_first_tokens
-        first = first and not (prunes and request.soft)
+        # Soft masks need the scores of all; a first token that is not global may itself leave in this layer.
+        first = first and not (prunes and (request.soft or not packed.has_global_first_tokens))
         prunes = prunes and not first
         context, importance, trace = self.attention.self(hidden_states, packed, request, prunes, first)
         if first:

@@ -118,6 +118,11 @@ class PackedSequence:
         return bool(self.lengths.all()) and bool((self.host_positions[self.offsets[:-1]] == firsts).all())
 
     @property
+    def has_global_first_tokens(self) -> bool:
+        """Whether the first token of every sequence is global."""
+        return all(len(g) and g[0] == start for g, start in zip(self.global_indices, self.offsets))
+
+    @property
     def length_tensor(self) -> torch.Tensor:
         """Tokens of each sequence, `[B]` int64."""
         return torch.as_tensor(self.lengths, device=self.rows.device)
