@@ -1,0 +1,76 @@
+"""FLOPs of a forward pass: those executed, those of the same input without pruning, those to expect of soft masks.
+
+Counted are the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens: padding is never
+computed and never counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .packed_sequence import PackedSequence
+from .sparse_attention import attention_plan, first_token_plan, folds
+
+
+@dataclass
+class LayerCounts:
+    """Tokens and pairs one layer computed, each `[B]` int64; see [`LTPPruningFields`]."""
+
+    entered: np.ndarray
+    stayed: np.ndarray
+    pairs: np.ndarray
+    global_queries: np.ndarray
+
+
+def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
+    """
+    FLOPs of one layer, `[B]` int64.
+
+    Args:
+        config: a Longformer-like configuration.
+        fold: whether few global queries take the folded way ([`global_attention`]); otherwise `key_global` and
+            `value_global` are applied to every token.
+    """
+    D, H = config.hidden_size, config.num_attention_heads
+    n, g = counts.entered, counts.global_queries
+    projections = 6 * n * D * D if counts.pairs.any() else np.zeros_like(n)
+    local = 4 * counts.pairs * D
+    if fold and folds(n, g, H, D):
+        global_ = 6 * g * D * D + 4 * n * g * H * D
+    else:
+        global_ = 2 * g * D * D + (4 * n * D * D + 4 * n * g * D if g.any() else np.zeros_like(n))
+    rest = counts.stayed * (2 * D * D + 4 * D * config.intermediate_size)
+    return projections + local + global_ + rest
+
+
+def executed_flops(config, layers: list[LayerCounts]) -> np.ndarray:
+    """FLOPs that a forward pass with these counts executed, `[B]`, the classification head's included."""
+    return sum(layer_flops(config, layer) for layer in layers) + _head_flops(config)
+
+
+def unpruned_flops(config, packed: PackedSequence, full: bool = False) -> np.ndarray:
+    """
+    FLOPs of a batch when nothing is pruned, `[B]`.
+
+    Args:
+        full: every token in every layer, as Longformer computes it, instead of this project's way (last layer for the
+            first token only, few global queries folded).
+    """
+    lengths = packed.lengths
+    num_global = np.array([len(indices) for indices in packed.global_indices])
+    first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
+    total = np.zeros_like(lengths)
+    for i, window in enumerate(config.attention_window):
+        if i == config.num_hidden_layers - 1 and not full:
+            pairs = first_token_plan(packed, window // 2).pairs
+            counts = LayerCounts(lengths, np.ones_like(lengths), pairs, first_global.astype(np.int64))
+        else:
+            counts = LayerCounts(lengths, lengths, attention_plan(packed, window // 2).pairs, num_global)
+        total = total + layer_flops(config, counts, fold=not full)
+    return total + _head_flops(config)
+
+
+def _head_flops(config) -> int:
+    return 2 * config.hidden_size * (config.hidden_size + config.num_labels)
