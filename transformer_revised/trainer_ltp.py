@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from transformers.trainer import Trainer
@@ -23,11 +25,27 @@ class LTPTrainer(Trainer):
 
     The arguments are the Trainer's; `args` is an [`LTPTrainingArguments`]. Learned Token Pruning, Kim et al., KDD
     2022, section 3.3: the loss is the task's plus `lambda_threshold` times the regularizer.
+
+    Args:
+        class_weights (`Sequence[float]`, *optional*):
+            Weight of each class: the task's loss is then the mean over items of the weight of an item's class times
+            its cross entropy (label smoothing included).
     """
 
-    def __init__(self, model=None, args: LTPTrainingArguments | None = None, **kwargs):
+    def __init__(
+        self,
+        model=None,
+        args: LTPTrainingArguments | None = None,
+        *posargs,
+        class_weights: Sequence[float] | None = None,
+        **kwargs,
+    ):
         args = LTPTrainingArguments() if args is None else args
-        super().__init__(model=model, args=args, **kwargs)
+        super().__init__(model, args, *posargs, **kwargs)
+        self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
+        # Items are counted here, for every model alike; the library divides by the number of batches accumulated.
+        self.model_accepts_loss_kwargs = False
+        self._update_counts: torch.Tensor | None = None
         if not hasattr(self.model, "set_hard_masking"):
             return
         if args.temperature is not None:
@@ -57,13 +75,65 @@ class LTPTrainer(Trainer):
             )
         return optimizer
 
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The batches that one update is made of; counts what the terms of its loss are means over."""
+        batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counts = torch.stack([_counts(batch) for batch in batches]).sum(dim=0).to(device) if batches else None
+        if counts is not None and self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, reduction="sum")
+        self._update_counts = counts
+        return batches, num_items
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The task's loss plus `lambda_threshold` times the regularizer, `[]`, in soft training."""
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        """
+        The task's loss plus `lambda_threshold` times the regularizer, `[]`, in soft training.
+
+        In training both are this batch's share of the whole update's: the task's loss is a mean over the items, the
+        regularizer over the tokens, of all batches that are accumulated and of all processes.
+        """
+        counts = _counts(inputs)
+        loss, outputs = self._task_loss(model, inputs)
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None
+        items, tokens = self._shares(counts) if self.model.training else (1.0, 1.0)
+        loss = loss * items
         if regularizer is not None:
-            loss = loss + self.args.lambda_threshold * regularizer
+            loss = loss + self.args.lambda_threshold * regularizer * tokens
         return (loss, outputs) if return_outputs else loss
+
+    def _shares(self, counts: torch.Tensor) -> torch.Tensor:
+        """This batch's share of the update's items and tokens, `[2]`, times what the library divides the loss by."""
+        if self._update_counts is None:
+            return torch.ones(2)
+        divided_by = self.current_gradient_accumulation_steps * self.args.world_size
+        return counts / self._update_counts * divided_by
+
+    def _task_loss(self, model, inputs):
+        """Mean of the loss over the items of the batch, `[]`, and the outputs."""
+        if self.class_weights is None:
+            return super().compute_loss(model, inputs, return_outputs=True)
+        labels = inputs["labels"]
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        loss = nn.functional.cross_entropy(
+            outputs["logits"].float(),
+            labels,
+            weight=torch.tensor(self.class_weights, device=labels.device),
+            reduction="sum",
+            label_smoothing=self.args.label_smoothing_factor,
+        )
+        return loss / len(labels), outputs
+
+
+def _counts(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the losses of a batch are means over, `[2]` float32: items (rows, or labels that count) and real tokens."""
+    ids, mask, labels = (inputs.get(name) for name in ("input_ids", "attention_mask", "labels"))
+    if ids is None:
+        ids = inputs["inputs_embeds"][..., 0]
+    tokens = (torch.ones_like(ids) if mask is None else mask > 0).sum()
+    if labels is None or labels.is_floating_point():
+        items = tokens.new_tensor(len(ids))
+    else:
+        items = (labels != -100).sum()
+    return torch.stack([items, tokens]).float()
 
 
 __all__ = ["LTPTrainer"]

@@ -48,9 +48,7 @@ def test_soft_training_moves_the_thresholds(tmp_path, examples):
 
 
 def test_a_larger_lambda_raises_them_more(tmp_path, examples):
-    low, high = (
-        sum(train(tmp_path, examples, lambda_threshold=x, max_steps=8, **SOFT)[1]) for x in (0.0, 10.0)
-    )
+    low, high = (sum(train(tmp_path, examples, lambda_threshold=x, max_steps=8, **SOFT)[1]) for x in (0.0, 10.0))
     assert high > low + 0.05
 
 
@@ -124,3 +122,58 @@ def test_evaluation_predicts_logits_alone(tmp_path, examples):
 def test_arguments_refuse(tmp_path, setting, message):
     with pytest.raises(ValueError, match=message):
         arguments(tmp_path, **setting)
+
+
+def different_lengths():
+    """Seven examples of 5 to 35 tokens."""
+    return [
+        {"input_ids": row, "attention_mask": torch.ones(n, dtype=torch.long), "labels": i % 2}
+        for i, n in enumerate(range(5, 40, 5))
+        for row in random_batch([n], seed=i)["input_ids"]
+    ]
+
+
+def pad(examples):
+    width = max(len(e["input_ids"]) for e in examples)
+    padded = {
+        name: torch.stack([torch.nn.functional.pad(e[name], (0, width - len(e[name]))) for e in examples])
+        for name in ("input_ids", "attention_mask")
+    }
+    return padded | {"labels": torch.tensor([e["labels"] for e in examples])}
+
+
+@pytest.mark.parametrize(
+    "setting", [{}, {"label_smoothing_factor": 0.1}, {"class_weights": [0.5, 3.0]}, {"bf16": True}]
+)
+def test_accumulated_batches_update_as_one_large_batch(tmp_path, setting):
+    """Seven examples at once, and in batches of 3, 3 and 1 with different numbers of tokens."""
+    weights = setting.get("class_weights")
+    setting = {name: value for name, value in setting.items() if name != "class_weights"}
+    updates = []
+    for batch_size, steps in ((7, 1), (3, 3)):
+        model = tiny_model(final_token_threshold=0.3)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        args = arguments(
+            tmp_path, max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=steps,
+            lambda_threshold=0.7, learning_rate=1.0, optim="sgd", train_sampling_strategy="sequential",
+            remove_unused_columns=False, **{**SOFT, "lr_threshold": 1.0}, **setting,
+        )  # fmt: skip
+        LTPTrainer(model, args, train_dataset=different_lengths(), data_collator=pad, class_weights=weights).train()
+        updates.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
+    once, parts = updates
+    assert any(update.abs().max() > 1e-3 for name, update in once.items() if "keep_threshold" in name)
+    tolerance = 1e-5 if not setting.get("bf16") else 2e-2
+    for name, update in once.items():
+        torch.testing.assert_close(parts[name], update, rtol=tolerance, atol=tolerance, msg=lambda m: f"{name}: {m}")
+
+
+def test_class_weights_weigh_the_items(tmp_path, examples):
+    weights = [0.5, 3.0]
+    args = arguments(tmp_path, label_smoothing_factor=0.1)
+    trainer = LTPTrainer(tiny_model().eval(), args, train_dataset=examples, class_weights=weights)
+    batch = next(iter(trainer.get_train_dataloader()))
+    loss, outputs = trainer.compute_loss(trainer.model, dict(batch), return_outputs=True)
+    logs = outputs.logits.log_softmax(dim=-1)
+    smoothed = 0.9 * torch.nn.functional.one_hot(batch["labels"], 2) + 0.1 / 2
+    expected = -(torch.tensor(weights) * smoothed * logs).sum(dim=-1).mean()
+    torch.testing.assert_close(loss, expected)
