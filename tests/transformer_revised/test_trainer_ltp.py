@@ -164,7 +164,7 @@ def test_accumulated_batches_update_as_one_large_batch(tmp_path, setting):
     assert any(update.abs().max() > 1e-3 for name, update in once.items() if "keep_threshold" in name)
     tolerance = 1e-5 if not setting.get("bf16") else 2e-2
     for name, update in once.items():
-        torch.testing.assert_close(parts[name], update, rtol=tolerance, atol=tolerance, msg=lambda m: f"{name}: {m}")
+        torch.testing.assert_close(parts[name], update, rtol=tolerance, atol=tolerance)
 
 
 def test_class_weights_weigh_the_items(tmp_path, examples):
