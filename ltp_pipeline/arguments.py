@@ -13,26 +13,37 @@ from typing import Any
 from transformers import HfArgumentParser
 
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tasks import GLUE_NAMES
 from transformer_revised import LTPTrainingArguments
 
 
 @dataclass
 class DataArguments:
-    """Which functions are read, and how much of them."""
+    """Which functions, or items of a GLUE task, are read, and how much of them."""
 
-    _argument_group_name = "functions"
+    _argument_group_name = "functions, or items of a GLUE task"
 
     train_file: str | None = field(
-        default=None, metadata={"help": "Functions to train on: CSV or JSON lines with functionSource and label."}
+        default=None,
+        metadata={
+            "help": "Functions to train on: CSV or JSON lines with functionSource and label. For a GLUE task CSV, TSV "
+            "or JSON lines with its columns and label; a split without a file is read from the hub."
+        },
     )
     validation_file: str | None = field(default=None, metadata={"help": "Functions to evaluate on, in the same form."})
+    validation_mismatched_file: str | None = field(
+        default=None, metadata={"help": "MNLI: items of the mismatched genres, evaluated on beside --validation_file."}
+    )
     test_file: str | None = field(
         default=None, metadata={"help": "More functions to evaluate on, after everything else, in the same form."}
     )
     text_column: str | None = field(
-        default=None, metadata={"help": "Column with the code (default: functionSource, code or text)."}
+        default=None, metadata={"help": "Column with the code (default: functionSource, code or text). Not of GLUE."}
     )
-    label_column: str = field(default="label", metadata={"help": "Column with the label: 0 or 1, true or false."})
+    label_column: str = field(
+        default="label",
+        metadata={"help": "Column with the label: 0 or 1, true or false; for a GLUE task a number or a name."},
+    )
     max_seq_length: int | None = field(
         default=None,
         metadata={
@@ -85,7 +96,7 @@ class ModelArguments:
         metadata={"help": "With --convert_to_ltp: longest text of the result, in tokens (default: 4096)."},
     )
     task_name: str = field(
-        default="code", metadata={"help": "code: functions from the files given. GLUE tasks are not yet available."}
+        default="code", metadata={"help": f"code: functions from the files given. GLUE: {', '.join(GLUE_NAMES)}."}
     )
 
 
@@ -116,6 +127,10 @@ class FineTuningArguments(LTPTrainingArguments):
         metadata={"help": "How many checkpoints of the way to keep (default: one, until the end)."},
     )
     keep_checkpoints: bool = field(init=False, default=False)
+    metric_for_best_model: str | None = field(
+        default=None,
+        metadata={"help": "What the best step is best in (default: f1; for a GLUE task its official metric)."},
+    )
     disable_tqdm: bool | None = field(
         default=None, metadata={"help": "Lines instead of a progress bar (default: where there is no terminal)."}
     )
@@ -132,7 +147,10 @@ class FineTuningArguments(LTPTrainingArguments):
             self.save_total_limit = 1
         if self.disable_tqdm is None:
             self.disable_tqdm = not os.isatty(2)
+        best = self.metric_for_best_model, self.greater_is_better
         super().__post_init__()
+        if best[0] is None:  # the library's default is the loss, ours the task's own metric: see follow_task
+            self.metric_for_best_model, self.greater_is_better = best
 
 
 @dataclass
@@ -148,7 +166,10 @@ class StageArguments:
         default="ltp-base",
         metadata={"choices": ("ltp-base", "ltp-large"), "help": "Names the folder of the result: base or large."},
     )
-    task: str = field(default="CODE", metadata={"help": "CODE. The original's GLUE tasks are not yet available."})
+    task: str = field(
+        default="CODE",
+        metadata={"help": f"What --restore was fine-tuned for: CODE, or of GLUE {', '.join(GLUE_NAMES)}."},
+    )
     eval: bool = field(
         default=False, metadata={"help": "Only evaluate --restore on --validation_file; changes no checkpoint."}
     )
@@ -215,11 +236,10 @@ class StageTrainingArguments(FineTuningArguments):
     no_load: bool = field(
         default=False,
         metadata={
-            "help": "Keep the last step, not the one with the best F1 of those evaluated. In soft pruning the best "
-            "may be an early one that prunes little."
+            "help": "Keep the last step, not the best of those evaluated. In soft pruning the best may be an early "
+            "one that prunes little."
         },
     )
-    metric_for_best_model: str | None = field(default="f1", metadata={"help": "What the best step is best in."})
     save_all: bool = field(default=False, metadata={"help": "Keep every checkpoint of the way beside the result."})
     cuda: str | None = field(default=None, metadata={"help": "Which GPUs to use, such as 0 or 0,1 (default: all)."})
 

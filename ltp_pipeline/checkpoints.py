@@ -103,8 +103,11 @@ def as_ltp_config(config: "PreTrainedConfig", **overrides: Any) -> "LTPConfig":
 def load_weights(
     model_class: Any, path: str | Path, *, flag: str, new_head: bool = False, **kwargs: Any
 ) -> "PreTrainedModel":
-    """`model_class.from_pretrained(path, **kwargs)`, whose failures and missing weights are UserErrors."""
-    model, missing = load_with_missing(model_class, path, flag=flag, **kwargs)
+    """`model_class.from_pretrained(path, **kwargs)`, whose failures and missing weights are UserErrors.
+
+    With `new_head` a classification head that is missing, or for another number of classes, starts at random.
+    """
+    model, missing = load_with_missing(model_class, path, flag=flag, new_head=new_head, **kwargs)
     if missing and not new_head:
         raise UserError(
             f"{flag} {path}: {len(missing)} weights are missing ({missing[0]}, ...); expected a model fine-tuned for "
@@ -116,11 +119,21 @@ def load_weights(
 
 
 def load_with_missing(
-    model_class: Any, path: str | Path, *, flag: str, **kwargs: Any
+    model_class: Any, path: str | Path, *, flag: str, new_head: bool = False, **kwargs: Any
 ) -> tuple["PreTrainedModel", list[str]]:
-    """`model_class.from_pretrained(path, **kwargs)`, whose failures are UserErrors, and what started at random."""
+    """`model_class.from_pretrained(path, **kwargs)`, whose failures are UserErrors, and what started at random.
+
+    Weights of another shape are a UserError, but for those of a classification head with `new_head`.
+    """
+    options = {**_hub_options(path), **kwargs, "ignore_mismatched_sizes": new_head}
     with _as_user_error(path, flag, "weights"), _quiet_library():
-        model, info = model_class.from_pretrained(path, output_loading_info=True, **_hub_options(path), **kwargs)
+        model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
+    mismatched = sorted(info["mismatched_keys"])
+    for name, own, wanted in mismatched:
+        if not name.startswith("classifier"):
+            raise UserError(f"{flag} {path}: {name} is {list(own)}; expected {list(wanted)}, as config.json says")
+    if mismatched:
+        print(f"a new classification head: that of {path} is for another number of classes")
     return model, sorted(info["missing_keys"])
 
 
@@ -173,15 +186,20 @@ def hard_dir(restore: str | Path, lr: float) -> Path:
     return Path(restore, "hard", f"lr_{lr}")
 
 
-def _hub_options(path: str | Path) -> dict[str, bool]:
-    """Without a way to the hub only its local cache is asked, as the library would retry for half a minute."""
-    if Path(path).exists() or any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return {}
+def hub_is_reachable() -> bool:
+    """Whether there is a way to the hub: a proxy, or an address for its name."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return True
     try:
         socket.getaddrinfo(urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname, 443)
     except OSError:
-        return {"local_files_only": True}
-    return {}
+        return False
+    return True
+
+
+def _hub_options(path: str | Path) -> dict[str, bool]:
+    """Without a way to the hub only its local cache is asked, as the library would retry for half a minute."""
+    return {} if Path(path).exists() or hub_is_reachable() else {"local_files_only": True}
 
 
 @contextmanager

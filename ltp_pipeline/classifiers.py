@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ltp_pipeline import convert
 from ltp_pipeline.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tasks import CODE, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from ltp_pipeline.arguments import ModelArguments
 
 
-def load_classifier(args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool) -> "PreTrainedModel":
-    """Sequence classifier of two classes for `args`.
+def load_classifier(
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+) -> "PreTrainedModel":
+    """Sequence classifier, or regressor, of `task` for `args`.
 
     A Longformer becomes an LTP model that prunes nothing, and so does a BERT or RoBERTa with `--convert_to_ltp`; an
     LTP model keeps its own pruning; any other is what the Auto class makes of it.
@@ -28,8 +31,8 @@ def load_classifier(args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase"
     from transformers import AutoModelForSequenceClassification
 
     if args.convert_to_ltp:
-        return _converted(args, tokenizer, new_head)
-    config = classifier_config(args)
+        return _converted(args, tokenizer, new_head, task)
+    config = classifier_config(args, task)
     if args.model_name_or_path is None:
         return random_weights(config, path=args.config_name, flag="--config_name")
     return load_weights(
@@ -41,13 +44,13 @@ def load_classifier(args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase"
     )
 
 
-def classifier_config(args: "ModelArguments") -> "PreTrainedConfig":
+def classifier_config(args: "ModelArguments", task: Task) -> "PreTrainedConfig":
     """Configuration for `load_classifier`, from `--config_name` or the checkpoint. Raises UserError as that does."""
     flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
     config = load_config(args.config_name or args.model_name_or_path, flag=flag)
     if config.model_type == "longformer":
         config = as_ltp_config(config, prune_mode=None)
-    config.num_labels = 2
+    _set_task(config, task)
     if args.window_size is not None:
         if config.model_type not in PRUNABLE:
             raise UserError(f"--window_size: model type {config.model_type!r} has no attention window")
@@ -75,10 +78,22 @@ def _sizes(args: "ModelArguments") -> tuple[int, int]:
     return tuple(default if size is None else size for size, default in zip(given, defaults, strict=True))
 
 
-def _converted(args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool) -> "PreTrainedModel":
+def _set_task(config: "PreTrainedConfig", task: Task) -> None:
+    config.num_labels = task.num_labels
+    config.problem_type = task.problem_type
+    if task is not CODE and task.labels:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {name: number for number, name in enumerate(task.labels)}
+
+
+def _converted(
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+) -> "PreTrainedModel":
     flag, path = "--model_name_or_path", args.model_name_or_path
     config = load_config(path, flag=flag)
-    config.num_labels = 2
+    if new_head and config.num_labels != task.num_labels:
+        config.architectures = None  # its head is left out
+    _set_task(config, task)
     max_positions, attention_window = _sizes(args)
     model, missing = convert.convert(
         convert.load_source(path, flag=flag, config=config),

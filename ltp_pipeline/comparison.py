@@ -137,9 +137,9 @@ def _own_pruning(load, path: str):
 
 def _batches(frame, tokenizer, max_length: int, batch_size: int, device) -> tuple[list[dict], np.ndarray]:
     """Batches of functions sorted by length, longest first, and the order `[N]` they are in."""
-    from ltp_pipeline.data import tokenize_functions
+    from ltp_pipeline.data import tokenize
 
-    tokens = tokenize_functions(frame, tokenizer, max_length)
+    tokens = tokenize(frame, tokenizer, max_length)
     order = np.argsort(-np.array(tokens["length"]), kind="stable")
     batches = []
     for start in range(0, len(order), batch_size):

@@ -1,13 +1,15 @@
-"""Reading labelled functions and turning them into tokens."""
+"""Reading labelled functions, and turning texts into tokens."""
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tasks import CODE, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,7 +44,7 @@ def read_functions(
     """
     path = Path(path)
     where = f"{name} {path}"
-    frame = _read_table(path, where)
+    frame = read_table(path, where, as_text=(*TEXT_COLUMNS, "label"))
     if text_column is None:
         text_column = next((column for column in TEXT_COLUMNS if column in frame.columns), None)
     found = ", ".join(map(str, frame.columns)) or "none"
@@ -60,7 +62,7 @@ def read_functions(
     texts, labels = frame[text_column], _labels(frame[label_column], where, label_column)
     empty = ~texts.map(lambda text: isinstance(text, str) and bool(text.strip())).to_numpy(dtype=bool)
     if empty.any():
-        raise UserError(f"{_row(where, empty.argmax())}: {text_column!r} is empty; expected the code of a function")
+        raise UserError(f"{row_of(where, empty.argmax())}: {text_column!r} is empty; expected the code of a function")
     if need_both_classes and labels.nunique() == 1:
         raise UserError(
             f"{where}: all {len(frame)} functions have the label {labels.iloc[0]}; "
@@ -70,66 +72,88 @@ def read_functions(
     return pd.concat([texts.rename("functionSource"), labels.rename("label"), others], axis=1)
 
 
-def tokenize_functions(frame: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> "Dataset":
-    """Tokenizes `frame.functionSource`, cut after `max_length` tokens.
+def tokenize(
+    frame: pd.DataFrame,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    task: Task = CODE,
+    segments: bool = False,
+) -> "Dataset":
+    """Tokenizes the texts of `frame`, one column or two as a pair, cut after `max_length` tokens.
 
-    Code that reads like a special token, such as `</s>` in a string, stays text.
+    Of a pair the longer text is cut first. Text that reads like a special token, such as `</s>` in a string, stays
+    text.
+
+    Args:
+        frame: the columns of `task`, and `label`.
+        segments: whether to add `token_type_ids`, where the tokenizer has them: which text of a pair a token is of.
 
     Returns:
-        Dataset of the same order, not padded: input_ids and attention_mask (lists of n tokens), labels (0 or 1),
-        length (n).
+        Dataset of the same order, not padded: input_ids and attention_mask (lists of n tokens), labels (a class, or a
+        float), length (n).
     """
     from datasets import Dataset, Features, List, Value
 
+    names = ["input_ids", "attention_mask"]
+    if segments and len(task.columns) == 2 and "token_type_ids" in tokenizer.model_input_names:
+        names.append("token_type_ids")
     features = Features(
         {
             "input_ids": List(Value("int32")),
-            "attention_mask": List(Value("int8")),
-            "labels": Value("int64"),
+            **{name: List(Value("int8")) for name in names[1:]},
+            "labels": Value("float32" if task.is_regression else "int64"),
             "length": Value("int32"),
         }
     )
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
-        texts = batch["functionSource"]
-        encoded = tokenizer(texts, truncation=True, max_length=max_length, split_special_tokens=True)
+        texts = [batch[column] for column in task.columns]
+        encoded = tokenizer(*texts, truncation=True, max_length=max_length, split_special_tokens=True)
         return {
-            "input_ids": encoded["input_ids"],
-            "attention_mask": encoded["attention_mask"],
+            **{name: encoded[name] for name in names},
             "labels": batch["label"],
             "length": [len(ids) for ids in encoded["input_ids"]],
         }
 
-    rows = Dataset.from_dict({column: frame[column].tolist() for column in ("functionSource", "label")})
+    rows = Dataset.from_dict({column: frame[column].tolist() for column in (*task.columns, "label")})
     return rows.map(encode, batched=True, remove_columns=rows.column_names, features=features, desc="tokenizing")
 
 
-def _read_table(path: Path, where: str) -> pd.DataFrame:
-    """The file as it is, every value of a CSV as text unless its whole column is numbers; "" where nothing stands."""
+def read_table(path: Path, where: str, as_text: Sequence[str] | None = None) -> pd.DataFrame:
+    """A .csv, .json or .jsonl file as it is; "" where nothing stands in a CSV.
+
+    Args:
+        where: flag and file, for messages.
+        as_text: columns of a CSV that are text even where all their values are numbers; None: all are.
+
+    Raises:
+        UserError: there is no such file, or it is of another kind, empty or malformed.
+    """
     if path.suffix.lower() not in (".csv", ".json", ".jsonl"):
         raise UserError(f"{where}: expected a file that ends in .csv, .json or .jsonl")
-    text = _read_text(path, where)
-    if not text.strip():
-        raise UserError(f"{where}: the file is empty; expected a column of code and a column of labels")
+    text = read_text(path, where)
     if path.suffix.lower() != ".csv":
         return pd.DataFrame(_read_json(text, where))
     try:
         header = pd.read_csv(io.StringIO(text, newline=""), nrows=0).columns
-        as_text = {column: str for column in header if column in (*TEXT_COLUMNS, "label")}
-        return pd.read_csv(io.StringIO(text, newline=""), dtype=as_text, keep_default_na=False, low_memory=False)
+        dtype = {column: str for column in header if as_text is None or column in as_text}
+        return pd.read_csv(io.StringIO(text, newline=""), dtype=dtype, keep_default_na=False, low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{where}: not a well-formed CSV file: {str(error).strip()}") from error
 
 
-def _read_text(path: Path, where: str) -> str:
+def read_text(path: Path, where: str) -> str:
+    """What a UTF-8 file holds. Raises UserError if there is none, or nothing or something else in it."""
     if path.is_dir():
-        raise UserError(f"{where}: this is a folder; expected a .csv, .json or .jsonl file")
+        raise UserError(f"{where}: this is a folder; expected a file")
     if not path.exists():
         raise UserError(f"{where}: no such file")
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
+    if not raw.strip():
+        raise UserError(f"{where}: the file is empty; expected columns of text and of labels")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -155,7 +179,7 @@ def _read_json(text: str, where: str) -> list[dict[str, Any]]:
             raise UserError(f"{place}: not well-formed JSON: {error}") from error
         values = value if number is None else [value]
         if not all(isinstance(row, dict) for row in values):
-            raise UserError(f"{place}: expected JSON objects, each with the code and the label of a function")
+            raise UserError(f"{place}: expected JSON objects, each with a text and its label")
         rows.extend(values)
     return rows
 
@@ -166,11 +190,11 @@ def _labels(column: pd.Series, where: str, name: str) -> pd.Series:
     if wrong.any():
         row = int(wrong.argmax())
         raise UserError(
-            f"{_row(where, row)}: the {name!r} is {str(column.iloc[row])!r}; expected 0 or 1 (or true, false)"
+            f"{row_of(where, row)}: the {name!r} is {str(column.iloc[row])!r}; expected 0 or 1 (or true, false)"
         )
     return labels.astype("int64")
 
 
-def _row(where: str, row: int) -> str:
+def row_of(where: str, row: int) -> str:
     """Where data row `row` (from 0) is, in words; rows are counted from 1 and the header is not one."""
     return f"{where}: row {int(row) + 1} (the first after the header is row 1)"

@@ -2,47 +2,53 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, check_numbers
 from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
 from ltp_pipeline.classifiers import check_conversion, load_classifier
-from ltp_pipeline.data import tokenize_functions
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.result_folder import check_replaceable, holds_result, new_result, open_folder
-from ltp_pipeline.training import make_trainer, metrics_table, prepare_process, read_splits, run, sequence_length
+from ltp_pipeline.tasks import find_task
+from ltp_pipeline.training import (
+    follow_task,
+    make_trainer,
+    metrics_table,
+    prepare_process,
+    read_splits,
+    run,
+    sequence_length,
+    tokenize_splits,
+)
 
 
 def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTuningArguments) -> None:
     """Checks all that can be checked first, then trains (`--do_train`), evaluates (`--do_eval`) and reports."""
+    task = find_task(model_args.task_name, "--task_name")
     check_numbers(args, data_args)
+    follow_task(args, task)
     _check_model(model_args, args)
     output_dir = Path(args.output_dir)
     _check_output(output_dir, model_args, data_args, args)
-    frames = _read(data_args, args)
+    asked = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
+    frames = read_splits(data_args, [split for split in asked if asked[split]], task)
 
     prepare_process(args)
     flag = "--tokenizer_name" if model_args.tokenizer_name else "--model_name_or_path"
     tokenizer = load_tokenizer(model_args.tokenizer_name or model_args.model_name_or_path, flag=flag)
-    model = load_classifier(model_args, tokenizer, new_head=args.do_train)
+    model = load_classifier(model_args, tokenizer, new_head=args.do_train, task=task)
     check_tokenizer_fits(tokenizer, model.config, flag=flag)
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
-    datasets = {
-        split: tokenize_functions(frame, tokenizer, tokenizer.model_max_length) for split, frame in frames.items()
-    }
+    datasets = tokenize_splits(frames, tokenizer, model.config, task)
     owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
     with new_result(output_dir, resume, owner) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
-        trainer = make_trainer(model, tokenizer, args, datasets)
-        results = run(trainer, datasets, folder, output_dir)
+        trainer = make_trainer(model, tokenizer, args, datasets, task)
+        results = run(trainer, datasets, folder, output_dir, task)
     if owner:
         print(f"\n{metrics_table(results)}\n\n{output_dir}" if len(datasets) > args.do_train else output_dir)
 
 
 def _check_model(model_args: ModelArguments, args: FineTuningArguments) -> None:
-    if model_args.task_name.lower() != "code":
-        raise UserError(f"--task_name {model_args.task_name}: not yet available; expected code")
     check_conversion(model_args)
     if not (args.do_train or args.do_eval or args.do_predict):
         raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
@@ -75,12 +81,7 @@ def _check_output(
         "--resume_from_checkpoint": args.resume_from_checkpoint,
         "--train_file": data_args.train_file,
         "--validation_file": data_args.validation_file,
+        "--validation_mismatched_file": data_args.validation_mismatched_file,
         "--test_file": data_args.test_file,
     }
     check_replaceable(output_dir, needed)
-
-
-def _read(data_args: DataArguments, args: FineTuningArguments) -> dict[str, pd.DataFrame]:
-    asked = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
-    files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
-    return read_splits(data_args, {split: files[split] for split in asked if asked[split]})

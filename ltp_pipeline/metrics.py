@@ -1,4 +1,6 @@
-"""Classification metrics of defect prediction. Class 1 is the positive class."""
+"""Metrics of defect prediction, where class 1 is the positive class, and of GLUE."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -7,6 +9,13 @@ def positive_scores(logits: np.ndarray) -> np.ndarray:
     """Probability of class 1 from logits [N, 2], as float64 [N]."""
     logits = np.asarray(logits, dtype=np.float64)
     return 1.0 / (1.0 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Probability of each class from logits [N, classes], as float64 [N, classes]."""
+    logits = np.asarray(logits, dtype=np.float64)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -32,3 +41,51 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
     if 0 < labels.sum() < len(labels) and np.isfinite(logits).all():
         metrics["auc"] = roc_auc_score(labels, positive_scores(logits))
     return {name: float(value) for name, value in metrics.items()}
+
+
+def glue_metrics(names: Sequence[str], logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The metrics of GLUE that `names` names, from logits [N, classes], or predicted numbers [N, 1], and labels [N].
+
+    accuracy; f1 of class 1; matthews_correlation; pearson and spearmanr, the correlations of the predicted numbers
+    with the labels. A correlation with what is the same everywhere is 0.
+    """
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    predictions = logits[:, 0] if logits.shape[1] == 1 else logits.argmax(axis=-1)
+    return {name: float(_GLUE_METRICS[name](labels, predictions)) for name in names}
+
+
+def _accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return (labels == predictions).mean()
+
+
+def _f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(labels, predictions, zero_division=0)
+
+
+def _matthews_correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(labels, predictions)
+
+
+def _pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
+    if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+        return 0.0
+    return np.corrcoef(labels, predictions)[0, 1]
+
+
+def _spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    return _pearson(rankdata(labels), rankdata(predictions))
+
+
+_GLUE_METRICS = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "matthews_correlation": _matthews_correlation,
+    "pearson": _pearson,
+    "spearmanr": _spearman,
+}

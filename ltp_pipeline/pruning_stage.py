@@ -14,11 +14,20 @@ from ltp_pipeline.checkpoints import (
     load_tokenizer,
     stage_dir,
 )
-from ltp_pipeline.data import tokenize_functions
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.reports import format_table
 from ltp_pipeline.result_folder import check_replaceable, new_result, open_folder
-from ltp_pipeline.training import make_trainer, metrics_table, prepare_process, read_splits, run, sequence_length
+from ltp_pipeline.tasks import Task, find_task
+from ltp_pipeline.training import (
+    follow_task,
+    make_trainer,
+    metrics_table,
+    prepare_process,
+    read_splits,
+    run,
+    sequence_length,
+    tokenize_splits,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -29,61 +38,59 @@ DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
 
 def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTrainingArguments) -> None:
     """Checks all that can be checked first, then prunes by `--masking_mode` or evaluates (`--eval`), and reports."""
-    if stage.task.upper() != "CODE":
-        raise UserError(f"--task {stage.task}: not yet available; expected CODE")
+    task = find_task(stage.task, "--task")
     check_numbers(args, data_args)
+    follow_task(args, task)
     check_checkpoint(stage.restore)
-    pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"))
-    output_dir = result_dir(stage, data_args, args, pruning)
-    files = {"train": data_args.train_file, "eval": data_args.validation_file, "test": data_args.test_file}
-    if stage.eval:
-        del files["train"]
-    else:
+    pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"), task)
+    output_dir = result_dir(stage, data_args, args, pruning, task)
+    if not stage.eval:
         check_replaceable(
             output_dir,
             {
                 "--restore": stage.restore,
                 "--train_file": data_args.train_file,
                 "--validation_file": data_args.validation_file,
+                "--validation_mismatched_file": data_args.validation_mismatched_file,
                 "--test_file": data_args.test_file,
                 "--resume_from_checkpoint": args.resume_from_checkpoint,
             },
         )
-    if data_args.test_file is None:
-        del files["test"]
-    frames = read_splits(data_args, files)
+    asked = {"train": not stage.eval, "eval": True, "test": data_args.test_file is not None}
+    frames = read_splits(data_args, [split for split in asked if asked[split]], task)
 
     prepare_process(args)
-    model = load_pruning_model(stage.restore, flag="--restore", **pruning)
+    model = load_pruning_model(stage.restore, flag="--restore", problem_type=task.problem_type, **pruning)
     tokenizer = load_tokenizer(stage.restore, flag="--restore")
     check_tokenizer_fits(tokenizer, model.config, flag="--restore")
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
-    datasets = {
-        split: tokenize_functions(frame, tokenizer, tokenizer.model_max_length) for split, frame in frames.items()
-    }
+    datasets = tokenize_splits(frames, tokenizer, model.config, task)
     owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
     with open_folder(output_dir) if stage.eval else new_result(output_dir, resume, owner) as folder:
         args.output_dir = str(folder)
-        trainer = make_trainer(model, tokenizer, args, datasets)
-        results = run(trainer, datasets, folder, output_dir)
+        trainer = make_trainer(model, tokenizer, args, datasets, task)
+        results = run(trainer, datasets, folder, output_dir, task)
     if owner:
         print(f"\n{layers_table(results)}\n\n{metrics_table(results)}\n\n{output_dir}")
 
 
 def pruning_settings(
-    stage: StageArguments, args: StageTrainingArguments, config: "PreTrainedConfig"
+    stage: StageArguments, args: StageTrainingArguments, config: "PreTrainedConfig", task: Task
 ) -> dict[str, Any]:
     """How the model will prune: prune_mode, final_token_threshold, temperature.
 
     What was not given is as in the checkpoint's configuration; a checkpoint that does not prune yet starts to, except
-    in evaluation. Raises UserError for a model type that cannot prune.
+    in evaluation. Raises UserError for a model that cannot prune, or is not one of `task`.
     """
     if config.model_type not in PRUNABLE:
         raise UserError(
             f"--restore {stage.restore}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}"
         )
-    if config.num_labels != 2:
-        raise UserError(f"--restore {stage.restore}: tells {config.num_labels} classes apart; expected a model of two")
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"--restore {stage.restore}: tells {config.num_labels} classes apart; expected a model of "
+            f"{task.num_labels}, for --task {task.name}"
+        )
     own_mode = config.prune_mode if config.model_type == "ltp" else None
     own_rate = DEFAULT_FINAL_TOKEN_THRESHOLD if own_mode is None else config.final_token_threshold
     default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
@@ -96,19 +103,23 @@ def pruning_settings(
 
 
 def result_dir(
-    stage: StageArguments, data_args: DataArguments, args: StageTrainingArguments, pruning: dict[str, Any]
+    stage: StageArguments,
+    data_args: DataArguments,
+    args: StageTrainingArguments,
+    pruning: dict[str, Any],
+    task: Task,
 ) -> Path:
     """`--output_dir`, or the folder that the stage's settings name."""
     if args.output_dir is not None:
         return Path(args.output_dir)
     if stage.eval:
-        return Path(stage.restore, "eval", Path(data_args.validation_file or "").stem)
+        return Path(stage.restore, "eval", Path(data_args.validation_file or task.hub_splits["eval"]).stem)
     if args.masking_mode == "hard":
         return hard_dir(stage.restore, args.learning_rate)
     soft = stage_dir(
         "checkpoints",
         stage.arch,
-        stage.task.upper(),
+        task.name,
         pruning["prune_mode"],
         float(pruning["final_token_threshold"]),
         float(pruning["temperature"]),

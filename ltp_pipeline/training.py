@@ -1,8 +1,8 @@
-"""Training and evaluating a sequence classifier on functions, and what is written about it."""
+"""Training and evaluating a sequence classifier on functions, or on a task of GLUE, and what is written about it."""
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,13 @@ from transformers import DataCollatorWithPadding, EvalPrediction, PrinterCallbac
 from ltp_pipeline.arguments import DataArguments
 from ltp_pipeline.checkpoints import position_limit
 from ltp_pipeline.compute import FlopsMeter
-from ltp_pipeline.data import read_functions
+from ltp_pipeline.data import read_functions, tokenize
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.metrics import classification_metrics, positive_scores
+from ltp_pipeline.glue import check_labels, read_glue, read_hub
+from ltp_pipeline.metrics import positive_scores, probabilities
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
+from ltp_pipeline.tasks import CODE, Task, has_labels
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MAX_SEQ_LENGTH = 1024
+FLAGS = {
+    "train": "--train_file",
+    "eval": "--validation_file",
+    "eval_mismatched": "--validation_mismatched_file",
+    "test": "--test_file",
+    "test_mismatched": "--test_file",
+}
+EVALUATED = tuple(split for split in FLAGS if split != "train")
 # metric: its heading in the table
 TABLE = {
     "accuracy": "accuracy",
@@ -35,6 +45,9 @@ TABLE = {
     "precision": "precision",
     "false_alarm_rate": "false alarms",
     "auc": "AUC",
+    "matthews_correlation": "Matthews",
+    "pearson": "Pearson",
+    "spearmanr": "Spearman",
     "loss": "loss",
     "relative_flops": "relative FLOPs",
     "samples_per_second": "functions/s",
@@ -69,35 +82,72 @@ def prepare_process(args: LTPTrainingArguments) -> None:
         transformers.utils.logging.disable_progress_bar()
 
 
-def read_splits(data: DataArguments, wanted: dict[str, str | None]) -> dict[str, pd.DataFrame]:
-    """Reads the files of the splits wanted.
+def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[str, pd.DataFrame]:
+    """Reads the splits wanted from their files; those of a GLUE task that no file was given for, from the hub.
 
     Args:
-        data: names the columns and how many functions are used.
-        wanted: split ("train", "eval" or "test") to file; None where the flag was not given.
+        data: names the files and columns, and how many rows are used.
+        wanted: "train", "eval", "test"; of MNLI's mismatched ones is read what there is.
 
     Raises:
-        UserError: a file that was not given or is bad; see `read_functions`.
+        UserError: a file that was not given or is bad; see `read_functions` and `read_glue`.
     """
-    flags = {"train": "--train_file", "eval": "--validation_file", "test": "--test_file"}
-    splits = {}
-    for split, path in wanted.items():
-        if path is None:
-            raise UserError(f"{flags[split]} is missing; expected a CSV or JSON lines file of labelled functions")
-        frame = read_functions(
-            path,
-            name=flags[split],
-            text_column=data.text_column,
-            label_column=data.label_column,
-            need_both_classes=split == "train",
-        )
-        limit = getattr(data, f"max_{split}_samples")
-        splits[split] = frame if limit is None else frame.head(limit)
-        if split == "train" and splits[split]["label"].nunique() == 1:
-            raise UserError(
-                f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only"
-            )
+    if task is CODE:
+        if data.validation_mismatched_file is not None:
+            raise UserError("--validation_mismatched_file: only MNLI has one")
+        return {split: _read_code(data, split) for split in wanted}
+    if data.text_column is not None:
+        raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
+    return {split: _read_glue(data, split, task) for split in _with_mismatched(data, wanted, task)}
+
+
+def _file_of(data: DataArguments, split: str) -> str | None:
+    return getattr(data, FLAGS[split].removeprefix("--"))
+
+
+def _limit_of(data: DataArguments, split: str) -> int | None:
+    return getattr(data, f"max_{split.removesuffix('_mismatched')}_samples")
+
+
+def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> list[str]:
+    """`wanted`, each followed by its mismatched split where the task has one and it is given, or all is the hub's."""
+    if data.validation_mismatched_file is not None and "eval_mismatched" not in task.hub_splits:
+        raise UserError(f"--validation_mismatched_file: {task.name} has no mismatched validation split; MNLI has")
+    splits = []
+    for split in wanted:
+        splits.append(split)
+        other = f"{split}_mismatched"
+        if other in task.hub_splits:
+            given = other == "eval_mismatched" and data.validation_mismatched_file is not None
+            splits += [other] if given or _file_of(data, split) is None else []
     return splits
+
+
+def _read_code(data: DataArguments, split: str) -> pd.DataFrame:
+    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
+    if path is None:
+        raise UserError(f"{flag} is missing; expected a CSV or JSON lines file of labelled functions")
+    frame = read_functions(
+        path,
+        name=flag,
+        text_column=data.text_column,
+        label_column=data.label_column,
+        need_both_classes=split == "train",
+    ).head(limit)
+    if split == "train" and frame["label"].nunique() == 1:
+        raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
+    return frame
+
+
+def _read_glue(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
+    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
+    if path is None:
+        frame, where = read_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
+    else:
+        frame, where = read_glue(path, task, name=flag, label_column=data.label_column), f"{flag} {path}"
+    frame = frame.head(limit)
+    check_labels(frame, task, where, split)
+    return frame
 
 
 def sequence_length(given: int | None, config: "PreTrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -115,13 +165,39 @@ def sequence_length(given: int | None, config: "PreTrainedConfig", tokenizer: "P
     return given
 
 
+def tokenize_splits(
+    frames: dict[str, pd.DataFrame], tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", task: Task
+) -> dict[str, "Dataset"]:
+    """Each split as `tokenize` gives it, cut at the tokenizer's `model_max_length`."""
+    segments = getattr(config, "type_vocab_size", 0) > 1
+    return {
+        split: tokenize(frame, tokenizer, tokenizer.model_max_length, task, segments)
+        for split, frame in frames.items()
+    }
+
+
+def follow_task(args: LTPTrainingArguments, task: Task) -> None:
+    """Sets what the best step is best in, where no flag did. Raises UserError for flags that `task` cannot have."""
+    if args.metric_for_best_model is None:
+        args.metric_for_best_model = task.metrics[0]
+        args.greater_is_better = True if args.greater_is_better is None else args.greater_is_better
+    measured = (*task.metrics, "loss")
+    if task is not CODE and args.metric_for_best_model.removeprefix("eval_") not in measured:
+        raise UserError(
+            f"--metric_for_best_model {args.metric_for_best_model}: {task.name} is measured in {', '.join(measured)}"
+        )
+    if task.is_regression and args.label_smoothing_factor:
+        raise UserError(f"--label_smoothing_factor: {task.name} predicts a number; expected a task of classes")
+
+
 def make_trainer(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     args: LTPTrainingArguments,
     data: dict[str, "Dataset"],
+    task: Task,
 ) -> LTPTrainer:
-    """A trainer that measures classification and, for an LTP model, compute at every evaluation."""
+    """A trainer that measures what `task` does and, for an LTP model, compute at every evaluation."""
     trainer = LTPTrainer(
         model=model,
         args=args,
@@ -129,7 +205,7 @@ def make_trainer(
         eval_dataset=data.get("eval"),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=_metrics_of(model),
+        compute_metrics=_metrics_of(model, task.measure),
         preprocess_logits_for_metrics=_logits_only,
     )
     if args.disable_tqdm:
@@ -138,11 +214,13 @@ def make_trainer(
     return trainer
 
 
-def _metrics_of(model: "PreTrainedModel") -> Callable[[EvalPrediction], dict[str, Any]]:
+def _metrics_of(
+    model: "PreTrainedModel", measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+) -> Callable[[EvalPrediction], dict[str, Any]]:
     meter = FlopsMeter(model) if model.config.model_type == "ltp" else None
 
     def compute_metrics(evaluated: EvalPrediction) -> dict[str, Any]:
-        metrics = classification_metrics(evaluated.predictions, evaluated.label_ids)
+        metrics = measure(evaluated.predictions, evaluated.label_ids)
         if meter is None:
             return metrics
         thresholds = pruning_thresholds(model)
@@ -158,7 +236,7 @@ def pruning_thresholds(model: "PreTrainedModel") -> list[float]:
 
 
 def _logits_only(logits: Any, labels: Any) -> Any:
-    """[B, 2] whatever else a model returns."""
+    """[B, classes] whatever else a model returns."""
     return logits[0] if isinstance(logits, tuple) else logits
 
 
@@ -174,13 +252,13 @@ def train(trainer: LTPTrainer) -> dict[str, Any]:
     return metrics | {"train_samples": len(trainer.train_dataset)}
 
 
-def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str) -> tuple[dict[str, Any], pd.DataFrame]:
+def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) -> tuple[dict[str, Any], pd.DataFrame]:
     """Evaluates on all of `dataset`.
 
     Returns:
-        Metrics under `<split>_` names: those of `classification_metrics` and, for an LTP model, `FlopsMeter` and
-        thresholds_per_layer; loss, runtime, samples_per_second, seconds_per_sample. And the predictions in order:
-        label, prediction, score (the probability of class 1).
+        Metrics under `<split>_` names: those of `task`, and the loss, if the rows have labels; for an LTP model
+        `FlopsMeter` and thresholds_per_layer; runtime, samples_per_second, seconds_per_sample. And the predictions in
+        order, see `predictions_table`.
 
     Raises:
         UserError: the model no longer computes numbers.
@@ -189,23 +267,34 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str) -> tuple[dict[
     if not np.isfinite(output.predictions).all():
         raise UserError("the model computes no finite numbers; expected a checkpoint, or a learning rate, that works")
     metrics = dict(output.metrics)
+    if not has_labels(output.label_ids):
+        del metrics[f"{split}_loss"]
     metrics[f"{split}_seconds_per_sample"] = metrics[f"{split}_runtime"] / len(dataset)
-    predictions = pd.DataFrame(
-        {
-            "label": output.label_ids,
-            "prediction": np.asarray(output.predictions).argmax(axis=-1),
-            "score": positive_scores(output.predictions),
-        }
-    )
-    return metrics, predictions
+    return metrics, predictions_table(task, np.asarray(output.predictions), output.label_ids)
 
 
-def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Path) -> dict[str, Any]:
-    """Trains if there is a "train" data set, evaluates on "eval" and "test", and writes everything into `folder`.
+def predictions_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """A line a row: label, if there are any, prediction, and the probability of class 1, `score`.
+
+    Of more than two classes it is a `score_<name>` each, of a task that predicts numbers none.
+    """
+    table = pd.DataFrame({"label": labels} if has_labels(labels) else {})
+    if task.is_regression:
+        return table.assign(prediction=logits[:, 0].astype(float))
+    table["prediction"] = logits.argmax(axis=-1)
+    if task.num_labels == 2:
+        return table.assign(score=positive_scores(logits))
+    scores = probabilities(logits)
+    return table.assign(**{f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)})
+
+
+def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Path, task: Task) -> dict[str, Any]:
+    """Trains if there is a "train" data set, evaluates on the others, and writes everything into `folder`.
 
     Written are `train_results.json`, `eval_results.json`, `test_results.json`, `all_results.json`,
-    `predictions.csv`, `test_predictions.csv`; after training also model, tokenizer, `training_args.bin` and
-    `trainer_state.json` with the log. Checkpoints of the way are removed unless they were asked for.
+    `predictions.csv`, `test_predictions.csv`, for mismatched splits in the same way; after training also model,
+    tokenizer, `training_args.bin` and `trainer_state.json` with the log. Checkpoints of the way are removed unless
+    they were asked for.
 
     Args:
         final: where `folder` will be in the end, for what is written about it.
@@ -218,11 +307,11 @@ def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Pa
     if "train" in data:
         results["train"] = train(trainer)
         _save(trainer, folder, final)
-    for split in ("eval", "test"):
+    for split in EVALUATED:
         if split in data:
-            results[split], predictions = evaluate(trainer, data[split], split)
+            results[split], predictions = evaluate(trainer, data[split], split, task)
             if writes:
-                write_csv(folder / ("predictions.csv" if split == "eval" else "test_predictions.csv"), predictions)
+                write_csv(folder / f"{split}_predictions.csv".removeprefix("eval_"), predictions)
     everything = {name: value for metrics in results.values() for name, value in metrics.items()}
     if writes:
         for split, metrics in results.items():
@@ -244,8 +333,11 @@ def _save(trainer: LTPTrainer, folder: Path, final: Path) -> None:
 
 def metrics_table(results: dict[str, Any]) -> str:
     """The metrics of every evaluated split as a table, a line each."""
-    rows = []
-    for split in ("eval", "test"):
-        if f"{split}_loss" in results:
-            rows.append({"": split} | {heading: results.get(f"{split}_{name}") for name, heading in TABLE.items()})
-    return format_table(rows)
+    splits = [split for split in EVALUATED if f"{split}_runtime" in results]
+    shown = {name: heading for name, heading in TABLE.items() if any(f"{split}_{name}" in results for split in splits)}
+    return format_table(
+        [
+            {"": split} | {heading: results.get(f"{split}_{name}") for name, heading in shown.items()}
+            for split in splits
+        ]
+    )

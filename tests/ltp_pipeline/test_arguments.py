@@ -13,6 +13,8 @@ from ltp_pipeline.arguments import (
     parse_arguments,
 )
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tasks import CODE, TASKS
+from ltp_pipeline.training import follow_task
 
 STAGE = (StageArguments, DataArguments, StageTrainingArguments)
 FINE_TUNING = (ModelArguments, DataArguments, FineTuningArguments)
@@ -45,12 +47,33 @@ def test_the_weight_decay_of_the_model_has_a_name_of_its_own():
 
 def test_without_no_load_the_best_step_is_kept():
     args = _stage("--save_step 50")[2]
+    follow_task(args, CODE)
     assert (args.load_best_model_at_end, args.metric_for_best_model, args.greater_is_better) == (True, "f1", True)
     assert (args.eval_strategy, args.eval_steps) == ("steps", 50)
     assert _stage("")[2].eval_strategy == "epoch"
     args = _stage("--no_load --evaluation_strategy epoch --save_all")[2]
     assert (args.load_best_model_at_end, args.eval_strategy, args.save_strategy) == (False, "epoch", "epoch")
     assert (args.save_total_limit, args.keep_checkpoints) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "task, best",
+    [("RTE", "accuracy"), ("MRPC", "f1"), ("QQP", "f1"), ("STSB", "pearson"), ("COLA", "matthews_correlation")],
+)
+def test_the_best_step_is_best_in_what_the_task_measures_or_what_was_asked_for(task, best):
+    args = _stage("")[2]
+    follow_task(args, TASKS[task])
+    assert (args.metric_for_best_model, args.greater_is_better) == (best, True)
+    args = _stage("--metric_for_best_model loss")[2]
+    follow_task(args, TASKS[task])
+    assert (args.metric_for_best_model, args.greater_is_better) == ("loss", False)
+
+
+def test_flags_that_a_task_cannot_have():
+    with pytest.raises(UserError, match="--metric_for_best_model f1: RTE is measured in accuracy, loss"):
+        follow_task(_stage("--metric_for_best_model f1")[2], TASKS["RTE"])
+    with pytest.raises(UserError, match="--label_smoothing_factor: STSB predicts a number"):
+        follow_task(_stage("--label_smoothing_factor 0.1")[2], TASKS["STSB"])
 
 
 def test_cuda_chooses_the_gpus(monkeypatch):

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from ltp_pipeline.data import read_functions, tokenize_functions
+from ltp_pipeline.data import read_functions, tokenize
 from ltp_pipeline.errors import UserError
 
 
@@ -101,7 +101,7 @@ def test_tokens_are_cut_not_padded_and_special_looking_code_stays_text(tokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     frame = pd.DataFrame({"functionSource": ["int a;", 'puts("</s><pad>");' * 9], "label": [0, 1]})
-    data = tokenize_functions(frame, tokenizer, max_length=12)
+    data = tokenize(frame, tokenizer, max_length=12)
     assert data["labels"] == [0, 1]
     assert data["length"] == [len(data[0]["input_ids"]), 12]
     assert data[1]["attention_mask"] == [1] * 12
