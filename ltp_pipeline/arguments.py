@@ -179,7 +179,17 @@ class StageArguments:
     final_token_threshold: float | None = field(
         default=None,
         metadata={
-            "help": "Where the last layer's threshold starts (default: as the checkpoint, if it prunes, or 0.01)."
+            "help": "Where the last layer's threshold starts (default: as the checkpoint, if it prunes, or 0.01; 0.6 "
+            "with --target_flops)."
+        },
+    )
+    score_normalization: str | None = field(
+        default=None,
+        metadata={
+            "choices": ("max", "mean", "rel"),
+            "help": "What a token's importance is measured in: the largest of its function, their mean over queries, "
+            "or what uniform attention gives (default: as the checkpoint, if it prunes, or max; rel with "
+            "--target_flops).",
         },
     )
 

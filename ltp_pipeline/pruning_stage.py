@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PRUNE_MODE = "absolute_threshold"
 DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
+# What a budget starts from: scores that mean the same at every length, and a mask as wide as they vary.
+BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "temperature": 0.1}
 
 
 def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTrainingArguments) -> None:
@@ -77,7 +79,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
 def pruning_settings(
     stage: StageArguments, args: StageTrainingArguments, config: "PreTrainedConfig", task: Task
 ) -> dict[str, Any]:
-    """How the model will prune: prune_mode, final_token_threshold, temperature.
+    """How the model will prune: prune_mode, final_token_threshold, temperature and, unless the default, normalization.
 
     What was not given is as in the checkpoint's configuration; a checkpoint that does not prune yet starts to, except
     in evaluation. Raises UserError for a model that cannot prune, or is not one of `task`.
@@ -92,14 +94,20 @@ def pruning_settings(
             f"{task.num_labels}, for --task {task.name}"
         )
     own_mode = config.prune_mode if config.model_type == "ltp" else None
-    own_rate = DEFAULT_FINAL_TOKEN_THRESHOLD if own_mode is None else config.final_token_threshold
     default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
-    temperature = args.temperature if args.temperature is not None else getattr(config, "temperature", 1e-5)
-    return {
-        "prune_mode": default_mode if stage.prune_mode is None else stage.prune_mode,
-        "final_token_threshold": own_rate if stage.final_token_threshold is None else stage.final_token_threshold,
-        "temperature": temperature,
-    }
+    mode = default_mode if stage.prune_mode is None else stage.prune_mode
+    if args.target_flops is not None and mode != DEFAULT_PRUNE_MODE:
+        raise UserError(f"--target_flops {args.target_flops}: expected --prune_mode {DEFAULT_PRUNE_MODE}, not {mode}")
+    if own_mode is not None:
+        defaults = {name: getattr(config, name) for name in BUDGET_DEFAULTS}
+    elif args.target_flops is not None:
+        defaults = BUDGET_DEFAULTS
+    else:
+        temperature = getattr(config, "temperature", 1e-5)
+        defaults = {"final_token_threshold": DEFAULT_FINAL_TOKEN_THRESHOLD, "temperature": temperature}
+    given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
+    given["temperature"] = args.temperature
+    return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
 
 
 def result_dir(
@@ -125,6 +133,7 @@ def result_dir(
         float(pruning["temperature"]),
         args.lambda_threshold,
         args.learning_rate,
+        args.target_flops,
     )
     return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
 

@@ -23,6 +23,7 @@ from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
 from ltp_pipeline.tasks import CODE, Task, has_labels
 from transformer_revised import LTPTrainer, LTPTrainingArguments
+from transformer_revised.models.ltp.compute_budget import UnreachableTargetError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -248,7 +249,10 @@ def train(trainer: LTPTrainer) -> dict[str, Any]:
     resume = trainer.args.resume_from_checkpoint
     if resume is not None and not (Path(resume) / "trainer_state.json").is_file():
         raise UserError(f"--resume_from_checkpoint {resume}: expected a checkpoint-N folder with trainer_state.json")
-    metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    try:
+        metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    except UnreachableTargetError as error:
+        raise UserError(f"--target_flops: {error}") from error
     return metrics | {"train_samples": len(trainer.train_dataset)}
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
 
+from .models.ltp.compute_budget import ComputeBudget, learned_thresholds, meet_target
 from .training_args_ltp import LTPTrainingArguments
+
+START = 0.9  # relative FLOPs where soft training to a budget begins
 
 
 class _HardenHalfway(TrainerCallback):
@@ -17,6 +22,17 @@ class _HardenHalfway(TrainerCallback):
 
     def on_step_begin(self, args, state, control, model=None, **kwargs):
         model.set_hard_masking(state.global_step >= state.max_steps // 2)
+
+
+class _MeetTargetHalfway(TrainerCallback):
+    """With a budget: thresholds that are not learned any more meet it in the middle, so that weights adapt to them."""
+
+    def __init__(self, meet_target: Callable[[], None]):
+        self.meet_target = meet_target
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == state.max_steps // 2:
+            self.meet_target()
 
 
 class LTPTrainer(Trainer):
@@ -46,6 +62,8 @@ class LTPTrainer(Trainer):
         # Items are counted here, for every model alike; the library divides by the number of batches accumulated.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
+        if args.target_flops is not None and type(self.model).__name__ != "LTPForSequenceClassification":
+            raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
         if not hasattr(self.model, "set_hard_masking"):
             return
         if args.temperature is not None:
@@ -56,6 +74,73 @@ class LTPTrainer(Trainer):
             pruner.keep_threshold.requires_grad_(args.masking_mode != "hard" and pruner.is_active)
         if args.masking_mode == "mixed":
             self.add_callback(_HardenHalfway)
+        if args.target_flops is not None:
+            self.model.config.target_flops = args.target_flops
+        if self._target_flops is not None and args.masking_mode != "soft":
+            self.add_callback(_MeetTargetHalfway(self._meet_target))
+
+    @property
+    def _target_flops(self) -> float | None:
+        return getattr(self.model.config, "target_flops", None)
+
+    @property
+    def _budget(self) -> ComputeBudget | None:
+        return next((c for c in self.callback_handler.callbacks if isinstance(c, ComputeBudget)), None)
+
+    def train(self, *args, **kwargs):
+        """
+        The library's `train`; with a compute budget (`target_flops`) the model meets it when training ends.
+
+        Raises:
+            ValueError: a budget that cannot be met, or a model that cannot keep one.
+        """
+        if self._target_flops is None:
+            return super().train(*args, **kwargs)
+        if self.args.masking_mode != "hard" and self._budget is None:
+            self._start_budget()
+        output = super().train(*args, **kwargs)
+        self._meet_target()
+        return output
+
+    def _start_budget(self) -> None:
+        """Starts above the target, and finds out how far the thresholds have to go and so how fast."""
+        target, batches = self._target_flops, self._calibration_batches()
+        with self.accelerator.autocast():
+            start = meet_target(self.model, batches, max(target, START))
+            first = [p.clone() for p in learned_thresholds(self.model)]
+            meet_target(self.model, batches, target)
+            last = learned_thresholds(self.model)
+        way = max((b - a).item() for a, b in zip(first, last))
+        for parameter, value in zip(last, first):
+            parameter.data.copy_(value)
+        if self.args.lr_threshold is None:
+            # The rate falls to 0 over the steps, and the target is to be reached long before: four times the mean.
+            steps = self.args.max_steps if self.args.max_steps > 0 else self._number_of_steps()
+            self.args.lr_threshold = 4 * max(way, 1e-3) / steps
+        self.add_callback(ComputeBudget(target, start))
+
+    def _number_of_steps(self) -> int:
+        batches = len(self.get_train_dataloader())
+        return math.ceil(self.args.num_train_epochs * max(batches // self.args.gradient_accumulation_steps, 1))
+
+    def _meet_target(self) -> None:
+        """Shifts the thresholds, in every process alike, to what the budget allows on the calibration functions."""
+        with self.accelerator.autocast():
+            meet_target(self.model, self._calibration_batches(), self._target_flops)
+        if self.args.world_size > 1:
+            for parameter in learned_thresholds(self.model):
+                torch.distributed.broadcast(parameter.data, src=0)
+
+    def _calibration_batches(self) -> list[dict[str, torch.Tensor]]:
+        count = min(self.args.calibration_samples, len(self.train_dataset))
+        indices = np.linspace(0, len(self.train_dataset) - 1, count).astype(int).tolist()
+        collator = self._get_collator_with_removed_columns(self.data_collator, description="calibration")
+        size = self.args.eval_batch_size
+        batches = []
+        for begin in range(0, count, size):
+            batch = collator([self.train_dataset[i] for i in indices[begin : begin + size]])
+            batches.append(self._prepare_inputs({name: v for name, v in batch.items() if name != "labels"}))
+        return batches
 
     def _pruners(self) -> list[nn.Module]:
         return [m for m in self.model.modules() if isinstance(getattr(m, "keep_threshold", None), nn.Parameter)]
@@ -92,12 +177,21 @@ class LTPTrainer(Trainer):
         regularizer over the tokens, of all batches that are accumulated and of all processes.
         """
         counts = _counts(inputs)
-        loss, outputs = self._task_loss(model, inputs)
+        budget = self._budget if self.model.training else None
+        if budget is not None and self.model.longformer.hard_masking:
+            budget = None
+        loss, outputs = self._task_loss(model, inputs if budget is None else {**inputs, "output_pruning": True})
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None
         items, tokens = self._shares(counts) if self.model.training else (1.0, 1.0)
         loss = loss * items
         if regularizer is not None:
             loss = loss + self.args.lambda_threshold * regularizer * tokens
+        if budget is not None:
+            progress = self.state.global_step / self.state.max_steps
+            thresholds = [layer.attention.self.pruner.threshold for layer in self.model.longformer.encoder.layer]
+            loss = loss + tokens * budget.penalty(
+                self.model.config, inputs["attention_mask"], outputs, thresholds, progress
+            )
         return (loss, outputs) if return_outputs else loss
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:

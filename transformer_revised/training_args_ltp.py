@@ -25,6 +25,13 @@ class LTPTrainingArguments(TrainingArguments):
             Weight decay of the thresholds.
         temperature (`float`, *optional*):
             Width of the soft mask, in units of the score; the model's own (`config.temperature`) if not given.
+        target_flops (`float`, *optional*):
+            Relative FLOPs that the model shall execute when training ends, above 0, at most 1; as in its configuration
+            (`config.target_flops`) if not given. Soft training then learns thresholds to that budget, and
+            `lr_threshold` defaults to what gets them there; after any training they are shifted to meet it on
+            `calibration_samples` of the training data.
+        calibration_samples (`int`, *optional*, defaults to 128):
+            Functions, evenly spread over the training data, on which the thresholds are shifted.
     """
 
     masking_mode: str = field(
@@ -47,6 +54,14 @@ class LTPTrainingArguments(TrainingArguments):
         metadata={"help": "Width of the soft mask in units of the score (default: the checkpoint's own)."},
     )
 
+    target_flops: float | None = field(
+        default=None,
+        metadata={"help": "Relative FLOPs wanted when training ends, such as 0.5 (default: the checkpoint's own)."},
+    )
+    calibration_samples: int = field(
+        default=128, metadata={"help": "With a target: functions on which thresholds are shifted to meet it."}
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.masking_mode not in MASKING_MODES:
@@ -55,6 +70,10 @@ class LTPTrainingArguments(TrainingArguments):
             raise ValueError(f"lambda_threshold has to be at least 0, not {self.lambda_threshold}")
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f"temperature has to be positive, not {self.temperature}")
+        if self.target_flops is not None and not 0 < self.target_flops <= 1:
+            raise ValueError(f"target_flops has to be above 0 and at most 1, not {self.target_flops}")
+        if self.calibration_samples < 1:
+            raise ValueError(f"calibration_samples has to be at least 1, not {self.calibration_samples}")
 
 
 __all__ = ["LTPTrainingArguments"]

@@ -33,6 +33,8 @@ class LTPConfig(LongformerConfig):
         temperature (`float`, *optional*, defaults to 1e-5):
             Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. Only soft
             masking in training mode reads it.
+        target_flops (`float`, *optional*):
+            Relative FLOPs to which [`LTPTrainer`] keeps `"absolute_threshold"`, in every stage; above 0, at most 1.
 
     Example:
 
@@ -59,6 +61,7 @@ class LTPConfig(LongformerConfig):
     token_keep_rate: float | int = 1.0
     score_normalization: str = "max"
     temperature: float | int = 1e-5
+    target_flops: float | int | None = None
 
     def validate_pruning(self) -> None:
         """Part of `@strict`-powered validation. Raises `ValueError` for a pruning setting that cannot work."""
@@ -72,6 +75,8 @@ class LTPConfig(LongformerConfig):
             )
         if not self.temperature > 0:
             raise ValueError(f"`temperature` has to be positive, not {self.temperature}")
+        if self.target_flops is not None and not 0 < self.target_flops <= 1:
+            raise ValueError(f"`target_flops` has to be above 0 and at most 1, not {self.target_flops}")
         if self.token_keep_rate > 1:
             raise ValueError(f"`token_keep_rate` is a share of the tokens, at most 1, not {self.token_keep_rate}")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .packed_sequence import PackedSequence
-from .sparse_attention import attention_plan, first_token_plan, folds
+from .sparse_attention import QUERY_BLOCK, attention_plan, first_token_plan, folds
 
 
 @dataclass
@@ -74,3 +75,45 @@ def unpruned_flops(config, packed: PackedSequence, full: bool = False) -> np.nda
 
 def _head_flops(config) -> int:
     return 2 * config.hidden_size * (config.hidden_size + config.num_labels)
+
+
+def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[torch.Tensor]) -> torch.Tensor:
+    """
+    Relative FLOPs of a sequence classifier to expect where tokens leave with some probability; differentiable.
+
+    The formula is `layer_flops` with expected counts; the pairs a block of queries computes beyond its windows are
+    half a block a side.
+
+    Args:
+        attention_mask: `[B, L]`, above 0 for real tokens; the first of each sequence is taken as its global token.
+        alive: for each layer, the probability that a token is alive after it, `[B, L]`, of which only real tokens are
+            read.
+
+    Returns:
+        `[B]` float32: 1 where nothing leaves.
+    """
+    real = (attention_mask > 0).float()
+    after = [real * layer for layer in alive]
+    pruned = _expected_flops(config, [real, *after[:-1]], after)
+    return pruned / _expected_flops(config, [real] * len(alive), [real] * len(alive))
+
+
+def _expected_flops(config, entered: list[torch.Tensor], stayed: list[torch.Tensor]) -> torch.Tensor:
+    D, H = config.hidden_size, config.num_attention_heads
+    rest = 2 * D * D + 4 * D * config.intermediate_size
+    total = 0.0
+    for i, window in enumerate(config.attention_window):
+        n = entered[i].sum(dim=1)
+        total = total + 6 * D * D + 4 * n * H * D  # the global token's query
+        if i == config.num_hidden_layers - 1:
+            return total + rest + _head_flops(config)
+        pairs = (entered[i] * _window_sums(entered[i], window // 2 + QUERY_BLOCK // 2)).sum(dim=1)
+        total = total + 6 * n * D * D + 4 * pairs * D + rest * stayed[i].sum(dim=1)
+
+
+def _window_sums(values: torch.Tensor, half_window: int) -> torch.Tensor:
+    """For each column the sum over those at most `half_window` away: `[B, L]` to `[B, L]`."""
+    length = values.shape[1]
+    sums = torch.nn.functional.pad(values.cumsum(dim=1), (1, 0))
+    column = torch.arange(length, device=values.device)
+    return sums[:, (column + half_window + 1).clamp(max=length)] - sums[:, (column - half_window).clamp(min=0)]

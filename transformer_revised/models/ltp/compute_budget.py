@@ -1,0 +1,172 @@
+"""A compute budget for the thresholds: a controller while they are learned, and a bisection that meets it.
+
+The loss gains `coefficient * r`, with `r` the relative FLOPs to expect of the soft masks ([`expected_relative_flops`])
+and `coefficient = GAIN * (measured - wanted)`: the gradient of a quadratic penalty on the excess (Nocedal and Wright,
+Numerical Optimization, section 17.1), in which what is *measured* are tokens above the threshold, not masks. `wanted`
+falls linearly from where training starts to the target in the first `RAMP` of the steps, as in CoFi (Xia et al., ACL
+2022). What is left of the difference is then taken up exactly: one common shift of all learned thresholds is found by
+bisection on the FLOPs really executed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from transformers.trainer_callback import ExportableState, TrainerCallback
+
+from .flops_ltp import LayerCounts, executed_flops, expected_relative_flops, unpruned_flops
+from .packed_sequence import PackedSequence
+
+GAIN = 2.0
+RAMP = 0.6
+MOMENTUM = 0.5
+COUNTS = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")
+
+
+class UnreachableTargetError(ValueError):
+    """No threshold gives the compute asked for."""
+
+
+class ComputeBudget(TrainerCallback, ExportableState):
+    """
+    The controller of soft training.
+
+    Args:
+        target: relative FLOPs wanted in the end, above 0, at most 1.
+        start: relative FLOPs at the first step.
+    """
+
+    def __init__(self, target: float, start: float = 1.0):
+        self.target, self.start = target, start
+        self.measured = start
+        self._pending: torch.Tensor | None = None
+
+    def state(self) -> dict:
+        return {"args": {"target": self.target, "start": self.start}, "attributes": {"measured": self.measured}}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        resumed = state.stateful_callbacks.get(type(self).__name__, {})
+        self.measured = resumed.get("attributes", {}).get("measured", self.measured)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self._pending is None:
+            return
+        if args.world_size > 1:
+            torch.distributed.all_reduce(self._pending)
+        flops, tokens = self._pending.tolist()
+        self.measured = MOMENTUM * self.measured + (1 - MOMENTUM) * flops / tokens
+        self._pending = None
+
+    def wanted(self, progress: float) -> float:
+        """Relative FLOPs wanted at this share of the steps."""
+        return self.start + (self.target - self.start) * min(1.0, progress / RAMP)
+
+    def penalty(self, config, attention_mask: torch.Tensor, output, thresholds: list, progress: float) -> torch.Tensor:
+        """
+        `coefficient * r`, `[]`, of a batch; a mean over its tokens of what their sequences cost.
+
+        Args:
+            attention_mask: `[B, L]`.
+            output: of a forward pass in soft training with `output_pruning=True`.
+            thresholds: of each layer, `[]`.
+            progress: share of the steps made.
+        """
+        masks, scores = output["soft_masks"], output["pruning_scores"]
+        hard = [None if s is None else (s >= t).float() for s, t in zip(scores, thresholds)]
+        lengths = (attention_mask > 0).sum(dim=1).float()
+        expected = (expected_relative_flops(config, attention_mask, _survival(masks, attention_mask)) * lengths).sum()
+        with torch.no_grad():
+            executed = expected_relative_flops(config, attention_mask, _survival(hard, attention_mask)) * lengths
+            pending = torch.stack([executed.sum(), lengths.sum()])
+            self._pending = pending if self._pending is None else self._pending + pending
+        return GAIN * (self.measured - self.wanted(progress)) * expected / lengths.sum()
+
+
+def _survival(masks: tuple, attention_mask: torch.Tensor) -> list[torch.Tensor]:
+    """Product of the masks up to each layer, `[B, L]` each; the first token of each sequence always stays."""
+    real = attention_mask > 0
+    first = (real.cumsum(dim=1) == 1) & real
+    alive, survival = torch.ones_like(real, dtype=torch.float32), []
+    for mask in masks:
+        if mask is not None:
+            alive = alive * torch.where(first | ~real, 1.0, mask)
+        survival.append(alive)
+    return survival
+
+
+@torch.no_grad()
+def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.Tensor]]) -> float:
+    """FLOPs that a sequence classifier executes on `batches`, over those it would without pruning."""
+    training, executed, unpruned = model.training, 0, 0
+    model.eval()
+    for batch in batches:
+        # Not `model(...)`: what is called here is no evaluation, and hooks that count those must not see it.
+        output = model.forward(**batch, return_dict=True)
+        layers = [LayerCounts(*counts) for counts in zip(*([t.cpu().numpy() for t in output[key]] for key in COUNTS))]
+        packed = PackedSequence.from_masks(batch["attention_mask"].cpu(), None)
+        executed += int(executed_flops(model.config, layers).sum())
+        unpruned += int(unpruned_flops(model.config, packed).sum())
+    model.train(training)
+    return executed / unpruned
+
+
+def learned_thresholds(model: nn.Module) -> list[nn.Parameter]:
+    """The learned part of every threshold that is not exactly 0, where no token can leave."""
+    pruners = [
+        module for module in model.modules() if isinstance(getattr(module, "keep_threshold", None), nn.Parameter)
+    ]
+    return [pruner.keep_threshold for pruner in pruners if pruner.is_active]
+
+
+@torch.no_grad()
+def meet_target(
+    model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.002
+) -> float:
+    """
+    Shifts all learned thresholds by one amount, so that the model executes `target` relative FLOPs on `batches`.
+
+    Returns:
+        The relative FLOPs reached: the nearest that a shift gives, where tokens leave in lumps.
+
+    Raises:
+        UnreachableTargetError: no shift prunes that much: the layers before the first threshold compute every token.
+    """
+    parameters = learned_thresholds(model)
+    if not parameters:
+        raise UnreachableTargetError("the model has no learned thresholds; expected prune mode absolute_threshold")
+    original = [p.clone() for p in parameters]
+
+    def at(shift: float) -> float:
+        for parameter, value in zip(parameters, original):
+            parameter.copy_(value + shift)
+        return measure_relative_flops(model, batches)
+
+    floor = at(math.inf)
+    if target < floor - tolerance:
+        at(0.0)
+        raise UnreachableTargetError(
+            f"{target:g} cannot be reached: with every token but the global ones dropped as early as "
+            f"possible {floor:.3f} of the FLOPs are left; expected at least {math.ceil(100 * floor) / 100:.2f}"
+        )
+    best = (abs(at(0.0) - target), 0.0)
+    low, high, step = None, None, 0.1  # shifts that prune too little, too much
+    shift = 0.0
+    for _ in range(40):
+        reached = at(shift)
+        best = min(best, (abs(reached - target), shift))
+        if best[0] <= tolerance:
+            break
+        if reached > target:
+            low = shift
+            shift = shift + step if high is None else (low + high) / 2
+        else:
+            high = shift
+            shift = shift - step if low is None else (low + high) / 2
+        if low is None or high is None:
+            step *= 2
+        elif high - low < 1e-6:
+            break
+    return at(best[1])
