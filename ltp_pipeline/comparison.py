@@ -75,17 +75,17 @@ def compare(
     from ltp_pipeline.training import sequence_length
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    models, batches = {}, {}
+    models, batches, labels = {}, {}, {}
     for name, path in paths.items():
         models[name] = _own_pruning(load_pruning_model, path).eval().to(device)
         tokenizer = load_tokenizer(path, flag="--checkpoints")
         check_tokenizer_fits(tokenizer, models[name].config, flag=f"--checkpoints {path}")
         length = sequence_length(max_length, models[name].config, tokenizer)
         batches[name], order = _batches(frame, tokenizer, length, batch_size, device)
-    labels = frame["label"].to_numpy()[order]
+        labels[name] = frame["label"].to_numpy()[order]  # by its own tokenizer's lengths
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         rows = [
-            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels)}
+            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels[name])}
             for name, path in paths.items()
         ]
         seconds = _interleaved_seconds(models, batches, rounds)

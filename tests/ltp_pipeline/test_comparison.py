@@ -1,0 +1,74 @@
+"""Checkpoints side by side: each is judged on its own tokens, against the right labels."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ltp_pipeline.comparison import main
+from ltp_pipeline.errors import UserError
+from ltp_pipeline.metrics import classification_metrics
+from ltp_pipeline.train_tokenizer import main as train_tokenizer
+from transformer_revised import LTPForSequenceClassification
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, longformer_dir):
+    """Two checkpoints whose tokenizers order the same functions by length differently, and the functions."""
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("two")
+    rng = np.random.default_rng(0)
+    pieces = ["strcpy(a, b);", "zz = qq + 1;", "漢字漢字", "while (x) y();"]
+    rows = ["".join(rng.choice(pieces, size=rng.integers(1, 9))) for _ in range(40)]
+    frame = pd.DataFrame({"functionSource": rows, "label": rng.integers(0, 2, 40)})
+    frame.to_csv(folder / "test.csv", index=False)
+    train_tokenizer(
+        ["--train_file", str(folder / "test.csv"), "--output_dir", str(folder / "tokenizer"), "--vocab_size", "300"]
+    )
+    torch.manual_seed(1)
+    other = LTPForSequenceClassification.from_pretrained(longformer_dir, prune_mode=None)
+    other.save_pretrained(folder / "other")
+    AutoTokenizer.from_pretrained(folder / "tokenizer").save_pretrained(folder / "other")
+    return {"a": longformer_dir, "b": folder / "other"}, folder / "test.csv"
+
+
+def alone(path, file) -> dict:
+    """Metrics of a checkpoint, one function at a time."""
+    from transformers import AutoTokenizer
+
+    frame, tokenizer = pd.read_csv(file), AutoTokenizer.from_pretrained(path)
+    model = LTPForSequenceClassification.from_pretrained(path, prune_mode=None).eval()
+    with torch.inference_mode():
+        logits = [
+            model(**tokenizer(text, truncation=True, max_length=96, return_tensors="pt")).logits
+            for text in frame["functionSource"]
+        ]
+    return classification_metrics(torch.cat(logits).numpy(), frame["label"].to_numpy())
+
+
+def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(two, tmp_path):
+    paths, file = two
+    named = [f"{name}={path}" for name, path in paths.items()]
+    flags = ["--test_file", str(file), "--max_length", "96", "--batch_size", "4", "--rounds", "1"]
+    main(["--checkpoints", *named, *flags, "--output_dir", str(tmp_path)])
+    rows = json.loads((tmp_path / "comparison.json").read_text())["checkpoints"]
+    for row in rows:
+        expected = alone(paths[row["checkpoint"]], file)
+        assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--checkpoints", "a"], "expected NAME=FOLDER"),
+        (["--checkpoints", "a=no_such"], "no_such"),
+        (["--checkpoints", "a=x", "a=y"], "the name a is given twice"),
+    ],
+)
+def test_refuses(flags, message, two):
+    with pytest.raises(UserError, match=message):
+        main([*flags, "--test_file", str(two[1])])
