@@ -16,6 +16,8 @@ from ltp_pipeline.errors import UserError
 from ltp_pipeline.tasks import GLUE_NAMES
 from transformer_revised import LTPTrainingArguments
 
+LOWER_IS_BETTER = ("loss", "false_alarm_rate", "relative_flops", "full_relative_flops", "gflops_per_function")
+
 
 @dataclass
 class DataArguments:
@@ -127,9 +129,41 @@ class FineTuningArguments(LTPTrainingArguments):
         metadata={"help": "How many checkpoints of the way to keep (default: one, until the end)."},
     )
     keep_checkpoints: bool = field(init=False, default=False)
+    resume_from_checkpoint: str | None = field(
+        default=None,
+        metadata={
+            "help": "Go on from this checkpoint-N folder, to the same result as without the interruption; with the "
+            "same flags otherwise. last (or True): the newest complete one that an interrupted run with the same "
+            "output folder has left; from the start if there is none."
+        },
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "On resuming, early stopping and the like go on counting where they were."}
+    )
     metric_for_best_model: str | None = field(
         default=None,
-        metadata={"help": "What the best step is best in (default: f1; for a GLUE task its official metric)."},
+        metadata={
+            "help": "What the best step is best in, with --load_best_model_at_end: accuracy, f1, recall, precision, "
+            "false_alarm_rate, auc, loss or, for an LTP model, relative_flops (default: f1; for a GLUE task its "
+            "official metric)."
+        },
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "Stop when so many evaluations in a row were no better than the best before; implies "
+            "--load_best_model_at_end (default: never)."
+        },
+    )
+    early_stopping_threshold: float = field(
+        default=0.0, metadata={"help": "By how much an evaluation has to be better to count for early stopping."}
+    )
+    max_tokens_per_batch: int | None = field(
+        default=None,
+        metadata={
+            "help": "Batches of functions of like length with at most so many tokens each, in training and "
+            "evaluation, instead of a fixed number of functions. Padding counts where it is computed: not for LTP."
+        },
     )
     disable_tqdm: bool | None = field(
         default=None, metadata={"help": "Lines instead of a progress bar (default: where there is no terminal)."}
@@ -140,8 +174,12 @@ class FineTuningArguments(LTPTrainingArguments):
 
         if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
             self.use_cpu = True  # said outright, as the library takes bf16 without a GPU for a mistake otherwise
+        if self.early_stopping_patience is not None:
+            self.load_best_model_at_end = True
         if self.load_best_model_at_end and self.eval_strategy == "no":
             self.eval_strategy = self.save_strategy
+        if self.greater_is_better is None and self.metric_for_best_model is not None:
+            self.greater_is_better = self.metric_for_best_model.removeprefix("eval_") not in LOWER_IS_BETTER
         self.keep_checkpoints = self.save_total_limit is not None
         if not self.keep_checkpoints:
             self.save_total_limit = 1
@@ -261,6 +299,8 @@ class StageTrainingArguments(FineTuningArguments):
             if value is not None and not value > 0:
                 raise ValueError(f"--{name} {value}: expected a number above 0")
         output_dir = self.output_dir
+        if self.no_load and self.early_stopping_patience is not None:
+            raise ValueError("--early_stopping_patience: ends with the best step; expected no --no_load with it")
         self.load_best_model_at_end = self.load_best_model_at_end or not self.no_load
         if self.save_strategy is None:
             self.save_strategy = "epoch" if self.save_steps is None else "steps"
@@ -323,6 +363,8 @@ def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
         "per_device_eval_batch_size": "--per_device_eval_batch_size",
         "gradient_accumulation_steps": "--gradient_accumulation_steps",
         "lr_threshold": "--lr_threshold",
+        "early_stopping_patience": "--early_stopping_patience",
+        "max_tokens_per_batch": "--max_tokens_per_batch",
     }
     for name, flag in above_0.items():
         value = getattr(training, name)
@@ -332,6 +374,8 @@ def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
         value = getattr(data, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: expected 1 or more")
+    if training.early_stopping_threshold < 0:
+        raise UserError(f"--early_stopping_threshold {training.early_stopping_threshold}: expected 0 or more")
 
 
 def _flags_of(path: Path) -> list[str]:

@@ -6,7 +6,8 @@ from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArgu
 from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
 from ltp_pipeline.classifiers import check_conversion, load_classifier
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.result_folder import check_replaceable, holds_result, new_result, open_folder
+from ltp_pipeline.result_folder import check_replaceable, holds_result, open_folder
+from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.tasks import find_task
 from ltp_pipeline.training import (
     follow_task,
@@ -27,6 +28,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     follow_task(args, task)
     _check_model(model_args, args)
     output_dir = Path(args.output_dir)
+    checkpoint = checkpoint_to_resume(args, output_dir) if args.do_train else None
     _check_output(output_dir, model_args, data_args, args)
     asked = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
     frames = read_splits(data_args, [split for split in asked if asked[split]], task)
@@ -39,8 +41,8 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task)
-    owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
-    with new_result(output_dir, resume, owner) if args.do_train else open_folder(output_dir) as folder:
+    owner = args.process_index == 0
+    with resumed_result(output_dir, checkpoint, owner) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
         results = run(trainer, datasets, folder, output_dir, task)

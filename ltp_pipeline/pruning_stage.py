@@ -16,7 +16,8 @@ from ltp_pipeline.checkpoints import (
 )
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.reports import format_table
-from ltp_pipeline.result_folder import check_replaceable, new_result, open_folder
+from ltp_pipeline.result_folder import check_replaceable, open_folder
+from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.tasks import Task, find_task
 from ltp_pipeline.training import (
     follow_task,
@@ -46,6 +47,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     check_checkpoint(stage.restore)
     pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"), task)
     output_dir = result_dir(stage, data_args, args, pruning, task)
+    checkpoint = None if stage.eval else checkpoint_to_resume(args, output_dir)
     if not stage.eval:
         check_replaceable(
             output_dir,
@@ -67,8 +69,8 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     check_tokenizer_fits(tokenizer, model.config, flag="--restore")
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task)
-    owner, resume = args.process_index == 0, args.resume_from_checkpoint is not None
-    with open_folder(output_dir) if stage.eval else new_result(output_dir, resume, owner) as folder:
+    owner = args.process_index == 0
+    with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint, owner) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
         results = run(trainer, datasets, folder, output_dir, task)

@@ -39,6 +39,11 @@ def holds_result(folder: Path) -> bool:
     return (folder / RESULT_MARK).is_file() or any(folder.glob(CHECKPOINTS))
 
 
+def unfinished(target: Path) -> Path:
+    """Folder beside `target` in which its result is made, and stays if the run is interrupted."""
+    return _beside(target, "unfinished")
+
+
 @contextmanager
 def open_folder(target: Path) -> Iterator[Path]:
     """Yields `target`, made if need be, to put files beside what is there. Raises UserError if it cannot be made."""
@@ -61,7 +66,7 @@ def new_result(target: Path, resume: bool = False, owner: bool = True) -> Iterat
         resume: start with what an earlier run has left unfinished.
         owner: whether this process makes and moves folders; of several that train together one does.
     """
-    work = _beside(target, "unfinished")
+    work = unfinished(target)
     if not owner:
         yield work
         return

@@ -10,9 +10,16 @@ import datasets
 import numpy as np
 import pandas as pd
 import transformers
-from transformers import DataCollatorWithPadding, EvalPrediction, PrinterCallback, TrainerCallback, set_seed
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    TrainerCallback,
+    set_seed,
+)
 
-from ltp_pipeline.arguments import DataArguments
+from ltp_pipeline.arguments import LOWER_IS_BETTER, DataArguments
 from ltp_pipeline.checkpoints import position_limit
 from ltp_pipeline.compute import FlopsMeter
 from ltp_pipeline.data import read_functions, tokenize
@@ -21,6 +28,7 @@ from ltp_pipeline.glue import check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
+from ltp_pipeline.stage_trainer import StageTrainer, mean_loss
 from ltp_pipeline.tasks import CODE, Task, has_labels
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 from transformer_revised.models.ltp.compute_budget import UnreachableTargetError
@@ -182,8 +190,10 @@ def follow_task(args: LTPTrainingArguments, task: Task) -> None:
     if args.metric_for_best_model is None:
         args.metric_for_best_model = task.metrics[0]
         args.greater_is_better = True if args.greater_is_better is None else args.greater_is_better
-    measured = (*task.metrics, "loss")
-    if task is not CODE and args.metric_for_best_model.removeprefix("eval_") not in measured:
+    measured = dict.fromkeys((*task.metrics, *LOWER_IS_BETTER))
+    if task is not CODE:
+        del measured["false_alarm_rate"]
+    if args.metric_for_best_model.removeprefix("eval_") not in measured:
         raise UserError(
             f"--metric_for_best_model {args.metric_for_best_model}: {task.name} is measured in {', '.join(measured)}"
         )
@@ -199,7 +209,7 @@ def make_trainer(
     task: Task,
 ) -> LTPTrainer:
     """A trainer that measures what `task` does and, for an LTP model, compute at every evaluation."""
-    trainer = LTPTrainer(
+    trainer = StageTrainer(
         model=model,
         args=args,
         train_dataset=data.get("train"),
@@ -209,6 +219,8 @@ def make_trainer(
         compute_metrics=_metrics_of(model, task.measure),
         preprocess_logits_for_metrics=_logits_only,
     )
+    if args.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold))
     if args.disable_tqdm:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(ProgressLines)
@@ -244,15 +256,14 @@ def _logits_only(logits: Any, labels: Any) -> Any:
 def train(trainer: LTPTrainer) -> dict[str, Any]:
     """Trains and returns the library's metrics, `train_loss`, `train_runtime` and so on.
 
-    Raises UserError for a checkpoint to resume from that is not there.
+    `train_loss` is the mean over all steps; the times are those since the start, or since it was last resumed.
     """
-    resume = trainer.args.resume_from_checkpoint
-    if resume is not None and not (Path(resume) / "trainer_state.json").is_file():
-        raise UserError(f"--resume_from_checkpoint {resume}: expected a checkpoint-N folder with trainer_state.json")
     try:
-        metrics = trainer.train(resume_from_checkpoint=resume).metrics
+        metrics = trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint).metrics
     except UnreachableTargetError as error:
         raise UserError(f"--target_flops: {error}") from error
+    history = trainer.state.log_history
+    metrics["train_loss"] = history[-1]["train_loss"] = mean_loss(history)
     return metrics | {"train_samples": len(trainer.train_dataset)}
 
 
@@ -321,6 +332,9 @@ def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Pa
         for split, metrics in results.items():
             write_json(folder / f"{split}_results.json", metrics)
         write_json(folder / "all_results.json", everything)
+        if "train" in data and not trainer.args.keep_checkpoints:
+            for checkpoint in folder.glob(CHECKPOINTS):
+                shutil.rmtree(checkpoint)
     return everything
 
 
@@ -330,9 +344,6 @@ def _save(trainer: LTPTrainer, folder: Path, final: Path) -> None:
     trainer.save_model(str(folder))
     if trainer.is_world_process_zero():
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
-        if not trainer.args.keep_checkpoints:
-            for checkpoint in folder.glob(CHECKPOINTS):
-                shutil.rmtree(checkpoint)
 
 
 def metrics_table(results: dict[str, Any]) -> str:

@@ -1,0 +1,177 @@
+"""The trainer of both scripts: LTPTrainer with batches by tokens, and with a way back into an interrupted run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate.data_loader import DataLoaderShard
+from torch.utils.data import DataLoader
+from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
+
+from ltp_pipeline.errors import UserError
+from ltp_pipeline.resume import best_checkpoint
+from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches
+from transformer_revised import LTPTrainer
+
+
+class StageTrainer(LTPTrainer):
+    """[`LTPTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit.
+
+    Raises UserError, when a data set is first read, for a function of more tokens than a batch may have.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.add_callback(_ExactResume())
+        self.max_tokens = getattr(self.args, "max_tokens_per_batch", None)
+        self._sum_of_losses = np.zeros(2)  # over the functions evaluated, and how many
+
+    def _get_dataloader(self, dataset, description, batch_size, sampler_fn=None, is_training=False, **kwargs):
+        if self.max_tokens is None:
+            return super()._get_dataloader(
+                dataset, description, batch_size, sampler_fn=sampler_fn, is_training=is_training, **kwargs
+            )
+        batches = (TrainTokenBatches if is_training else EvalTokenBatches)(
+            self._lengths(dataset),
+            self.max_tokens,
+            padded=self.model.config.model_type != "ltp",
+            processes=self.args.world_size,
+            rank=self.args.process_index,
+            **({"seed": self._data_seed()} if is_training else {}),
+        )
+        # Not through `accelerator.prepare`, which would share the batches out among the processes once more.
+        return DataLoaderShard(
+            self._remove_unused_columns(dataset, description=description),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
+
+    def _data_seed(self) -> int:
+        return self.args.seed if self.args.data_seed is None else self.args.data_seed
+
+    def _lengths(self, dataset) -> list[int]:
+        if "length" in dataset.column_names:
+            lengths = list(dataset["length"])
+        else:
+            lengths = [len(ids) for ids in dataset["input_ids"]]
+        if max(lengths) > self.max_tokens:
+            raise UserError(
+                f"--max_tokens_per_batch {self.max_tokens}: the longest function has {max(lengths)} tokens; expected "
+                f"at least as many, or a --max_seq_length of at most {self.max_tokens}"
+            )
+        return lengths
+
+    def _run_epoch(self, *args, **kwargs):
+        """As the library's, except where a resumed run has nothing left to do: the library would do one more step."""
+        if self.state.global_step >= self.state.max_steps or self._stopped_early():
+            self.control.should_training_stop = True
+            return
+        _set_epoch(kwargs["train_dataloader"], kwargs["epoch"])
+        super()._run_epoch(*args, **kwargs)
+
+    def _stopped_early(self) -> bool:
+        stoppers = [c for c in self.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
+        return any(c.early_stopping_patience_counter >= c.early_stopping_patience for c in stoppers)
+
+    def evaluation_loop(self, dataloader, *args, metric_key_prefix: str = "eval", **kwargs):
+        """As the library's; what batches by tokens give is put back into the order of the data."""
+        batches = dataloader.batch_sampler
+        if not isinstance(batches, EvalTokenBatches):
+            return super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        compute_metrics, self._sum_of_losses = self.compute_metrics, np.zeros(2)
+
+        def in_order(evaluated: EvalPrediction) -> dict[str, Any]:
+            return compute_metrics(
+                EvalPrediction(batches.restore(evaluated.predictions), batches.restore(evaluated.label_ids))
+            )
+
+        self.compute_metrics = None if compute_metrics is None else in_order
+        try:
+            output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        finally:
+            self.compute_metrics = compute_metrics
+        # The library takes all batches' losses for means over as many functions.
+        metrics = output.metrics | {f"{metric_key_prefix}_loss": self._mean_loss()}
+        restored = {
+            name: None if values is None else batches.restore(values)
+            for name, values in (("predictions", output.predictions), ("label_ids", output.label_ids))
+        }
+        return output._replace(metrics=metrics, **restored)
+
+    def prediction_step(self, model, inputs, *args, **kwargs):
+        """As the library's; adds up the losses, as batches by tokens differ in size."""
+        loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
+        if self.max_tokens is not None and loss is not None:
+            items = len(next(iter(inputs.values())))
+            self._sum_of_losses += np.array([loss.item() * items, items])
+        return loss, logits, labels
+
+    def _mean_loss(self) -> float:
+        import torch
+
+        total = torch.tensor(self._sum_of_losses)
+        if self.args.world_size > 1:
+            total = self.accelerator.reduce(total.to(self.args.device), reduction="sum").cpu()
+        return (total[0] / total[1]).item()
+
+
+class _ExactResume(TrainerCallback):
+    """
+    Leaves nothing outside of a checkpoint that the rest of a run depends on.
+
+    Losses are logged before every checkpoint and evaluation, so that none has been added up but not logged when a run
+    goes on from there. A checkpoint in the last step of an epoch is saved at the epoch's end, after what happens
+    there, as a resumed run begins with the next epoch.
+    """
+
+    def __init__(self):
+        self.save_at_epoch_end = False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if args.resume_from_checkpoint is None:
+            return
+        args.eval_on_start = False  # the run that was interrupted has done so
+        # The folder may have been moved, or given by another name, since it was recorded.
+        best = best_checkpoint(Path(args.resume_from_checkpoint))
+        if best is not None and (here := Path(args.output_dir, best.name)).is_dir():
+            state.best_model_checkpoint = str(here)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if control.should_save and state.epoch == int(state.epoch):
+            control.should_save, self.save_at_epoch_end = False, True
+        self._log_first(state, control)
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_save |= self.save_at_epoch_end
+        self.save_at_epoch_end = False
+        self._log_first(state, control)
+
+    @staticmethod
+    def _log_first(state, control):
+        if control.should_save or control.should_evaluate or state.global_step >= state.max_steps:
+            control.should_log = True
+
+
+def mean_loss(log_history: list[dict[str, Any]]) -> float | None:
+    """Mean of the training loss over all steps, from the log, which an interruption leaves as it is; None if empty."""
+    total = done = 0
+    for entry in log_history:
+        if "loss" in entry:
+            total += entry["loss"] * (entry["step"] - done)
+            done = entry["step"]
+    return total / done if done else None
+
+
+def _set_epoch(loader: DataLoader, epoch: int) -> None:
+    """Tells the sampler its epoch, however often it is wrapped: to skip batches, to share them among processes."""
+    layer = loader
+    while layer is not None:
+        for sampler in (layer, getattr(layer, "sampler", None)):
+            if sampler is not loader and hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(epoch)
+        layer = getattr(layer, "batch_sampler", None)
