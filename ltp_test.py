@@ -11,17 +11,19 @@ import pandas as pd
 import torch
 from transformers import HfArgumentParser
 
-from ltp_pipeline.data import read_functions
 from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, load_pruned, prune
+from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
+from ltp_pipeline.glue import read_labelled
 from ltp_pipeline.reports import write_json, write_text
+from ltp_pipeline.tasks import find_task
 from ltp_pipeline.visualise import FunctionTrace, TerminalView, html_page, save_figure
 
 
 @dataclass
 class VisualiseArguments(PrunedModelArguments):
     num_functions: int = field(
-        default=4, metadata={"help": "Functions to show: the first of label 1 and of label 0, half each."}
+        default=4,
+        metadata={"help": "Functions to show: the first of label 1 and of label 0, half each (MNLI: of any label)."},
     )
     function_index: list[int] | None = field(
         default=None, metadata={"help": "Show these rows of the file instead; the first after the header is 1."}
@@ -50,6 +52,8 @@ def choose(labels: pd.Series, num_functions: int, rows: list[int] | None) -> lis
         return [row - 1 for row in rows]
     if num_functions < 1:
         raise UserError(f"--num_functions {num_functions}: expected 1 or more")
+    if labels.max() > 1:
+        return list(range(min(num_functions, len(labels))))
     positive, negative = (np.flatnonzero(labels == label).tolist() for label in (1, 0))
     wanted = max(-(-num_functions // 2), num_functions - len(negative))
     chosen = positive[:wanted]
@@ -70,12 +74,14 @@ def name_of(file: str, row: pd.Series) -> str:
     return f"{Path(file).name} row {row.name + 1}" + (f" ({place})" if place else "")
 
 
-def trace(name: str, row: pd.Series, encoding: Encoding, pruned: Pruned, model, tokenizer) -> FunctionTrace:
-    num_lines = row["functionSource"].count("\n") + 1
+def trace(
+    name: str, source: str, row: pd.Series, encoding: Encoding, pruned: Pruned, model, tokenizer
+) -> FunctionTrace:
+    num_lines = source.count("\n") + 1
     lines = (int(number) for number in re.findall(r"\d+", str(row.get("finding_lines", ""))))
     return FunctionTrace(
         name=name,
-        source=row["functionSource"],
+        source=source,
         tokens=tokenizer.convert_ids_to_tokens(encoding.input_ids.tolist()),
         offsets=encoding.offsets,
         is_text=encoding.is_text,
@@ -111,20 +117,25 @@ def main() -> None:
     path = args.validation_file or args.train_file
     if path is None:
         raise UserError("give --validation_file (or --train_file): the functions to show")
-    frame = read_functions(path, name=flag)
+    task = find_task(args.task_name, "--task_name")
+    if task.is_regression:
+        raise UserError(f"--task_name {task.name}: predicts a number, and classes are shown; expected another task")
+    frame = read_labelled(path, task, name=flag)
+    texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     chosen = choose(frame["label"], args.num_functions, args.function_index)
     model, tokenizer = load_pruned(args)
 
     sampled = np.linspace(0, len(frame) - 1, min(max(args.num_sampled, 0), len(frame))).round().astype(int)
     looked_at = sorted({*chosen, *sampled.tolist()})
-    encodings = encode(frame["functionSource"].iloc[looked_at].tolist(), tokenizer, args.max_length)
+    encodings = encode([texts[row] for row in looked_at], tokenizer, args.max_length)
     traces, alive = {}, []
     for i, pruned in prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description="looking"):
         row = looked_at[i]
         alive.append([1.0, *pruned.kept.mean(axis=1)])
         if row in chosen:
             function = frame.iloc[row]
-            traces[row] = trace(name_of(path, function), function, encodings[i], pruned, model, tokenizer)
+            name, source = name_of(path, function), joined(texts[row])
+            traces[row] = trace(name, source, function, encodings[i], pruned, model, tokenizer)
     shown = [traces[row] for row in chosen]
 
     sys.stdout.reconfigure(errors="backslashreplace")

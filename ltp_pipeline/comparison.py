@@ -19,12 +19,16 @@ import pandas as pd
 
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reports import format_table, write_csv, write_json
+from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
 
 COLUMNS = {
     "checkpoint": "checkpoint",
     "accuracy": "accuracy",
     "f1": "F1",
     "auc": "AUC",
+    "matthews_correlation": "Matthews",
+    "pearson": "Pearson",
+    "spearmanr": "Spearman",
     "relative_flops": "rel. FLOPs",
     "full_relative_flops": "full rel. FLOPs",
     "functions_per_second": "functions/s",
@@ -37,29 +41,37 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     args = _parser().parse_args(argv)
     from ltp_pipeline.checkpoints import check_checkpoint
-    from ltp_pipeline.data import read_functions
+    from ltp_pipeline.glue import read_labelled
 
+    task = find_task(args.task_name, "--task_name")
     paths = _named_checkpoints(args.checkpoints)
     for path in paths.values():
         check_checkpoint(path, "--checkpoints")
     for flag in ("batch_size", "rounds"):
         if getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
-    frame = read_functions(args.test_file, name="--test_file")
-    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16)
+    frame = read_labelled(args.test_file, task, name="--test_file")
+    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16, task)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
-    print(format_table([{heading: row.get(name) for name, heading in COLUMNS.items()} for row in rows]))
+    shown = {name: heading for name, heading in COLUMNS.items() if any(name in row for row in rows)}
+    print(format_table([{heading: row.get(name) for name, heading in shown.items()} for row in rows]))
     print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
 
 
 def compare(
-    paths: dict[str, str], frame: pd.DataFrame, max_length: int, batch_size: int, rounds: int, bf16: bool
+    paths: dict[str, str],
+    frame: pd.DataFrame,
+    max_length: int,
+    batch_size: int,
+    rounds: int,
+    bf16: bool,
+    task: Task = CODE,
 ) -> list[dict]:
     """
     Args:
         paths: name to folder of each checkpoint; the first is what the others are compared with.
-        frame: functions, as `read_functions` gives them.
+        frame: functions, or items of `task`, as `read_labelled` gives them.
         max_length: tokens after which functions are cut.
         bf16: compute in bfloat16 (autocast).
 
@@ -67,7 +79,7 @@ def compare(
         For each checkpoint its name, path, metrics, compute (`FlopsMeter`), `functions_per_second` and `speedup`.
 
     Raises:
-        UserError: a checkpoint that is no Longformer or LTP classifier, or too short for `max_length`.
+        UserError: a checkpoint that is no Longformer or LTP classifier, not for `task`, or too short for `max_length`.
     """
     import torch
 
@@ -78,14 +90,19 @@ def compare(
     models, batches, labels = {}, {}, {}
     for name, path in paths.items():
         models[name] = _own_pruning(load_pruning_model, path).eval().to(device)
+        if models[name].config.num_labels != task.num_labels:
+            raise UserError(
+                f"--checkpoints {path}: has {models[name].config.num_labels} classes and --task_name {task.name} "
+                f"{task.num_labels}; expected checkpoints of that task"
+            )
         tokenizer = load_tokenizer(path, flag="--checkpoints")
         check_tokenizer_fits(tokenizer, models[name].config, flag=f"--checkpoints {path}")
         length = sequence_length(max_length, models[name].config, tokenizer)
-        batches[name], order = _batches(frame, tokenizer, length, batch_size, device)
+        batches[name], order = _batches(frame, tokenizer, models[name].config, length, batch_size, device, task)
         labels[name] = frame["label"].to_numpy()[order]  # by its own tokenizer's lengths
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         rows = [
-            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels[name])}
+            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels[name], task)}
             for name, path in paths.items()
         ]
         seconds = _interleaved_seconds(models, batches, rounds)
@@ -107,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints", nargs="+", required=True, metavar="NAME=FOLDER", help="the first is the one compared with"
     )
     parser.add_argument("--test_file", required=True, help="CSV or JSON lines: functionSource, label")
+    parser.add_argument("--task_name", default="code", help=f"code, or of GLUE {', '.join(GLUE_NAMES)}")
     parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
     parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
     parser.add_argument("--batch_size", type=int, default=32, help="functions in a batch")
@@ -135,30 +153,31 @@ def _own_pruning(load, path: str):
     return load(path, flag="--checkpoints", **overrides)
 
 
-def _batches(frame, tokenizer, max_length: int, batch_size: int, device) -> tuple[list[dict], np.ndarray]:
+def _batches(
+    frame, tokenizer, config, max_length: int, batch_size: int, device, task: Task
+) -> tuple[list[dict], np.ndarray]:
     """Batches of functions sorted by length, longest first, and the order `[N]` they are in."""
     from ltp_pipeline.data import tokenize
 
-    tokens = tokenize(frame, tokenizer, max_length)
+    tokens = tokenize(frame, tokenizer, max_length, task, segments=config.type_vocab_size > 1)
     order = np.argsort(-np.array(tokens["length"]), kind="stable")
     batches = []
     for start in range(0, len(order), batch_size):
         rows = tokens[order[start : start + batch_size].tolist()]
-        fields = {name: rows[name] for name in ("input_ids", "attention_mask")}
+        fields = {name: values for name, values in rows.items() if name in tokenizer.model_input_names}
         batches.append(tokenizer.pad(fields, return_tensors="pt").to(device))
     return batches, order
 
 
-def _quality(model, batches: list[dict], labels: np.ndarray) -> dict:
+def _quality(model, batches: list[dict], labels: np.ndarray, task: Task) -> dict:
     """Metrics and compute of one pass, which also warms the model up."""
     from ltp_pipeline.compute import FlopsMeter
-    from ltp_pipeline.metrics import classification_metrics
 
     meter = FlopsMeter(model)
     logits = np.concatenate([model(**batch).logits.float().cpu().numpy() for batch in batches])
     compute = meter.pop()
     meter.close()
-    return {**classification_metrics(logits, labels), **compute}
+    return {**task.measure(logits, labels), **compute}
 
 
 def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) -> dict[str, list[float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ from ltp_pipeline.checkpoints import (
     position_limit,
 )
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tasks import GLUE_NAMES, find_task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from transformer_revised import LTPForSequenceClassification
 
 ENCODE_CHUNK = 512
+PAIR_SEPARATOR = "\n"
 
 
 @dataclass
@@ -37,7 +39,10 @@ class PrunedModelArguments:
         default=None, metadata={"help": "CSV or JSON lines of functions: functionSource, label."}
     )
     validation_file: str | None = field(default=None, metadata={"help": "The same, of the validation split."})
-    task_name: str = field(default="code", metadata={"help": "Accepted as in the original; changes nothing."})
+    task_name: str = field(
+        default="code",
+        metadata={"help": f"code: functions. Or what the checkpoint is for of GLUE: {', '.join(GLUE_NAMES)}."},
+    )
     max_length: int = field(
         default=1024,
         metadata={"help": "Functions are cut after this many tokens.", "aliases": ["--max_seq_length"]},
@@ -62,11 +67,18 @@ class PrunedModelArguments:
 
 @dataclass
 class Encoding:
-    """The `n` tokens of a function: ids `[n]`, spans of characters `[n, 2]`, and which come from the text `[n]`."""
+    """
+    The `n` tokens of an item: ids `[n]`, spans of characters `[n, 2]`, and which come from the text `[n]`.
+
+    Of a pair of texts the spans are those in `joined` text; `is_second` `[n]` tells which tokens the second text gave,
+    and `token_type_ids` `[n]` what the tokenizer would tell a model about that, if anything.
+    """
 
     input_ids: np.ndarray
     offsets: np.ndarray
     is_text: np.ndarray
+    is_second: np.ndarray | None = None
+    token_type_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -87,8 +99,10 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
 
     Raises:
         UserError: no such checkpoint; one that does not prune; a tokenizer without character offsets; `--max_length`
-            beyond the model; a batch size below 1; a device that is not there.
+            beyond the model; a batch size below 1; a device that is not there; no such task, or a model that is not
+            for it.
     """
+    task = find_task(args.task_name, "--task_name")
     if args.masking_mode != "hard":
         print(f"note: --masking_mode {args.masking_mode} is for training; here pruning is hard", file=sys.stderr)
     if args.per_device_eval_batch_size < 1:
@@ -102,6 +116,11 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
         raise UserError(
             f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
             "expected one that run_code_metrics.py has pruned"
+        )
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"{where}: has {config.num_labels} classes and --task_name {task.name} {task.num_labels}; expected the "
+            "task that the checkpoint was fine-tuned for"
         )
     limit = position_limit(config)
     if not 3 <= args.max_length <= limit:
@@ -131,12 +150,21 @@ def _device(args: PrunedModelArguments) -> torch.device:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
 
 
-def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoding]:
-    """Tokens of each text, cut after `max_length`, with the characters they stand for."""
+def joined(texts: tuple[str, ...]) -> str:
+    """The one or two texts of an item, on lines of their own."""
+    return PAIR_SEPARATOR.join(texts)
+
+
+def encode(
+    items: Sequence[str | tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[Encoding]:
+    """Tokens of each text, or pair of texts, cut after `max_length`, with the characters they stand for."""
     encodings = []
-    for start in range(0, len(texts), ENCODE_CHUNK):
+    items = [(item,) if isinstance(item, str) else item for item in items]
+    for start in range(0, len(items), ENCODE_CHUNK):
+        chunk = items[start : start + ENCODE_CHUNK]
         batch = tokenizer(
-            texts[start : start + ENCODE_CHUNK],
+            *map(list, zip(*chunk, strict=True)),
             truncation=True,
             max_length=max_length,
             split_special_tokens=True,  # as in training: code that reads like </s> is code
@@ -153,6 +181,12 @@ def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int
                 batch["input_ids"], batch["offset_mapping"], batch["special_tokens_mask"], strict=True
             )
         ]
+        if len(chunk[0]) == 2:
+            for row, (texts, encoding) in enumerate(zip(chunk, encodings[start:], strict=True)):
+                encoding.is_second = np.array([number == 1 for number in batch.sequence_ids(row)])
+                encoding.offsets[encoding.is_second] += len(texts[0]) + len(PAIR_SEPARATOR)
+                if "token_type_ids" in batch:
+                    encoding.token_type_ids = np.array(batch["token_type_ids"][row])
     return encodings
 
 
@@ -189,11 +223,26 @@ def prune(
 def _pad(encodings: list[Encoding], model: LTPForSequenceClassification) -> dict[str, torch.Tensor]:
     shape = (len(encodings), max(map(len, encodings)))
     input_ids = torch.full(shape, model.config.pad_token_id)
-    attention_mask = torch.zeros(shape, dtype=torch.long)
+    attention_mask, token_types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     for row, encoding in enumerate(encodings):
         input_ids[row, : len(encoding)] = torch.from_numpy(encoding.input_ids)
         attention_mask[row, : len(encoding)] = 1
-    return {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
+        if encoding.token_type_ids is not None and model.config.type_vocab_size > 1:
+            token_types[row, : len(encoding)] = torch.from_numpy(encoding.token_type_ids)
+    batch = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_types}
+    return {name: tensor.to(model.device) for name, tensor in batch.items()}
+
+
+def kept_texts(texts: tuple[str, ...], encoding: Encoding, kept: np.ndarray) -> list[str]:
+    """`kept_text` of each of the one or two texts of an item."""
+    if encoding.is_second is None:
+        return [kept_text(texts[0], encoding, kept)]
+    begins = (0, len(texts[0]) + len(PAIR_SEPARATOR))
+    left = []
+    for text, begin, own in zip(texts, begins, (~encoding.is_second, encoding.is_second), strict=True):
+        part = Encoding(encoding.input_ids[own], encoding.offsets[own] - begin, encoding.is_text[own])
+        left.append(kept_text(text, part, kept[own]))
+    return left
 
 
 def kept_text(source: str, encoding: Encoding, kept: np.ndarray) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ltp_pipeline.checkpoints import hub_is_reachable
-from ltp_pipeline.data import read_table, read_text, row_of
+from ltp_pipeline.data import read_functions, read_table, read_text, row_of
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.tasks import NOT_GIVEN, Task
+from ltp_pipeline.tasks import CODE, NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
 NO_LABEL = ("", "-1", "-1.0", "-", "none", "nan")
@@ -51,6 +51,15 @@ def read_glue(path: str | Path, task: Task, *, name: str, label_column: str = "l
     if labels is None and label_column not in ("label", *task.own_columns):
         raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {_listed(frame)}")
     return _checked(texts, labels, task, where)
+
+
+def read_labelled(path: str | Path, task: Task, *, name: str) -> pd.DataFrame:
+    """A file of `task`, code or GLUE, whose rows all have labels; see `read_functions` and `read_glue`."""
+    if task is CODE:
+        return read_functions(path, name=name)
+    frame = read_glue(path, task, name=name)
+    check_labels(frame, task, f"{name} {path}", "eval")
+    return frame
 
 
 def read_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:

@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.extract import Encoding, PrunedModelArguments, encode, kept_text, load_pruned, prune
+from ltp_pipeline.extract import (
+    Encoding,
+    PrunedModelArguments,
+    encode,
+    joined,
+    kept_text,
+    kept_texts,
+    load_pruned,
+    prune,
+)
 from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, THRESHOLDS, make_tokenizer, save_checkpoint
 
 
@@ -80,6 +89,45 @@ def test_text_that_looks_like_a_special_token_is_text():
     (encoding,) = encode([source], make_tokenizer(), 512)
     assert encoding.is_text.tolist() == [False, *[True] * (len(encoding) - 2), False]
     assert kept_text(source, encoding, np.ones(len(encoding), dtype=bool)) == source
+
+
+@pytest.mark.parametrize("trim_offsets", [True, False])
+def test_a_pair_of_texts(trim_offsets):
+    tokenizer = make_tokenizer(trim_offsets)
+    pairs = [("int a = 漢;", " char b ;"), ("a", "b")]
+    encoding, _ = encode(pairs, tokenizer, 512)
+    source = joined(pairs[0])
+    assert source == "int a = 漢;\n char b ;"
+    assert encoding.input_ids.tolist() == tokenizer(*pairs[0])["input_ids"]
+    spans = [
+        "".join(source[slice(*span)] for span in encoding.offsets[own & encoding.is_text])
+        for own in (~encoding.is_second, encoding.is_second)
+    ]
+    assert [span.replace(" ", "").replace("漢漢漢", "漢") for span in spans] == ["inta=漢;", "charb;"]
+    assert kept_texts(pairs[0], encoding, np.ones(len(encoding), dtype=bool)) == list(pairs[0])
+    words = [source[slice(*span)].strip() for span in encoding.offsets]
+    kept = np.array([word not in ("a", "b") for word in words])
+    assert kept_texts(pairs[0], encoding, kept) == ["int = 漢;", " char ;"]
+    assert kept_texts(pairs[0], encoding, ~encoding.is_second) == ["int a = 漢;", ""]
+    (alone,) = encode(["int a;"], tokenizer, 512)
+    assert kept_texts(("int a;",), alone, np.ones(len(alone), dtype=bool)) == ["int a;"]
+
+
+def test_a_model_of_pairs_is_told_which_text_a_token_is_of(tmp_path):
+    model, tokenizer = load_pruned(
+        PrunedModelArguments(str(save_checkpoint(tmp_path, type_vocab_size=2)), max_length=MAX_LENGTH, use_cpu=True)
+    )
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    encodings = encode([("int a;", "char b;"), ("a", "b")], tokenizer, MAX_LENGTH)
+    for encoding in encodings:
+        encoding.token_type_ids = encoding.is_second.astype(int)  # as BERT's tokenizer has it
+    _, pruned = next(prune(model, encodings, 2))
+    with torch.no_grad():
+        batch = tokenizer("int a;", "char b;", return_tensors="pt")
+        types = torch.tensor(encodings[0].is_second.astype(int))[None]
+        told, untold = (model(**{**batch, "token_type_ids": t}).logits[0] for t in (types, torch.zeros_like(types)))
+    assert np.allclose(pruned.logits, told, atol=1e-5)
+    assert not np.allclose(told, untold, atol=1e-3)
 
 
 def test_encode_cuts_after_max_length():

@@ -12,9 +12,10 @@ import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 from transformers import AutoTokenizer
 
+import ltp_test
 import run_code_metrics
 import run_glue_code_metrics
-from ltp_pipeline import glue
+from ltp_pipeline import comparison, glue
 from ltp_pipeline.data import tokenize
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.tasks import CODE, GLUE, TASKS
@@ -253,6 +254,57 @@ def test_a_split_without_a_file_comes_from_the_hub(fine_tuned, here, tmp_path, m
     run_code_metrics.main("--task mnli --restore MNLI --eval --max_eval_samples 4".split())
     assert asked == [("nyu-mll/glue", "mnli", split) for split in splits[:2]]
     assert results("MNLI/eval/validation_matched")["eval_mismatched_functions"] == 4
+
+
+def visualise(monkeypatch, flags, output_dir):
+    monkeypatch.setattr("sys.argv", f"ltp_test.py {flags} --use_cpu --max_length 96 --output_dir {output_dir}".split())
+    ltp_test.main()
+    return json.loads((output_dir / "visualisation.json").read_text())["functions"]
+
+
+def test_pairs_are_shown_as_two_parts(pruned, here, tmp_path, monkeypatch, capsys):
+    flags = f"--task_name mrpc --model_name_or_path {pruned['MRPC'][1]} --validation_file MRPC_val.jsonl"
+    shown = visualise(monkeypatch, f"{flags} --num_functions 2", tmp_path)
+    given = items(TASKS["MRPC"], 14, first=100)
+    for function, row in zip(shown, (1, 0), strict=True):  # the first of label 1, the first of label 0
+        parts = given.loc[row, ["sentence1", "sentence2"]].tolist()
+        assert function["source"] == "\n".join(parts)
+        assert function["label"] == row
+        texts = [function["source"][begin:end] for begin, end in function["offsets"]]
+        middle = [i for i, token in enumerate(function["tokens"]) if token == "</s>"]
+        assert len(middle) == 3
+        assert "".join(texts[: middle[0]]).replace(" ", "") == parts[0].replace(" ", "")
+        assert "".join(texts[middle[1] :]).replace(" ", "") == parts[1].replace(" ", "")
+    predictions = pd.read_csv(Path(pruned["MRPC"][1], "predictions.csv"))
+    assert [function["prediction"] for function in shown] == predictions["prediction"][[1, 0]].tolist()
+    scores = [function["probabilities"][1] for function in shown]
+    assert scores == pytest.approx(predictions["score"][[1, 0]].tolist(), abs=1e-5)
+    assert "MRPC_val.jsonl row 2" in capsys.readouterr().out
+
+
+def test_three_classes_are_shown_and_numbers_refused(pruned, here, tmp_path, monkeypatch):
+    flags = f"--model_name_or_path {pruned['MNLI'][1]} --validation_file MNLI_val.jsonl"
+    shown = visualise(monkeypatch, f"--task_name mnli {flags} --num_functions 3", tmp_path)
+    assert [(function["label"], len(function["probabilities"])) for function in shown] == [(1, 3), (2, 3), (0, 3)]
+    with pytest.raises(UserError, match="--task_name STSB: predicts a number, and classes are shown"):
+        visualise(monkeypatch, f"--task_name stsb {flags}", tmp_path)
+    with pytest.raises(UserError, match="has 3 classes and --task_name SST2 2; expected the task that the checkpoint"):
+        visualise(monkeypatch, f"--task_name sst2 {flags.replace('MNLI_val.jsonl', 'SST2_val.jsonl')}", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MRPC", "STSB"])
+def test_checkpoints_of_a_task_are_compared(pruned, here, tmp_path, name, capsys):
+    flags = f"--task_name {name} --test_file {name}_val.jsonl --max_length 96 --batch_size 4 --rounds 1"
+    flags += f" --output_dir {tmp_path}"
+    comparison.main([*flags.split(), "--checkpoints", f"full={name}", f"hard={pruned[name][1]}"])
+    rows = json.loads((tmp_path / "comparison.json").read_text())["checkpoints"]
+    for row, folder in zip(rows, (name, pruned[name][1]), strict=True):
+        for metric in (*TASKS[name].metrics, "relative_flops"):
+            assert row[metric] == pytest.approx(results(folder)[f"eval_{metric}"], abs=1e-4)
+    heading = {"MRPC": "F1", "STSB": "Spearman"}[name]
+    assert heading in capsys.readouterr().out
+    with pytest.raises(UserError, match="--checkpoints MNLI: has 3 classes and --task_name"):
+        comparison.main([*flags.split(), "--checkpoints", "full=MNLI"])
 
 
 def test_pairs_are_encoded_as_pairs(tokenizer_dir):
