@@ -33,7 +33,7 @@ RUNS = {
         "--early_stopping_patience 9",
     ),
     "soft": (run_code_metrics.main, f"{SOFT} --masking_mode soft --no_load"),
-    "budget": (run_code_metrics.main, f"{PRUNE} --masking_mode soft --no_load --target_flops 0.7 --temperature 0.1"),
+    "budget": (run_code_metrics.main, f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1"),
     "hard": (run_code_metrics.main, f"{PRUNE} --masking_mode hard --final_token_threshold 0.9"),
     "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed --no_load"),  # hard from step 9 on
 }
