@@ -125,13 +125,15 @@ def load_with_missing(
 
     Weights of another shape are a UserError, but for those of a classification head with `new_head`.
     """
-    options = {**_hub_options(path), **kwargs, "ignore_mismatched_sizes": new_head}
+    options = {**_hub_options(path), **kwargs, "ignore_mismatched_sizes": True}  # judged below
     with _as_user_error(path, flag, "weights"), _quiet_library():
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
     mismatched = sorted(info["mismatched_keys"])
     for name, own, wanted in mismatched:
-        if not name.startswith("classifier"):
-            raise UserError(f"{flag} {path}: {name} is {list(own)}; expected {list(wanted)}, as config.json says")
+        if not (new_head and name.startswith("classifier")):
+            raise UserError(
+                f"{flag} {path}: the weights cannot be loaded: {name} is {list(own)}; expected {list(wanted)}"
+            )
     if mismatched:
         print(f"a new classification head: that of {path} is for another number of classes")
     return model, sorted(info["missing_keys"])

