@@ -239,7 +239,8 @@ def test_a_split_without_a_file_comes_from_the_hub(fine_tuned, here, tmp_path, m
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(glue, "hub_is_reachable", lambda: True)
-    flags = "--task_name mnli --model_name_or_path longformer --do_train --do_eval --do_predict --max_steps 1"
+    flags = "--task_name mnli --model_name_or_path longformer --do_train --do_eval --do_predict --max_steps 1 "
+    flags += "--max_tokens_per_batch 200"
     run_glue_code_metrics.main(f"{flags} --train_file MNLI_train.csv --output_dir {tmp_path / 'a'}".split())
     splits = ["validation_matched", "validation_mismatched", "test_matched", "test_mismatched"]
     assert asked == [("nyu-mll/glue", "mnli", split) for split in splits]
@@ -254,6 +255,12 @@ def test_a_split_without_a_file_comes_from_the_hub(fine_tuned, here, tmp_path, m
     run_code_metrics.main("--task mnli --restore MNLI --eval --max_eval_samples 4".split())
     assert asked == [("nyu-mll/glue", "mnli", split) for split in splits[:2]]
     assert results("MNLI/eval/validation_matched")["eval_mismatched_functions"] == 4
+
+
+def test_numbers_are_predicted_to_a_compute_budget(fine_tuned, here, tmp_path):
+    flags = f"--task stsb --restore STSB {files(TASKS['STSB'])} --masking_mode soft --bs 8 --epoch 2 --no_load"
+    run_code_metrics.main(f"{flags} --target_flops 0.9 --output_dir {tmp_path / 'budget'}".split())
+    assert results(tmp_path / "budget")["eval_relative_flops"] == pytest.approx(0.9, abs=0.03)
 
 
 def visualise(monkeypatch, flags, output_dir):
