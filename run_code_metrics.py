@@ -1,7 +1,8 @@
 """Prunes a fine-tuned checkpoint, one stage a call: soft (learns the thresholds), then hard (removes tokens).
 
 Soft pruning puts its result in checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR, hard
-pruning in hard/lr_LR below the checkpoint that it starts from; --eval only evaluates.
+pruning in hard/lr_LR below the checkpoint that it starts from; --eval only evaluates. The name of a
+task of GLUE stands in the place of CODE.
 
     python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
         --validation_file ./Data/test.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4

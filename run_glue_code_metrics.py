@@ -1,4 +1,4 @@
-"""Fine-tunes and evaluates a sequence classification checkpoint on code functions.
+"""Fine-tunes and evaluates a sequence classification checkpoint on code functions, or on a task of GLUE.
 
 A Longformer is computed as LTP without pruning (the same function, but no padding is computed) and saved as an LTP
 checkpoint, which run_code_metrics.py takes as it is.
@@ -6,6 +6,11 @@ checkpoint, which run_code_metrics.py takes as it is.
     python ./run_glue_code_metrics.py --model_name_or_path allenai/longformer-base-4096 --do_train --do_eval
         --train_file ./Data/train_subset.csv --validation_file ./Data/test.csv --max_seq_length 1024
         --per_device_train_batch_size 4 --learning_rate 2e-5 --num_train_epochs 3 --output_dir code_test
+
+A task of GLUE is read from the hub, or from files in its columns:
+
+    python ./run_glue_code_metrics.py --task_name MNLI --model_name_or_path allenai/longformer-base-4096 --do_train
+        --do_eval --max_seq_length 128 --output_dir mnli_test
 """
 
 from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, parse_arguments

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline import glue
 from ltp_pipeline.errors import UserError
@@ -184,6 +185,26 @@ def test_the_hub_is_asked_for_the_split(monkeypatch, task, split, asked):
     assert calls == [(*asked, False)]
     assert frame.columns.tolist() == [*task.columns, "label"]
     assert frame.iloc[0].tolist() == [*(f"a {column}" for column in task.columns), NOT_GIVEN if label < 0 else label]
+
+
+def test_without_a_network_the_cache_of_the_hub_is_read(monkeypatch, tmp_path):
+    names = datasets.ClassLabel(names=["entailment", "not_entailment"])
+    features = datasets.Features({"sentence1": datasets.Value("string"), "sentence2": datasets.Value("string")})
+    features["label"] = names
+    folder = tmp_path / "nyu-mll___glue" / "rte" / "0.0.0" / "0123456789abcdef0123456789abcdef01234567"
+    folder.mkdir(parents=True)
+    with ArrowWriter(features=features, path=str(folder / "glue-train.arrow")) as writer:
+        for label in (0, 1):
+            writer.write({"sentence1": "All.", "sentence2": f"Some {label}.", "label": label})
+        writer.finalize()
+    train = {"name": "train", "num_examples": 2, "num_bytes": 1, "dataset_name": "glue"}
+    info = {"builder_name": "parquet", "dataset_name": "glue", "config_name": "rte", "version": "0.0.0"}
+    datasets.DatasetInfo(features=features, splits={"train": train}, **info).write_to_directory(str(folder))
+
+    monkeypatch.setattr(glue, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    frame = read_hub(TASKS["RTE"], "train", flag="--train_file")
+    assert frame.values.tolist() == [["All.", "Some 0.", 0], ["All.", "Some 1.", 1]]
 
 
 def test_without_a_network_the_flags_that_name_files_are_told_at_once(monkeypatch, tmp_path):

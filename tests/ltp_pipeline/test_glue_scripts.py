@@ -263,6 +263,20 @@ def test_numbers_are_predicted_to_a_compute_budget(fine_tuned, here, tmp_path):
     assert results(tmp_path / "budget")["eval_relative_flops"] == pytest.approx(0.9, abs=0.03)
 
 
+def test_a_checkpoint_of_another_task_is_a_start(fine_tuned, here, tmp_path, capsys):
+    flags = f"--task_name rte --model_name_or_path STSB --do_train --do_eval {files(TASKS['RTE'])} --max_steps 1"
+    run_glue_code_metrics.main(f"{flags} --output_dir {tmp_path / 'rte'}".split())
+    assert "a new classification head: that of STSB is for another number of classes" in capsys.readouterr().out
+    config = json.loads((tmp_path / "rte" / "config.json").read_text())
+    assert config["problem_type"] == "single_label_classification"
+    assert config["id2label"] == {"0": "entailment", "1": "not_entailment"}
+    # What another program has noted about the loss does not count.
+    (tmp_path / "rte" / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
+    flags = f"--task rte --restore {tmp_path / 'rte'} --eval {files(TASKS['RTE'])} --output_dir {tmp_path / 'eval'}"
+    run_code_metrics.main(flags.split())
+    assert results(tmp_path / "eval")["eval_loss"] == pytest.approx(results(tmp_path / "rte")["eval_loss"])
+
+
 def visualise(monkeypatch, flags, output_dir):
     monkeypatch.setattr("sys.argv", f"ltp_test.py {flags} --use_cpu --max_length 96 --output_dir {output_dir}".split())
     ltp_test.main()
