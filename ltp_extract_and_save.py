@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from transformers import HfArgumentParser
 
+from ltp_pipeline import processes
+from ltp_pipeline.arguments import FlagParser
 from ltp_pipeline.data import read_functions
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import PrunedModelArguments, encode, kept_text, load_pruned, prune
 from ltp_pipeline.reports import format_table, write_csv, write_json
+from ltp_pipeline.result_folder import open_folder
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
 
@@ -27,7 +29,7 @@ class ExtractArguments(PrunedModelArguments):
 
 
 def parse_arguments() -> ExtractArguments:
-    parser = HfArgumentParser(ExtractArguments, description=__doc__)
+    parser = FlagParser(ExtractArguments, description=__doc__)
     parser.add_argument("OUTPUT_DIR", nargs="?", help="The same as --output_dir.")
     args, rest = parser.parse_args_into_dataclasses()
     args.output_dir = rest.OUTPUT_DIR or args.output_dir
@@ -35,23 +37,30 @@ def parse_arguments() -> ExtractArguments:
 
 
 def extract_file(path: str, flag: str, frame: pd.DataFrame, model, tokenizer, args: ExtractArguments):
-    """The frame `label, code` in the order of `frame`, and a dict of counts (code tokens, without special tokens)."""
+    """The frame `label, code` in the order of `frame`, and a dict of counts (code tokens, without special tokens).
+
+    Several processes share the work: the main one gets this, the others None.
+    """
     encodings = encode(frame["functionSource"].tolist(), tokenizer, args.max_length)
-    codes = [""] * len(frame)
-    kept_tokens = 0
+    own = {}
     pruned = prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description=f"pruning {path}")
     for index, result in pruned:
         kept = result.kept[(args.keep_layer or 0) - 1]
-        codes[index] = kept_text(frame["functionSource"].iat[index], encodings[index], kept)
-        kept_tokens += int((kept & encodings[index].is_text).sum())
+        code = kept_text(frame["functionSource"].iat[index], encodings[index], kept)
+        own[index] = code, int((kept & encodings[index].is_text).sum())
+    shares = processes.gather(own)
+    if shares is None:
+        return None
+    everything = {index: result for share in shares for index, result in share.items()}
+    codes, kept_tokens = zip(*(everything[index] for index in range(len(frame))))
     tokens = int(sum(encoding.is_text.sum() for encoding in encodings))
     counts = {
         "file": path,
         "written": OUTPUTS[flag],
         "functions": len(frame),
         "tokens": tokens,
-        "tokens_kept": kept_tokens,
-        "share_kept": kept_tokens / tokens,
+        "tokens_kept": sum(kept_tokens),
+        "share_kept": sum(kept_tokens) / tokens,
         "empty_functions": codes.count(""),
     }
     return pd.DataFrame({"label": frame["label"], "code": codes}), counts
@@ -68,27 +77,28 @@ def main() -> None:
     num_layers = model.config.num_hidden_layers
     if args.keep_layer is not None and not 1 <= args.keep_layer <= num_layers:
         raise UserError(f"--keep_layer {args.keep_layer}: expected 1 to {num_layers}, the layers of the model")
-    output_dir = Path(args.output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output_dir {output_dir}: {error.strerror}") from error
+    with open_folder(Path(args.output_dir)) as output_dir:
+        processes.connect()
+        results = [extract_file(path, flag, frames[flag], model, tokenizer, args) for flag, path in files.items()]
+        if processes.is_main():
+            write(output_dir, results, args, args.keep_layer or num_layers)
 
-    counts = []
+
+def write(output_dir: Path, results: list[tuple[pd.DataFrame, dict]], args: ExtractArguments, layer: int) -> None:
+    """Writes the pruned files, and extraction.json about them, and shows what became of the tokens."""
+    counts = [file_counts for _, file_counts in results]
+    report = {
+        "model_name_or_path": args.model_name_or_path,
+        "max_length": args.max_length,
+        "after_layer": layer,
+        "files": counts,
+    }
     # All files are written aside and then moved into place together: a run cut short leaves none of them.
     with tempfile.TemporaryDirectory(prefix=".extract-", dir=output_dir) as aside:
-        for flag, path in files.items():
-            pruned, file_counts = extract_file(path, flag, frames[flag], model, tokenizer, args)
-            write_csv(Path(aside) / OUTPUTS[flag], pruned)
-            counts.append(file_counts)
-        report = {
-            "model_name_or_path": args.model_name_or_path,
-            "max_length": args.max_length,
-            "after_layer": args.keep_layer or num_layers,
-            "files": counts,
-        }
+        for pruned, file_counts in results:
+            write_csv(Path(aside) / file_counts["written"], pruned)
         write_json(Path(aside) / "extraction.json", report)
-        for name in [*(OUTPUTS[flag] for flag in files), "extraction.json"]:
+        for name in [*(file_counts["written"] for file_counts in counts), "extraction.json"]:
             os.replace(Path(aside) / name, output_dir / name)
     print(format_table(counts))
     print(f"written to {output_dir}")
@@ -98,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, parallel=True)

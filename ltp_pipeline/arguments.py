@@ -8,10 +8,11 @@ from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFo
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
+from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.tasks import GLUE_NAMES
 from transformer_revised import LTPTrainingArguments
@@ -325,13 +326,21 @@ class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter)
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
+class FlagParser(HfArgumentParser):
+    """Of several processes that find the same mistake one tells it."""
+
+    def error(self, message: str) -> NoReturn:
+        processes.fail(f"{self.format_usage()}{self.prog}: error: {message}")
+        sys.exit(2)
+
+
 def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
     """Parses `argv` (None: the process's), or the JSON file of flags that is its only element, into `dataclasses`.
 
     Raises UserError for a value that its dataclass refuses; unknown flags end the process as argparse does.
     """
     # A later field takes over an alias: the short --weight_decay is the thresholds'.
-    parser = HfArgumentParser(
+    parser = FlagParser(
         dataclasses,
         description=description,
         usage="%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",

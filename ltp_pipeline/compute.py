@@ -17,7 +17,11 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 class FlopsMeter:
     """
-    Adds up what an LTP sequence classifier computes in evaluation mode, from its outputs.
+    Counts what an LTP sequence classifier computes in evaluation mode, from its outputs.
+
+    `last` has what the last forward pass computed, `[B, 4 + L]` int64, a row for each function: its tokens, the FLOPs
+    executed, those without pruning, those of the papers' baseline, and the tokens of each layer's feed-forward part.
+    `summary` makes figures of such rows, `pop` of all forward passes.
 
     ```python
     >>> meter = FlopsMeter(model)
@@ -28,12 +32,13 @@ class FlopsMeter:
 
     def __init__(self, model: torch.nn.Module):
         self.config = model.config
+        self.last = np.zeros((0, 4 + self.config.num_hidden_layers), dtype=np.int64)
         self._handle = model.register_forward_hook(self._record, with_kwargs=True)
         self._reset()
 
     def _reset(self) -> None:
-        self.functions = self.tokens = self.executed = self.unpruned = self.full = 0
-        self.kept = np.zeros(self.config.num_hidden_layers)
+        self._functions = 0
+        self._total = np.zeros(4 + self.config.num_hidden_layers, dtype=np.int64)
 
     def _record(self, module, args, kwargs, output) -> None:
         if module.training:
@@ -45,38 +50,57 @@ class FlopsMeter:
         mask = torch.ones(source.shape[:2], dtype=torch.long) if mask is None else mask.cpu()
         global_mask = kwargs.get("global_attention_mask")
         packed = PackedSequence.from_masks(mask, None if global_mask is None else global_mask.cpu())
-        self.functions += len(packed.lengths)
-        self.tokens += int(packed.lengths.sum())
-        self.executed += int(executed_flops(self.config, layers).sum())
-        self.unpruned += int(unpruned_flops(self.config, packed).sum())
-        self.full += int(unpruned_flops(self.config, packed, full=True).sum())
-        self.kept += [layer.stayed.sum() for layer in layers]
+        self.last = np.column_stack(
+            [
+                packed.lengths,
+                executed_flops(self.config, layers),
+                unpruned_flops(self.config, packed),
+                unpruned_flops(self.config, packed, full=True),
+                *(layer.stayed for layer in layers),
+            ]
+        )
+        self._functions += len(self.last)
+        self._total += self.last.sum(axis=0)
 
     def pop(self) -> dict:
         """
-        What was computed since the last call, and a fresh start: `relative_flops`, `full_relative_flops`,
-        `gflops_per_function` (executed), `functions`, `tokens`, and `tokens_kept_per_layer`, the mean number of tokens
-        of a function that each layer's feed-forward part computed (1 in the last: only the first token is read there).
+        What was computed since the last call, as `summary` gives it, and a fresh start.
 
         Raises:
             RuntimeError: nothing was computed in evaluation mode.
         """
-        if not self.functions:
+        if not self._functions:
             raise RuntimeError("no forward pass in evaluation mode was recorded")
-        result = {
-            "relative_flops": self.executed / self.unpruned,
-            "full_relative_flops": self.executed / self.full,
-            "gflops_per_function": self.executed / self.functions / 1e9,
-            "tokens_kept_per_layer": (self.kept / self.functions).round(2).tolist(),
-            "functions": self.functions,
-            "tokens": self.tokens,
-        }
+        result = _figures(self._total, self._functions)
         self._reset()
         return result
 
     def close(self) -> None:
         """Detaches from the model."""
         self._handle.remove()
+
+
+def summary(counts: np.ndarray) -> dict:
+    """
+    Figures of the functions whose rows of `FlopsMeter.last` are in `counts`, `[N, 4 + L]` int64, in any order.
+
+    Returns `relative_flops`, `full_relative_flops`, `gflops_per_function` (executed), `functions`, `tokens`, and
+    `tokens_kept_per_layer`, the mean number of tokens of a function that each layer's feed-forward part computed (1 in
+    the last: only the first token is read there).
+    """
+    return _figures(counts.sum(axis=0), len(counts))
+
+
+def _figures(total: np.ndarray, functions: int) -> dict:
+    tokens, executed, unpruned, full, *kept = total.tolist()
+    return {
+        "relative_flops": executed / unpruned,
+        "full_relative_flops": executed / full,
+        "gflops_per_function": executed / functions / 1e9,
+        "tokens_kept_per_layer": [round(tokens_kept / functions, 2) for tokens_kept in kept],
+        "functions": functions,
+        "tokens": tokens,
+    }
 
 
 _COUNT_FIELDS = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ltp_pipeline.checkpoints import (
     position_limit,
 )
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.processes import deal, is_main, process_count, process_index
 from ltp_pipeline.tasks import GLUE_NAMES, find_task
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ class PrunedModelArguments:
         metadata={"help": "Accepted as in the original; evaluation always prunes hard."},
     )
     device: str | None = field(
-        default=None, metadata={"help": "Such as cpu or cuda:0; default: a GPU if there is one."}
+        default=None,
+        metadata={"help": "Such as cpu or cuda:0; default: a GPU if there is one, for each process its own."},
     )
     use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
     bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where that is safe."})
@@ -103,7 +106,7 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
             for it.
     """
     task = find_task(args.task_name, "--task_name")
-    if args.masking_mode != "hard":
+    if args.masking_mode != "hard" and is_main():
         print(f"note: --masking_mode {args.masking_mode} is for training; here pruning is hard", file=sys.stderr)
     if args.per_device_eval_batch_size < 1:
         raise UserError(f"--per_device_eval_batch_size {args.per_device_eval_batch_size}: expected 1 or more")
@@ -130,7 +133,7 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
         raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
     check_tokenizer_fits(tokenizer, config, flag=where)
     learned = [parameter for name, parameter in model.named_parameters() if name.endswith("keep_threshold")]
-    if learned and not any(parameter.any() for parameter in learned):
+    if learned and not any(parameter.any() for parameter in learned) and is_main():
         print(
             f"note: the thresholds of {args.model_name_or_path} were never learned: only "
             f"final_token_threshold {config.final_token_threshold:g} prunes",
@@ -142,7 +145,8 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
 def _device(args: PrunedModelArguments) -> torch.device:
     if args.use_cpu:
         return torch.device("cpu")
-    name = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = f"cuda:{os.environ['LOCAL_RANK']}" if process_count() > 1 else "cuda"
+    name = args.device or (gpu if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
         return torch.device(name)
@@ -199,13 +203,21 @@ def prune(
     bf16: bool = False,
     description: str = "pruning",
 ) -> Iterator[tuple[int, Pruned]]:
-    """Runs the model in batches of like length, the longest first; yields `(index in encodings, Pruned)`."""
+    """Runs the model in batches of like length, the longest first; yields `(index in encodings, Pruned)`.
+
+    Several processes share the batches, about the same number of tokens each: every one yields its own. A batch is the
+    same for any number of them, and so are its results to the last bit.
+    """
     order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i]))
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    tokens = [sum(len(encodings[i]) for i in batch) for batch in batches]
+    own = deal(tokens, process_count())[process_index()]
     interval = 0.2 if sys.stderr.isatty() else 30
-    total = sum(map(len, encodings))
-    with tqdm(total=total, desc=description, unit="tok", unit_scale=True, mininterval=interval) as bar:
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
+    total = sum(tokens[number] for number in own)
+    with tqdm(
+        total=total, desc=description, unit="tok", unit_scale=True, mininterval=interval, disable=not is_main()
+    ) as bar:
+        for indices in (batches[number] for number in own):
             chosen = [encodings[i] for i in indices]
             with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
                 output = model(**_pad(chosen, model), output_pruning=True, return_dict=True)

@@ -6,6 +6,7 @@ from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArgu
 from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
 from ltp_pipeline.classifiers import check_conversion, load_classifier
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.processes import is_main
 from ltp_pipeline.result_folder import check_replaceable, holds_result, open_folder
 from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.tasks import find_task
@@ -41,12 +42,11 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task)
-    owner = args.process_index == 0
-    with resumed_result(output_dir, checkpoint, owner) if args.do_train else open_folder(output_dir) as folder:
+    with resumed_result(output_dir, checkpoint) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
         results = run(trainer, datasets, folder, output_dir, task)
-    if owner:
+    if is_main():
         print(f"\n{metrics_table(results)}\n\n{output_dir}" if len(datasets) > args.do_train else output_dir)
 
 

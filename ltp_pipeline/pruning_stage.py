@@ -15,6 +15,7 @@ from ltp_pipeline.checkpoints import (
     stage_dir,
 )
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.processes import is_main
 from ltp_pipeline.reports import format_table
 from ltp_pipeline.result_folder import check_replaceable, open_folder
 from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
@@ -69,12 +70,11 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     check_tokenizer_fits(tokenizer, model.config, flag="--restore")
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task)
-    owner = args.process_index == 0
-    with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint, owner) as folder:
+    with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
         results = run(trainer, datasets, folder, output_dir, task)
-    if owner:
+    if is_main():
         print(f"\n{layers_table(results)}\n\n{metrics_table(results)}\n\n{output_dir}")
 
 

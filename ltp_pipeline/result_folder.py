@@ -1,11 +1,13 @@
 """A run's result appears whole: it is made in a folder beside its place, and takes that place when it is complete."""
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError
 
 RESULT_MARK = "training_args.bin"
@@ -46,45 +48,72 @@ def unfinished(target: Path) -> Path:
 
 @contextmanager
 def open_folder(target: Path) -> Iterator[Path]:
-    """Yields `target`, made if need be, to put files beside what is there. Raises UserError if it cannot be made."""
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output_dir {target}: cannot be written: {error.strerror}") from error
+    """Yields `target`, made if need be, to put files beside what is there. Raises UserError if it cannot be made.
+
+    Of several processes the main one makes it, and all wait for that, and at the end for each other.
+    """
+    if processes.is_main():
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--output_dir {target}: cannot be written: {error.strerror}") from error
+    processes.agree()
     yield target
+    processes.agree()
 
 
 @contextmanager
-def new_result(target: Path, resume: bool = False, owner: bool = True) -> Iterator[Path]:
+def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
     """Yields an empty folder beside `target` to put a result in; when the block ends it takes `target`'s place.
 
     If the block fails, what it has made stays in `<target>.unfinished`, and `target` as it was. An earlier result is
     removed only after the new one is complete, and not even then if later stages have put theirs into it: then it
     is moved to `<target>.previous`, and a line says so.
 
+    Of several processes the main one makes and moves folders, and all wait for that.
+
     Args:
         resume: start with what an earlier run has left unfinished.
-        owner: whether this process makes and moves folders; of several that train together one does.
+
+    Raises:
+        UserError: the folder cannot be made, or a process on another machine does not see it.
     """
     work = unfinished(target)
-    if not owner:
+    processes.agree()  # all have read what they need of what is there
+    if processes.is_main():
+        _make(work, target, resume)
+    processes.agree()
+    if not work.is_dir():
+        raise UserError(
+            f"--output_dir {target}: process {processes.process_index()}, on {platform.node()}, does not see what "
+            "the first one makes there; expected a folder that all machines share"
+        )
+    try:
+        processes.agree()
         yield work
-        return
+    except BaseException:
+        if processes.is_main():
+            _leave(work)
+        raise
+    if processes.is_main():
+        _put_in_place(work, target)
+    processes.agree()
+
+
+def _make(work: Path, target: Path, resume: bool) -> None:
     try:
         if not resume and work.exists():
             shutil.rmtree(work)
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output_dir {target}: cannot be written: {error.strerror}") from error
-    try:
-        yield work
-    except BaseException:
-        if any(work.iterdir()):
-            print(f"unfinished: what there is lies in {work}")
-        else:
-            work.rmdir()
-        raise
-    _put_in_place(work, target)
+
+
+def _leave(work: Path) -> None:
+    if any(work.iterdir()):
+        print(f"unfinished: what there is lies in {work}")
+    else:
+        work.rmdir()
 
 
 def _put_in_place(work: Path, target: Path) -> None:

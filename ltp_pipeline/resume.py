@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.processes import agree, is_main
 from ltp_pipeline.result_folder import CHECKPOINTS, new_result, unfinished
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def resumed_result(output_dir: Path, checkpoint: Path | None, owner: bool = True) -> Iterator[Path]:
+def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
     """`new_result` that starts with what `checkpoint`, if not None, needs, and with nothing that came after it."""
     inside = checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
-    with new_result(output_dir, inside, owner) as work:
-        if owner and checkpoint is not None:
-            _leave_behind(work, checkpoint)
+    with new_result(output_dir, inside) as work:
+        if checkpoint is not None:
+            if is_main():
+                _leave_behind(work, checkpoint)
+            agree()
         yield work
 
 

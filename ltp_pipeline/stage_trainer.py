@@ -1,4 +1,4 @@
-"""The trainer of both scripts: LTPTrainer with batches by tokens, and with a way back into an interrupted run."""
+"""The trainer of both scripts: MeasuredTrainer with batches by tokens, and with a way back into an interrupted run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
 
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.measured_trainer import MeasuredTrainer
 from ltp_pipeline.resume import best_checkpoint
 from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches
-from transformer_revised import LTPTrainer
 
 
-class StageTrainer(LTPTrainer):
-    """[`LTPTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit.
+class StageTrainer(MeasuredTrainer):
+    """[`MeasuredTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit.
 
     Raises UserError, when a data set is first read, for a function of more tokens than a batch may have.
     """

@@ -97,12 +97,15 @@ class EvalTokenBatches:
         for step in self._steps:
             yield step[self.rank].tolist()
 
-    def restore(self, gathered: np.ndarray) -> np.ndarray:
+    def restore(self, gathered: np.ndarray | tuple) -> np.ndarray | tuple:
         """What was computed for each of N functions, in the order of the data.
 
         Args:
             gathered: the same from all steps and processes in turn, `[M, ...]`; M > N where functions were repeated.
+                Or several such in a tuple.
         """
+        if isinstance(gathered, tuple):
+            return tuple(map(self.restore, gathered))
         places = np.unique(self._gathered, return_index=True)[1]
         return gathered[places]
 

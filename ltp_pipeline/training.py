@@ -21,7 +21,6 @@ from transformers import (
 
 from ltp_pipeline.arguments import LOWER_IS_BETTER, DataArguments
 from ltp_pipeline.checkpoints import position_limit
-from ltp_pipeline.compute import FlopsMeter
 from ltp_pipeline.data import read_functions, tokenize
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.glue import check_labels, read_glue, read_hub
@@ -217,7 +216,6 @@ def make_trainer(
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=_metrics_of(model, task.measure),
-        preprocess_logits_for_metrics=_logits_only,
     )
     if args.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold))
@@ -230,14 +228,9 @@ def make_trainer(
 def _metrics_of(
     model: "PreTrainedModel", measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
 ) -> Callable[[EvalPrediction], dict[str, Any]]:
-    meter = FlopsMeter(model) if model.config.model_type == "ltp" else None
-
     def compute_metrics(evaluated: EvalPrediction) -> dict[str, Any]:
-        metrics = measure(evaluated.predictions, evaluated.label_ids)
-        if meter is None:
-            return metrics
-        thresholds = pruning_thresholds(model)
-        return metrics | meter.pop() | ({"thresholds_per_layer": thresholds} if thresholds else {})
+        metrics, thresholds = measure(evaluated.predictions, evaluated.label_ids), pruning_thresholds(model)
+        return metrics | ({"thresholds_per_layer": thresholds} if thresholds else {})
 
     return compute_metrics
 
@@ -246,11 +239,6 @@ def pruning_thresholds(model: "PreTrainedModel") -> list[float]:
     """The threshold of every layer of an LTP model, its learned part included; [] for one that has none."""
     thresholds = [getattr(module, "threshold", None) for module in model.modules()]
     return [threshold.item() for threshold in thresholds if threshold is not None]
-
-
-def _logits_only(logits: Any, labels: Any) -> Any:
-    """[B, classes] whatever else a model returns."""
-    return logits[0] if isinstance(logits, tuple) else logits
 
 
 def train(trainer: LTPTrainer) -> dict[str, Any]:
@@ -342,6 +330,7 @@ def _save(trainer: LTPTrainer, folder: Path, final: Path) -> None:
     trainer.args.output_dir = str(final)
     trainer.state.best_model_checkpoint = None  # a path inside `folder`, which moves
     trainer.save_model(str(folder))
+    trainer.accelerator.wait_for_everyone()  # others may still read the best checkpoint
     if trainer.is_world_process_zero():
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
 

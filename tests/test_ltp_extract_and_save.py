@@ -134,5 +134,5 @@ def test_bad_input_is_told_before_anything_is_written(monkeypatch, checkpoint, t
 
 def test_an_output_dir_that_is_a_file(monkeypatch, checkpoint, tmp_path):
     train = save_functions(tmp_path / "train.csv")
-    with pytest.raises(UserError, match="--output_dir .*train.csv: File exists"):
+    with pytest.raises(UserError, match="--output_dir .*train.csv: cannot be written: File exists"):
         run(monkeypatch, checkpoint, "--train_file", train, train)

@@ -57,6 +57,10 @@ class LTPTrainer(Trainer):
         **kwargs,
     ):
         args = LTPTrainingArguments() if args is None else args
+        if args.ddp_find_unused_parameters is None:
+            # The library assumes that a model with gradient checkpointing uses all its parameters. These do not: a
+            # layer that prunes nothing has no use for its threshold, the last none for much of its attention.
+            args.ddp_find_unused_parameters = True
         super().__init__(model, args, *posargs, **kwargs)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         # Items are counted here, for every model alike; the library divides by the number of batches accumulated.

@@ -63,12 +63,6 @@ def test_results_of_later_stages_are_kept_and_named(tmp_path, capsys):
     assert _tree(tmp_path)[f"lr_1.previous/hard/lr_2/{RESULT_MARK}"] == "hard"
 
 
-def test_other_processes_make_and_move_nothing(tmp_path):
-    with new_result(tmp_path / "lr_1", owner=False) as work:
-        assert work == tmp_path / "lr_1.unfinished"
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_what_must_not_be_replaced(tmp_path, monkeypatch):
     soft = _result(tmp_path / "soft", "")
     hard = _result(soft / "hard", "")
