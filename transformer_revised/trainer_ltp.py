@@ -110,9 +110,9 @@ class LTPTrainer(Trainer):
         """Starts above the target, and finds out how far the thresholds have to go and so how fast."""
         target, batches = self._target_flops, self._calibration_batches()
         with self.accelerator.autocast():
-            start = meet_target(self.model, batches, max(target, START))
+            start = meet_target(self.model, batches, max(target, START), tolerance=0.02)
             first = [p.clone() for p in learned_thresholds(self.model)]
-            meet_target(self.model, batches, target)
+            meet_target(self.model, batches, target, tolerance=0.02)
             last = learned_thresholds(self.model)
         way = max((b - a).item() for a, b in zip(first, last))
         for parameter, value in zip(last, first):
@@ -136,13 +136,17 @@ class LTPTrainer(Trainer):
                 torch.distributed.broadcast(parameter.data, src=0)
 
     def _calibration_batches(self) -> list[dict[str, torch.Tensor]]:
-        count = min(self.args.calibration_samples, len(self.train_dataset))
-        indices = np.linspace(0, len(self.train_dataset) - 1, count).astype(int).tolist()
+        # Functions to evaluate on are nearer to those that will be classified; their labels are not read.
+        dataset = self.train_dataset if self.eval_dataset is None else self.eval_dataset
+        if isinstance(dataset, dict):
+            dataset = next(iter(dataset.values()))
+        count = min(self.args.calibration_samples, len(dataset))
+        indices = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
         collator = self._get_collator_with_removed_columns(self.data_collator, description="calibration")
         size = self.args.eval_batch_size
         batches = []
         for begin in range(0, count, size):
-            batch = collator([self.train_dataset[i] for i in indices[begin : begin + size]])
+            batch = collator([dataset[i] for i in indices[begin : begin + size]])
             batches.append(self._prepare_inputs({name: v for name, v in batch.items() if name != "labels"}))
         return batches
 

@@ -29,9 +29,10 @@ class LTPTrainingArguments(TrainingArguments):
             Relative FLOPs that the model shall execute when training ends, above 0, at most 1; as in its configuration
             (`config.target_flops`) if not given. Soft training then learns thresholds to that budget, and
             `lr_threshold` defaults to what gets them there; after any training they are shifted to meet it on
-            `calibration_samples` of the training data.
+            `calibration_samples` of the data to evaluate on.
         calibration_samples (`int`, *optional*, defaults to 128):
-            Functions, evenly spread over the training data, on which the thresholds are shifted.
+            Functions, evenly spread over the evaluation data (the training data where there is none), on which the
+            thresholds are shifted. Their labels are not read.
     """
 
     masking_mode: str = field(

@@ -20,9 +20,10 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 from .flops_ltp import LayerCounts, executed_flops, expected_relative_flops, unpruned_flops
 from .packed_sequence import PackedSequence
 
-GAIN = 2.0
+GAIN = 10.0
 RAMP = 0.6
 MOMENTUM = 0.5
+MAX_TRIALS = 40
 COUNTS = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")
 
 
@@ -123,7 +124,7 @@ def learned_thresholds(model: nn.Module) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def meet_target(
-    model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.002
+    model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.005
 ) -> float:
     """
     Shifts all learned thresholds by one amount, so that the model executes `target` relative FLOPs on `batches`.
@@ -151,22 +152,22 @@ def meet_target(
             f"{target:g} cannot be reached: with every token but the global ones dropped as early as "
             f"possible {floor:.3f} of the FLOPs are left; expected at least {math.ceil(100 * floor) / 100:.2f}"
         )
-    best = (abs(at(0.0) - target), 0.0)
-    low, high, step = None, None, 0.1  # shifts that prune too little, too much
-    shift = 0.0
-    for _ in range(40):
+    shift, step, nearest = 0.0, 0.1, (math.inf, 0.0, 1.0)
+    low = high = None  # shifts that prune too little and too much, and by how much
+    for _ in range(MAX_TRIALS):
         reached = at(shift)
-        best = min(best, (abs(reached - target), shift))
-        if best[0] <= tolerance:
+        nearest = min(nearest, (abs(reached - target), shift, reached))
+        if nearest[0] <= tolerance:
             break
         if reached > target:
-            low = shift
-            shift = shift + step if high is None else (low + high) / 2
+            low = shift, reached - target
         else:
-            high = shift
-            shift = shift - step if low is None else (low + high) / 2
+            high = shift, target - reached
         if low is None or high is None:
-            step *= 2
-        elif high - low < 1e-6:
-            break
-    return at(best[1])
+            shift, step = (shift + step if high is None else shift - step), 2 * step
+        else:  # between linear interpolation and the middle
+            share = min(0.9, max(0.1, (low[1] / (low[1] + high[1]) + 0.5) / 2))
+            shift = low[0] + share * (high[0] - low[0])
+    for parameter, value in zip(parameters, original):
+        parameter.copy_(value + nearest[1])
+    return nearest[2]
