@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate.data_loader import DataLoaderShard
@@ -15,12 +15,12 @@ from ltp_pipeline.measured_trainer import MeasuredTrainer
 from ltp_pipeline.resume import best_checkpoint
 from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 
 class StageTrainer(MeasuredTrainer):
-    """[`MeasuredTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit.
-
-    Raises UserError, when a data set is first read, for a function of more tokens than a batch may have.
-    """
+    """[`MeasuredTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -34,7 +34,7 @@ class StageTrainer(MeasuredTrainer):
                 dataset, description, batch_size, sampler_fn=sampler_fn, is_training=is_training, **kwargs
             )
         batches = (TrainTokenBatches if is_training else EvalTokenBatches)(
-            self._lengths(dataset),
+            _lengths(dataset),
             self.max_tokens,
             padded=self.model.config.model_type != "ltp",
             processes=self.args.world_size,
@@ -53,18 +53,6 @@ class StageTrainer(MeasuredTrainer):
 
     def _data_seed(self) -> int:
         return self.args.seed if self.args.data_seed is None else self.args.data_seed
-
-    def _lengths(self, dataset) -> list[int]:
-        if "length" in dataset.column_names:
-            lengths = list(dataset["length"])
-        else:
-            lengths = [len(ids) for ids in dataset["input_ids"]]
-        if max(lengths) > self.max_tokens:
-            raise UserError(
-                f"--max_tokens_per_batch {self.max_tokens}: the longest function has {max(lengths)} tokens; expected "
-                f"at least as many, or a --max_seq_length of at most {self.max_tokens}"
-            )
-        return lengths
 
     def _run_epoch(self, *args, **kwargs):
         """As the library's, except where a resumed run has nothing left to do: the library would do one more step."""
@@ -155,6 +143,20 @@ class _ExactResume(TrainerCallback):
     def _log_first(state, control):
         if control.should_save or control.should_evaluate or state.global_step >= state.max_steps:
             control.should_log = True
+
+
+def check_tokens(max_tokens: int | None, data: dict[str, Dataset]) -> None:
+    """Raises UserError for a function of more tokens than `--max_tokens_per_batch` allows a batch."""
+    longest = max((max(_lengths(dataset)) for dataset in data.values()), default=0)
+    if max_tokens is not None and longest > max_tokens:
+        raise UserError(
+            f"--max_tokens_per_batch {max_tokens}: the longest function has {longest} tokens; expected at least as "
+            f"many, or a --max_seq_length of at most {max_tokens}"
+        )
+
+
+def _lengths(dataset: Dataset) -> list[int]:
+    return list(dataset["length"])
 
 
 def mean_loss(log_history: list[dict[str, Any]]) -> float | None:

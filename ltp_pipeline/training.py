@@ -27,7 +27,7 @@ from ltp_pipeline.glue import check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
-from ltp_pipeline.stage_trainer import StageTrainer, mean_loss
+from ltp_pipeline.stage_trainer import StageTrainer, check_tokens, mean_loss
 from ltp_pipeline.tasks import CODE, Task, has_labels
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 from transformer_revised.models.ltp.compute_budget import UnreachableTargetError
@@ -208,6 +208,7 @@ def make_trainer(
     task: Task,
 ) -> LTPTrainer:
     """A trainer that measures what `task` does and, for an LTP model, compute at every evaluation."""
+    check_tokens(args.max_tokens_per_batch, data)
     trainer = StageTrainer(
         model=model,
         args=args,

@@ -32,8 +32,15 @@ RUNS = {
         "--eval_strategy steps --eval_steps 2 --save_strategy steps --save_steps 2 --save_total_limit 99 "
         "--early_stopping_patience 9",
     ),
+    # A checkpoint at step 12, at the end of an epoch, where there is an evaluation as well
+    "epochs": (
+        run_glue_code_metrics.main,
+        f"{DATA} --model_name_or_path longformer --do_train --do_eval --max_seq_length 96 --learning_rate 1e-3 "
+        f"--per_device_train_batch_size 4 {STEPS} --eval_strategy epoch",
+    ),
     "soft": (run_code_metrics.main, f"{SOFT} --masking_mode soft --no_load"),
     "budget": (run_code_metrics.main, f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1"),
+    "tokens": (run_code_metrics.main, f"{SOFT} --masking_mode soft --no_load --max_tokens_per_batch 300"),
     "hard": (run_code_metrics.main, f"{PRUNE} --masking_mode hard --final_token_threshold 0.9"),
     "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed --no_load"),  # hard from step 9 on
 }
@@ -96,10 +103,13 @@ def interrupted(name, step, output_dir):
         ("fine", 4),
         ("fine", 12),
         ("fine", 18),
+        ("epochs", 12),
         ("best", 2),
         ("best", 6),
         ("soft", 8),
         ("budget", 8),
+        ("tokens", 8),
+        ("tokens", 12),
         ("hard", 16),
         ("mixed", 8),
         ("mixed", 12),
