@@ -95,7 +95,9 @@ class StageTrainer(MeasuredTrainer):
         """As the library's; adds up the losses, as batches by tokens differ in size."""
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
         if self.max_tokens is not None and loss is not None:
-            items = len(next(iter(inputs.values())))
+            batches = self.callback_handler.eval_dataloader.batch_sampler
+            last = self.accelerator.gradient_state.end_of_dataloader
+            items = 0 if last and batches.last_is_repeated else len(next(iter(inputs.values())))
             self._sum_of_losses += np.array([loss.item() * items, items])
         return loss, logits, labels
 

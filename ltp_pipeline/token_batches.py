@@ -89,6 +89,8 @@ class EvalTokenBatches:
             start += size * processes
         self.rank = rank
         self._gathered = np.concatenate([step.ravel() for step in self._steps])
+        # Whether this process's last batch is a function that another one has.
+        self.last_is_repeated = len(self._gathered) - len(lengths) >= processes - rank
 
     def __len__(self) -> int:
         return len(self._steps)

@@ -65,7 +65,7 @@ def test_fewer_functions_than_processes_are_repeated():
     assert sorted({i for share in shares for batch in share for i in batch}) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("processes", [1, 2, 4, 7])
 @pytest.mark.parametrize("padded", [False, True])
 def test_evaluation_is_put_back_in_order(processes, padded):
     samplers = [EvalTokenBatches(LENGTHS, 512, padded=padded, processes=processes, rank=r) for r in range(processes)]
@@ -74,6 +74,8 @@ def test_evaluation_is_put_back_in_order(processes, padded):
     assert max(cost(batch, padded) for step in steps for batch in step) <= 512
     gathered = np.array([i for step in steps for batch in step for i in batch])
     assert len(gathered) - 300 < processes
+    counted = [i for s in samplers for batch in list(s)[: -1 if s.last_is_repeated else None] for i in batch]
+    assert sorted(counted) == list(range(300))
     assert samplers[0].restore(gathered).tolist() == list(range(300))
     two = np.stack([gathered, LENGTHS[gathered]], axis=1)
     assert samplers[-1].restore(two)[:, 1].tolist() == LENGTHS.tolist()
