@@ -1,4 +1,7 @@
-"""Writes what a pruned model keeps of each function: train_pruned.csv and dev_pruned.csv, columns label and code."""
+"""Writes what a pruned model keeps of each function: train_pruned.csv and dev_pruned.csv, columns label and code.
+
+Of a task of GLUE it is the task's columns in the place of code.
+"""
 
 import os
 import tempfile
@@ -9,11 +12,12 @@ import pandas as pd
 
 from ltp_pipeline import processes
 from ltp_pipeline.arguments import FlagParser
-from ltp_pipeline.data import read_functions
 from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.extract import PrunedModelArguments, encode, kept_text, load_pruned, prune
+from ltp_pipeline.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
+from ltp_pipeline.glue import read_labelled
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
+from ltp_pipeline.tasks import CODE, Task, find_task
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
 
@@ -36,23 +40,25 @@ def parse_arguments() -> ExtractArguments:
     return args
 
 
-def extract_file(path: str, flag: str, frame: pd.DataFrame, model, tokenizer, args: ExtractArguments):
-    """The frame `label, code` in the order of `frame`, and a dict of counts (code tokens, without special tokens).
+def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, tokenizer, args: ExtractArguments):
+    """The frame `label, code` in the order of `frame`, and a dict of counts (tokens of text, no special ones).
 
-    Several processes share the work: the main one gets this, the others None.
+    Of a GLUE task the columns are label and the task's own. Several processes share the work: the main one gets this,
+    the others None.
     """
-    encodings = encode(frame["functionSource"].tolist(), tokenizer, args.max_length)
+    texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
+    encodings = encode(texts, tokenizer, args.max_length)
     own = {}
     pruned = prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description=f"pruning {path}")
     for index, result in pruned:
         kept = result.kept[(args.keep_layer or 0) - 1]
-        code = kept_text(frame["functionSource"].iat[index], encodings[index], kept)
-        own[index] = code, int((kept & encodings[index].is_text).sum())
+        left = kept_texts(texts[index], encodings[index], kept)
+        own[index] = left, int((kept & encodings[index].is_text).sum())
     shares = processes.gather(own)
     if shares is None:
         return None
     everything = {index: result for share in shares for index, result in share.items()}
-    codes, kept_tokens = zip(*(everything[index] for index in range(len(frame))))
+    left, kept_tokens = zip(*(everything[index] for index in range(len(frame))))
     tokens = int(sum(encoding.is_text.sum() for encoding in encodings))
     counts = {
         "file": path,
@@ -61,9 +67,12 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, model, tokenizer, ar
         "tokens": tokens,
         "tokens_kept": sum(kept_tokens),
         "share_kept": sum(kept_tokens) / tokens,
-        "empty_functions": codes.count(""),
+        "empty_functions": sum(not any(parts) for parts in left),
     }
-    return pd.DataFrame({"label": frame["label"], "code": codes}), counts
+    columns = ["code"] if task is CODE else list(task.columns)
+    pruned = pd.DataFrame(left, columns=columns)
+    pruned.insert(0, "label", frame["label"])
+    return pruned, counts
 
 
 def main() -> None:
@@ -72,14 +81,17 @@ def main() -> None:
     files = {flag: path for flag, path in files.items() if path is not None}
     if not files:
         raise UserError("give --train_file, --validation_file or both: the functions to prune")
-    frames = {flag: read_functions(path, name=flag) for flag, path in files.items()}
+    task = find_task(args.task_name, "--task_name")
+    frames = {flag: read_labelled(path, task, name=flag) for flag, path in files.items()}
     model, tokenizer = load_pruned(args)
     num_layers = model.config.num_hidden_layers
     if args.keep_layer is not None and not 1 <= args.keep_layer <= num_layers:
         raise UserError(f"--keep_layer {args.keep_layer}: expected 1 to {num_layers}, the layers of the model")
     with open_folder(Path(args.output_dir)) as output_dir:
         processes.connect()
-        results = [extract_file(path, flag, frames[flag], model, tokenizer, args) for flag, path in files.items()]
+        results = [
+            extract_file(path, flag, frames[flag], task, model, tokenizer, args) for flag, path in files.items()
+        ]
         if processes.is_main():
             write(output_dir, results, args, args.keep_layer or num_layers)
 

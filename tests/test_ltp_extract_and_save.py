@@ -77,7 +77,7 @@ def test_strings_that_break_hand_written_csv_survive(monkeypatch, checkpoint, tm
     functions = [f"int f{i};" for i in range(len(codes))]
     train = save_functions(tmp_path / "train.csv", functions, [0, 1, 0, 1, 0, 1, 0, 1, 0])
     monkeypatch.setattr(
-        ltp_extract_and_save, "kept_text", lambda source, encoding, kept: codes[functions.index(source)]
+        ltp_extract_and_save, "kept_texts", lambda texts, encoding, kept: [codes[functions.index(*texts)]]
     )
     run(monkeypatch, checkpoint, "--train_file", train, "--output_dir", tmp_path)
     frame = pd.read_csv(tmp_path / "train_pruned.csv", keep_default_na=False)
@@ -87,7 +87,7 @@ def test_strings_that_break_hand_written_csv_survive(monkeypatch, checkpoint, tm
 
 def test_empty_functions_are_kept_counted_and_reported(monkeypatch, checkpoint, tmp_path, capsys):
     train = save_functions(tmp_path / "train.csv", ["int f;", "int g;"], [1, 0])
-    monkeypatch.setattr(ltp_extract_and_save, "kept_text", lambda source, *_: "" if "f" in source else "int g;")
+    monkeypatch.setattr(ltp_extract_and_save, "kept_texts", lambda texts, *_: ["" if "f" in texts[0] else "int g;"])
     run(monkeypatch, checkpoint, "--train_file", train, "--output_dir", tmp_path / "out")
     assert (tmp_path / "out" / "train_pruned.csv").read_text() == '"label","code"\n1,""\n0,"int g;"\n'
     assert not (tmp_path / "out" / "dev_pruned.csv").exists()

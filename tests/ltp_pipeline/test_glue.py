@@ -11,8 +11,8 @@ from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline import glue
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.glue import check_labels, read_glue, read_hub
-from ltp_pipeline.tasks import GLUE, NOT_GIVEN, TASKS
+from ltp_pipeline.glue import check_labels, read_glue, read_hub, read_labelled
+from ltp_pipeline.tasks import CODE, GLUE, NOT_GIVEN, TASKS
 
 
 def _write(tmp_path, text, name="in.tsv"):
@@ -87,6 +87,14 @@ def test_test_files_of_glue_have_no_labels(tmp_path):
     frame = read_glue(_write(tmp_path, "sentence1,sentence2,label\na,b,-1\nc,d,\n", "t.csv"), TASKS["STSB"], name="")
     assert np.isnan(frame["label"]).all()
     check_labels(frame, TASKS["STSB"], "t.csv", "test")
+
+
+def test_what_is_measured_or_shown_needs_labels(tmp_path):
+    path = _write(tmp_path, "index\tsentence\n0\tBill left.\n")
+    with pytest.raises(UserError, match=r"--test_file .*in.tsv: row 1 .*: has no label"):
+        read_labelled(path, TASKS["COLA"], name="--test_file")
+    functions = _write(tmp_path, "functionSource,label\nint a;,1\n", "in.csv")
+    assert read_labelled(functions, CODE, name="--test_file")["functionSource"].tolist() == ["int a;"]
 
 
 def test_an_other_column_of_labels(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 from transformers import AutoTokenizer
 
+import ltp_extract_and_save
 import ltp_test
 import run_code_metrics
 import run_glue_code_metrics
@@ -311,6 +312,28 @@ def test_three_classes_are_shown_and_numbers_refused(pruned, here, tmp_path, mon
         visualise(monkeypatch, f"--task_name stsb {flags}", tmp_path)
     with pytest.raises(UserError, match="has 3 classes and --task_name SST2 2; expected the task that the checkpoint"):
         visualise(monkeypatch, f"--task_name sst2 {flags.replace('MNLI_val.jsonl', 'SST2_val.jsonl')}", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MRPC", "STSB", "SST2"])
+def test_what_is_kept_of_each_text_is_extracted(pruned, here, tmp_path, monkeypatch, name):
+    task, given = TASKS[name], items(TASKS[name], 14, first=100)
+    flags = f"--task_name {name} --model_name_or_path {pruned[name][1]} --validation_file {name}_val.jsonl --use_cpu"
+    written = {}
+    for layer in (1, 3):
+        output_dir = tmp_path / str(layer)
+        command = f"ltp_extract_and_save.py {flags} --max_length 96 --keep_layer {layer} --output_dir {output_dir}"
+        monkeypatch.setattr("sys.argv", command.split())
+        ltp_extract_and_save.main()
+        written[layer] = pd.read_csv(output_dir / "dev_pruned.csv", keep_default_na=False)
+        assert written[layer].columns.tolist() == ["label", *task.columns]
+        labels = given["label"] if task.is_regression else given["label"].map(task.labels.index)
+        assert written[layer]["label"].tolist() == labels.tolist()
+    for column in task.columns:  # nothing leaves in the first layer
+        assert written[1][column].tolist() == given[column].tolist()
+        for left, whole in zip(written[3][column], given[column], strict=True):
+            characters = iter(whole)
+            assert all(character in characters for character in left.replace(" ", ""))
+    assert sum(map(len, written[3][column])) < sum(map(len, given[column]))
 
 
 @pytest.mark.parametrize("name", ["MRPC", "STSB"])
