@@ -3,9 +3,9 @@
     bash demo.sh
     python -m benchmarks.training --folder demo_output --output_dir benchmark_training
 
-Runs `run_code_metrics.py` from the demo's fine-tuned checkpoint: the soft stage for every `--lambdas`, soft and
-hard stages for every `--targets` with no other flag of pruning set. Stages that are complete already are not run again,
-so an interrupted benchmark goes on. Writes training.json, lambdas.csv, budgets.csv and training.png.
+Runs `run_code_metrics.py` from the demo's fine-tuned checkpoint: the soft stage for every `--lambdas`, soft and hard
+stages for every `--targets` with no other flag of pruning set. Stages that are complete already are not run
+again, so an interrupted benchmark goes on. Writes training.json, lambdas.csv, budgets.csv and training.png.
 """
 
 from __future__ import annotations
