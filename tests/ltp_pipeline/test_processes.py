@@ -22,7 +22,7 @@ from ltp_pipeline.result_folder import new_result
 from tests.ltp_pipeline import stages_in_turn
 from tests.ltp_pipeline.conftest import functions
 
-STAGES = ["fine_tuned", "soft", "mixed", "hard"]
+STAGES = ["fine_tuned", "soft", "mixed", "budget", "hard"]
 NOT_THE_SAME = ("runtime", "per_second", "per_sample", "total_flos", "preparation_time")  # time, and padding computed
 
 
@@ -81,6 +81,10 @@ def test_thresholds_were_learned_in_the_soft_and_the_mixed_stage(place):
         assert all(abs(value - start) > 1e-3 for value, start in zip(later, (0.1, 0.2), strict=True)), stage
 
 
+def test_two_processes_meet_a_budget(place):
+    assert metrics(place / "two" / "budget")["eval_relative_flops"] == pytest.approx(0.85, abs=0.01)
+
+
 def test_two_processes_measure_a_checkpoint_as_one_although_its_functions_cannot_be_divided(place):
     one, two = metrics(place / "one" / "evaluated"), metrics(place / "two" / "evaluated")
     assert one["eval_functions"] == two["eval_functions"] == 11
@@ -102,9 +106,9 @@ def test_two_processes_extract_the_same_files(place):
 
 def test_only_the_main_process_speaks_and_writes(place):
     shown = (place / "shown.txt").read_text()
-    for once in ("two/fine_tuned", "two/soft", "two/mixed", "two/hard", "two/evaluated", "written to two/extracted"):
+    for once in ("two/fine_tuned", "two/soft", "two/mixed", "two/budget", "two/hard", "two/evaluated", "written to two/extracted"):
         assert shown.count(f"\n{once}\n") == 1, once
-    assert shown.count("step 6/6 ") == 3
+    assert shown.count("step 6/6 ") == 4
     assert (place / "shown_err.txt").read_text().count("pruning test.csv: 100%") == 1
     assert not list(place.glob("two/**/checkpoint-*")) + list(place.glob("two*.unfinished"))
     kinds = {path.relative_to(place / "one") for path in (place / "one").glob("**/*")}
