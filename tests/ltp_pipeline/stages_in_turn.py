@@ -22,7 +22,7 @@ STAGE = f"{TRAINING} --task CODE --epoch 1 --temperature 0.1 --lr 1e-3"
 
 
 def run_all(folder: str, batch: int) -> None:
-    """Fine-tuning, soft (also to a budget), mixed and hard pruning into `folder`; evaluation and extraction of what is in `one`."""
+    """Fine-tuning, soft, mixed and hard pruning into `folder`; evaluation and extraction of what is in `one`."""
     run_glue_code_metrics.main(
         f"{TRAINING} --model_name_or_path longformer --do_train --do_eval --learning_rate 1e-3 --num_train_epochs 1 "
         f"--per_device_train_batch_size {batch} --output_dir {folder}/fine_tuned".split()
@@ -34,6 +34,7 @@ def run_all(folder: str, batch: int) -> None:
         "budget": f"--restore {folder}/fine_tuned --masking_mode soft --no_load --target_flops 0.85",
         "hard": f"--restore {folder}/soft --masking_mode hard --save_step 3 --gradient_accumulation_steps 2",
         "evaluated": "--restore one/hard --eval",
+        "evaluated_by_tokens": "--restore one/hard --eval --max_tokens_per_batch 150",
     }
     for name, flags in stages.items():
         run_code_metrics.main(f"{STAGE} {flags} --bs {batch} --output_dir {folder}/{name}".split())

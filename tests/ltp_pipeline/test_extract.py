@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from ltp_pipeline import extract
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.extract import (
     Encoding,
@@ -155,6 +156,21 @@ def test_prune_agrees_with_the_model_one_function_at_a_time(checkpoint):
         assert np.array_equal(~np.isnan(result.scores), entered)
     alive = np.mean([[1.0, *result.kept.mean(axis=1)] for result in results.values()], axis=0)
     assert (np.diff(alive)[:2] < -0.1).all(), alive
+
+
+def test_processes_share_the_batches_of_one(checkpoint, monkeypatch):
+    model, tokenizer = load_pruned(PrunedModelArguments(str(checkpoint), max_length=MAX_LENGTH, use_cpu=True))
+    encodings = encode(FUNCTIONS * 2, tokenizer, MAX_LENGTH)
+    alone, shares = dict(prune(model, encodings, batch_size=2)), []
+    monkeypatch.setattr(extract, "process_count", lambda: 3)
+    for process in range(3):
+        monkeypatch.setattr(extract, "process_index", lambda process=process: process)
+        shares.append(dict(prune(model, encodings, batch_size=2)))
+    assert [len(share) for share in shares] == [2, 6, 4]  # of 192, 150 and 152 tokens
+    for index, result in (item for share in shares for item in share.items()):
+        assert np.array_equal(result.kept, alone[index].kept)
+        assert np.array_equal(result.logits, alone[index].logits)
+    assert sorted(index for share in shares for index in share) == sorted(alone)
 
 
 def test_prune_gives_nan_scores_for_a_layer_that_does_not_prune(checkpoint):
