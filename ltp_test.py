@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from transformers import HfArgumentParser
 
+from ltp_pipeline.decision import stored_threshold
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
 from ltp_pipeline.glue import read_labelled
@@ -91,6 +92,7 @@ def trace(
         label=int(row["label"]),
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
         finding_lines=tuple(sorted({number for number in lines if 1 <= number <= num_lines})),
+        decision_threshold=stored_threshold(model.config),
     )
 
 

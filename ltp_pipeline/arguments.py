@@ -159,6 +159,28 @@ class FineTuningArguments(LTPTrainingArguments):
     early_stopping_threshold: float = field(
         default=0.0, metadata={"help": "By how much an evaluation has to be better to count for early stopping."}
     )
+    class_weights: str = field(
+        default="none",
+        metadata={
+            "choices": ("none", "balanced"),
+            "help": "balanced: the loss weighs each class by the inverse of its share of the training functions.",
+        },
+    )
+    label_smoothing_factor: float = field(
+        default=0.0,
+        metadata={
+            "aliases": ["--label_smoothing"],
+            "help": "Train towards labels that give this much to all classes alike; also with --class_weights.",
+        },
+    )
+    max_false_alarm: float | None = field(
+        default=None,
+        metadata={
+            "help": "After training, choose the lowest decision threshold at which at most this share of the "
+            "validation functions of class 0 is taken for class 1, such as 0.05, and store it in the checkpoint as "
+            "decision_threshold: predictions and metrics use it (default: the more probable class)."
+        },
+    )
     max_tokens_per_batch: int | None = field(
         default=None,
         metadata={
@@ -383,6 +405,8 @@ def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
         value = getattr(data, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: expected 1 or more")
+    if not 0 <= training.label_smoothing_factor < 1:
+        raise UserError(f"--label_smoothing {training.label_smoothing_factor}: expected at least 0 and below 1")
     if training.early_stopping_threshold < 0:
         raise UserError(f"--early_stopping_threshold {training.early_stopping_threshold}: expected 0 or more")
 

@@ -172,12 +172,13 @@ def _batches(
 def _quality(model, batches: list[dict], labels: np.ndarray, task: Task) -> dict:
     """Metrics and compute of one pass, which also warms the model up."""
     from ltp_pipeline.compute import FlopsMeter
+    from ltp_pipeline.decision import stored_threshold
 
     meter = FlopsMeter(model)
     logits = np.concatenate([model(**batch).logits.float().cpu().numpy() for batch in batches])
     compute = meter.pop()
     meter.close()
-    return {**task.measure(logits, labels), **compute}
+    return {**task.measure(logits, labels, stored_threshold(model.config)), **compute}
 
 
 def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) -> dict[str, list[float]]:

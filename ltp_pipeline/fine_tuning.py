@@ -5,6 +5,7 @@ from pathlib import Path
 from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, check_numbers
 from ltp_pipeline.checkpoints import check_checkpoint, check_tokenizer_fits, load_tokenizer
 from ltp_pipeline.classifiers import check_conversion, load_classifier
+from ltp_pipeline.decision import check_max_false_alarm
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.processes import is_main
 from ltp_pipeline.result_folder import check_replaceable, holds_result, open_folder
@@ -27,6 +28,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     task = find_task(model_args.task_name, "--task_name")
     check_numbers(args, data_args)
     follow_task(args, task)
+    check_max_false_alarm(args, task, trains=args.do_train, evaluates=args.do_eval)
     _check_model(model_args, args)
     output_dir = Path(args.output_dir)
     checkpoint = checkpoint_to_resume(args, output_dir) if args.do_train else None

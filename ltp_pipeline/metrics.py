@@ -18,8 +18,10 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
     """Metrics of N functions from logits [N, 2] and labels [N] of 0 and 1.
+
+    A function is predicted to be of class 1 if that has the larger logit, or a probability above `threshold`.
 
     Returns accuracy, f1, recall, precision, false_alarm_rate (false positives among the functions of class 0) and auc
     (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio whose denominator is 0 is 0; auc
@@ -28,7 +30,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
     labels = np.asarray(labels).astype(int)
-    predictions = np.asarray(logits).argmax(axis=-1)
+    predictions = np.asarray(logits).argmax(axis=-1) if threshold is None else positive_scores(logits) > threshold
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, average="binary", zero_division=0)
     specificity = recall_score(labels, predictions, pos_label=0, zero_division=1)
     metrics = {

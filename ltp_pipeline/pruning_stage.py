@@ -14,6 +14,7 @@ from ltp_pipeline.checkpoints import (
     load_tokenizer,
     stage_dir,
 )
+from ltp_pipeline.decision import check_max_false_alarm
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.processes import is_main
 from ltp_pipeline.reports import format_table
@@ -45,6 +46,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     task = find_task(stage.task, "--task")
     check_numbers(args, data_args)
     follow_task(args, task)
+    check_max_false_alarm(args, task, trains=not stage.eval, evaluates=True)
     check_checkpoint(stage.restore)
     pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"), task)
     output_dir = result_dir(stage, data_args, args, pruning, task)

@@ -51,12 +51,15 @@ class Task:
         """The library's name of the loss."""
         return "regression" if self.is_regression else "single_label_classification"
 
-    def measure(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """The task's metrics from logits `[N, num_labels]` and labels `[N]`; {} where the rows have no labels."""
+    def measure(self, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
+        """The task's metrics from logits `[N, num_labels]` and labels `[N]`; {} where the rows have no labels.
+
+        `threshold`: for code, the probability above which class 1 is predicted.
+        """
         if not has_labels(labels):
             return {}
         if self is CODE:
-            return classification_metrics(logits, labels)
+            return classification_metrics(logits, labels, threshold)
         return glue_metrics(self.metrics, logits, labels)
 
 

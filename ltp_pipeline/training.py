@@ -22,6 +22,7 @@ from transformers import (
 from ltp_pipeline.arguments import LOWER_IS_BETTER, DataArguments
 from ltp_pipeline.checkpoints import position_limit
 from ltp_pipeline.data import read_functions, tokenize
+from ltp_pipeline.decision import drop_threshold, lowest_threshold, predicted_classes, stored_threshold
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.glue import check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
@@ -196,8 +197,10 @@ def follow_task(args: LTPTrainingArguments, task: Task) -> None:
         raise UserError(
             f"--metric_for_best_model {args.metric_for_best_model}: {task.name} is measured in {', '.join(measured)}"
         )
-    if task.is_regression and args.label_smoothing_factor:
-        raise UserError(f"--label_smoothing_factor: {task.name} predicts a number; expected a task of classes")
+    of_classes = {"--label_smoothing": args.label_smoothing_factor, "--class_weights": args.class_weights != "none"}
+    for flag, given in of_classes.items():
+        if task.is_regression and given:
+            raise UserError(f"{flag}: {task.name} predicts a number; expected a task of classes")
 
 
 def make_trainer(
@@ -209,6 +212,9 @@ def make_trainer(
 ) -> LTPTrainer:
     """A trainer that measures what `task` does and, for an LTP model, compute at every evaluation."""
     check_tokens(args.max_tokens_per_batch, data)
+    if "train" in data:
+        drop_threshold(model.config, chosen_again=args.max_false_alarm is not None)
+    weighs = "train" in data and args.class_weights == "balanced"
     trainer = StageTrainer(
         model=model,
         args=args,
@@ -216,7 +222,8 @@ def make_trainer(
         eval_dataset=data.get("eval"),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=_metrics_of(model, task.measure),
+        compute_metrics=_metrics_of(model, task),
+        class_weights=balanced_weights(data["train"]["labels"], task) if weighs else None,
     )
     if args.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold))
@@ -226,11 +233,19 @@ def make_trainer(
     return trainer
 
 
-def _metrics_of(
-    model: "PreTrainedModel", measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
-) -> Callable[[EvalPrediction], dict[str, Any]]:
+def balanced_weights(labels: list[int], task: Task) -> list[float]:
+    """Weight of each class: so that all that occur have the same share of the loss; their mean over items is 1."""
+    counts = np.bincount(labels, minlength=task.num_labels)
+    shares = counts / len(labels) * np.count_nonzero(counts)
+    return np.divide(1.0, shares, out=np.zeros(len(counts)), where=counts > 0).tolist()
+
+
+def _metrics_of(model: "PreTrainedModel", task: Task) -> Callable[[EvalPrediction], dict[str, Any]]:
     def compute_metrics(evaluated: EvalPrediction) -> dict[str, Any]:
-        metrics, thresholds = measure(evaluated.predictions, evaluated.label_ids), pruning_thresholds(model)
+        decision, thresholds = stored_threshold(model.config), pruning_thresholds(model)
+        metrics = task.measure(evaluated.predictions, evaluated.label_ids, decision)
+        if decision is not None:
+            metrics["decision_threshold"] = decision
         return metrics | ({"thresholds_per_layer": thresholds} if thresholds else {})
 
     return compute_metrics
@@ -257,7 +272,7 @@ def train(trainer: LTPTrainer) -> dict[str, Any]:
 
 
 def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Evaluates on all of `dataset`.
+    """Evaluates on all of `dataset`. With `--max_false_alarm`, "eval" chooses the model's decision threshold first.
 
     Returns:
         Metrics under `<split>_` names: those of `task`, and the loss, if the rows have labels; for an LTP model
@@ -270,22 +285,31 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) ->
     output = trainer.predict(dataset, metric_key_prefix=split)
     if not np.isfinite(output.predictions).all():
         raise UserError("the model computes no finite numbers; expected a checkpoint, or a learning rate, that works")
-    metrics = dict(output.metrics)
+    metrics, config = dict(output.metrics), trainer.model.config
+    if split == "eval" and trainer.args.max_false_alarm is not None:
+        scores = positive_scores(output.predictions)
+        config.decision_threshold = lowest_threshold(scores, output.label_ids, trainer.args.max_false_alarm)
+        measured = task.measure(output.predictions, output.label_ids, config.decision_threshold)
+        measured["decision_threshold"] = config.decision_threshold
+        metrics.update({f"{split}_{name}": value for name, value in measured.items()})
     if not has_labels(output.label_ids):
         metrics.pop(f"{split}_loss", None)
     metrics[f"{split}_seconds_per_sample"] = metrics[f"{split}_runtime"] / len(dataset)
-    return metrics, predictions_table(task, np.asarray(output.predictions), output.label_ids)
+    return metrics, predictions_table(task, output.predictions, output.label_ids, stored_threshold(config))
 
 
-def predictions_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def predictions_table(
+    task: Task, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None
+) -> pd.DataFrame:
     """A line a row: label, if there are any, prediction, and the probability of class 1, `score`.
 
+    With a threshold, class 1 is predicted where its probability is above that.
     Of more than two classes it is a `score_<name>` each, of a task that predicts numbers none.
     """
     table = pd.DataFrame({"label": labels} if has_labels(labels) else {})
     if task.is_regression:
         return table.assign(prediction=logits[:, 0].astype(float))
-    table["prediction"] = logits.argmax(axis=-1)
+    table["prediction"] = predicted_classes(logits, threshold if task is CODE else None)
     if task.num_labels == 2:
         return table.assign(score=positive_scores(logits))
     scores = probabilities(logits)
@@ -316,6 +340,8 @@ def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Pa
             results[split], predictions = evaluate(trainer, data[split], split, task)
             if writes:
                 write_csv(folder / f"{split}_predictions.csv".removeprefix("eval_"), predictions)
+    if writes and "train" in data and stored_threshold(trainer.model.config) is not None:
+        trainer.model.config.save_pretrained(folder)
     everything = {name: value for metrics in results.values() for name, value in metrics.items()}
     if writes:
         for split, metrics in results.items():

@@ -41,6 +41,7 @@ class FunctionTrace:
         label: the true class.
         probabilities: one per class.
         finding_lines: lines of `source`, the first is 1, that the data set says the label comes from.
+        decision_threshold: probability above which class 1 is predicted; None: the more probable class.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FunctionTrace:
     label: int
     probabilities: list[float]
     finding_lines: tuple[int, ...] = ()
+    decision_threshold: float | None = None
     alive_until: np.ndarray = field(init=False)  # [n] int: layers survived, 0 to L
     read_to: int = field(init=False)  # characters the model was given
 
@@ -69,7 +71,9 @@ class FunctionTrace:
 
     @property
     def prediction(self) -> int:
-        return int(np.argmax(self.probabilities))
+        if self.decision_threshold is None:
+            return int(np.argmax(self.probabilities))
+        return int(self.probabilities[1] > self.decision_threshold)
 
     @property
     def alive(self) -> list[int]:
@@ -122,7 +126,8 @@ class FunctionTrace:
 
     def verdict(self) -> str:
         mark = "right" if self.prediction == self.label else "WRONG"
-        return f"predicted {self.prediction} (probability {max(self.probabilities):.3f}), label {self.label}: {mark}"
+        probability = self.probabilities[self.prediction]
+        return f"predicted {self.prediction} (probability {probability:.3f}), label {self.label}: {mark}"
 
 
 def _share(mask: np.ndarray) -> str:

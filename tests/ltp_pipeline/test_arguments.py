@@ -72,7 +72,7 @@ def test_the_best_step_is_best_in_what_the_task_measures_or_what_was_asked_for(t
 def test_flags_that_a_task_cannot_have():
     with pytest.raises(UserError, match="--metric_for_best_model f1: RTE is measured in accuracy, loss"):
         follow_task(_stage("--metric_for_best_model f1")[2], TASKS["RTE"])
-    with pytest.raises(UserError, match="--label_smoothing_factor: STSB predicts a number"):
+    with pytest.raises(UserError, match="--label_smoothing: STSB predicts a number"):
         follow_task(_stage("--label_smoothing_factor 0.1")[2], TASKS["STSB"])
 
 

@@ -35,6 +35,9 @@ class LTPConfig(LongformerConfig):
             masking in training mode reads it.
         target_flops (`float`, *optional*):
             Relative FLOPs to which [`LTPTrainer`] keeps `"absolute_threshold"`, in every stage; above 0, at most 1.
+        decision_threshold (`float`, *optional*):
+            Probability of class 1 above which this project's scripts predict it; the model itself does not read it.
+            `None` is the more probable class.
 
     Example:
 
@@ -62,6 +65,7 @@ class LTPConfig(LongformerConfig):
     score_normalization: str = "max"
     temperature: float | int = 1e-5
     target_flops: float | int | None = None
+    decision_threshold: float | int | None = None
 
     def validate_pruning(self) -> None:
         """Part of `@strict`-powered validation. Raises `ValueError` for a pruning setting that cannot work."""
