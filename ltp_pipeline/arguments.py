@@ -3,10 +3,12 @@
 import json
 import math
 import os
+import shlex
 import sys
 from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -130,6 +132,7 @@ class FineTuningArguments(LTPTrainingArguments):
         metadata={"help": "How many checkpoints of the way to keep (default: one, until the end)."},
     )
     keep_checkpoints: bool = field(init=False, default=False)
+    command: str = field(init=False, default="")  # that gave these flags, for the model card
     resume_from_checkpoint: str | None = field(
         default=None,
         metadata={
@@ -381,7 +384,16 @@ def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, descrip
         raise UserError(str(error)) from error
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    for arguments in parsed:
+        if isinstance(arguments, FineTuningArguments):
+            arguments.command = _command(argv)
     return tuple(parsed)
+
+
+def _command(argv: Sequence[str]) -> str:
+    """The command line, with files and folders that were given in full by their names alone."""
+    words = ["python", Path(sys.argv[0]).name, *argv]
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
 def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
@@ -405,6 +417,8 @@ def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
         value = getattr(data, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: expected 1 or more")
+    if "tensorboard" in training.report_to and find_spec("tensorboard") is None:
+        raise UserError("--report_to tensorboard: that package is not installed; expected `pip install tensorboard`")
     if not 0 <= training.label_smoothing_factor < 1:
         raise UserError(f"--label_smoothing {training.label_smoothing_factor}: expected at least 0 and below 1")
     if training.early_stopping_threshold < 0:

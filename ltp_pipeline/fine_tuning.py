@@ -12,6 +12,7 @@ from ltp_pipeline.result_folder import check_replaceable, holds_result, open_fol
 from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.tasks import find_task
 from ltp_pipeline.training import (
+    describe_splits,
     follow_task,
     make_trainer,
     metrics_table,
@@ -47,7 +48,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     with resumed_result(output_dir, checkpoint) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
-        results = run(trainer, datasets, folder, output_dir, task)
+        results = run(trainer, datasets, folder, output_dir, task, describe_splits(data_args, frames, task))
     if is_main():
         print(f"\n{metrics_table(results)}\n\n{output_dir}" if len(datasets) > args.do_train else output_dir)
 

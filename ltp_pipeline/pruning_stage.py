@@ -22,6 +22,7 @@ from ltp_pipeline.result_folder import check_replaceable, open_folder
 from ltp_pipeline.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.tasks import Task, find_task
 from ltp_pipeline.training import (
+    describe_splits,
     follow_task,
     make_trainer,
     metrics_table,
@@ -75,7 +76,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)
-        results = run(trainer, datasets, folder, output_dir, task)
+        results = run(trainer, datasets, folder, output_dir, task, describe_splits(data_args, frames, task))
     if is_main():
         print(f"\n{layers_table(results)}\n\n{metrics_table(results)}\n\n{output_dir}")
 

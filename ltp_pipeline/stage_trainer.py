@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from accelerate.data_loader import DataLoaderShard
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.measured_trainer import MeasuredTrainer
+from ltp_pipeline.pruning_log import KeptShares, LayersOnTensorBoard, pruning_thresholds
 from ltp_pipeline.resume import best_checkpoint
 from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches
 
@@ -27,6 +30,10 @@ class StageTrainer(MeasuredTrainer):
         self.add_callback(_ExactResume())
         self.max_tokens = getattr(self.args, "max_tokens_per_batch", None)
         self._sum_of_losses = np.zeros(2)  # over the functions evaluated, and how many
+        prunes = getattr(self.model.config, "prune_mode", None) is not None
+        self._kept = KeptShares(self.model) if prunes and self.train_dataset is not None else None
+        if self.pop_callback(TensorBoardCallback) is not None:
+            self.add_callback(LayersOnTensorBoard())
 
     def _get_dataloader(self, dataset, description, batch_size, sampler_fn=None, is_training=False, **kwargs):
         if self.max_tokens is None:
@@ -50,6 +57,13 @@ class StageTrainer(MeasuredTrainer):
             pin_memory=self.args.dataloader_pin_memory,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """As the library's; with a training loss each layer's threshold and share of tokens kept since the last."""
+        if self._kept is not None and "loss" in logs:
+            shares, thresholds = self._kept.pop(self._sum), pruning_thresholds(self.model)
+            logs |= ({"thresholds": thresholds} if thresholds else {}) | ({"kept_shares": shares} if shares else {})
+        super().log(logs, start_time)
 
     def _data_seed(self) -> int:
         return self.args.seed if self.args.data_seed is None else self.args.data_seed
@@ -102,12 +116,14 @@ class StageTrainer(MeasuredTrainer):
         return loss, logits, labels
 
     def _mean_loss(self) -> float:
-        import torch
-
-        total = torch.tensor(self._sum_of_losses)
-        if self.args.world_size > 1:
-            total = self.accelerator.reduce(total.to(self.args.device), reduction="sum").cpu()
+        total = self._sum(torch.tensor(self._sum_of_losses))
         return (total[0] / total[1]).item()
+
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Over the processes."""
+        if self.args.world_size == 1:
+            return values
+        return self.accelerator.reduce(values.to(self.args.device), reduction="sum").cpu()
 
 
 class _ExactResume(TrainerCallback):

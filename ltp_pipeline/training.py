@@ -26,6 +26,8 @@ from ltp_pipeline.decision import drop_threshold, lowest_threshold, predicted_cl
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.glue import check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
+from ltp_pipeline.model_card import describe, write_model_card
+from ltp_pipeline.pruning_log import layers_line, pruning_thresholds, write_pruning_log
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
 from ltp_pipeline.stage_trainer import StageTrainer, check_tokens, mean_loss
@@ -81,6 +83,8 @@ class ProgressLines(TrainerCallback):
             f"step {state.global_step}/{state.max_steps} ({rate:.2f} steps/s, {left:.0f} s left): {', '.join(shown)}",
             flush=True,
         )
+        if layers_line(logs):
+            print(f"  {layers_line(logs)}", flush=True)
 
 
 def prepare_process(args: LTPTrainingArguments) -> None:
@@ -108,6 +112,11 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
     if data.text_column is not None:
         raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
     return {split: _read_glue(data, split, task) for split in _with_mismatched(data, wanted, task)}
+
+
+def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: Task) -> list[dict[str, Any]]:
+    """A line for each split, for the model card."""
+    return [describe(split, _file_of(data, split), frame, task) for split, frame in frames.items()]
 
 
 def _file_of(data: DataArguments, split: str) -> str | None:
@@ -251,12 +260,6 @@ def _metrics_of(model: "PreTrainedModel", task: Task) -> Callable[[EvalPredictio
     return compute_metrics
 
 
-def pruning_thresholds(model: "PreTrainedModel") -> list[float]:
-    """The threshold of every layer of an LTP model, its learned part included; [] for one that has none."""
-    thresholds = [getattr(module, "threshold", None) for module in model.modules()]
-    return [threshold.item() for threshold in thresholds if threshold is not None]
-
-
 def train(trainer: LTPTrainer) -> dict[str, Any]:
     """Trains and returns the library's metrics, `train_loss`, `train_runtime` and so on.
 
@@ -316,16 +319,25 @@ def predictions_table(
     return table.assign(**{f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)})
 
 
-def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Path, task: Task) -> dict[str, Any]:
+def run(
+    trainer: LTPTrainer,
+    data: dict[str, "Dataset"],
+    folder: Path,
+    final: Path,
+    task: Task,
+    described: list[dict[str, Any]] = (),
+) -> dict[str, Any]:
     """Trains if there is a "train" data set, evaluates on the others, and writes everything into `folder`.
 
     Written are `train_results.json`, `eval_results.json`, `test_results.json`, `all_results.json`,
     `predictions.csv`, `test_predictions.csv`, for mismatched splits in the same way; after training also model,
-    tokenizer, `training_args.bin` and `trainer_state.json` with the log. Checkpoints of the way are removed unless
+    tokenizer, `training_args.bin`, `trainer_state.json` with the log, `pruning_log.csv` and the model card,
+    `README.md`. Checkpoints of the way are removed unless
     they were asked for.
 
     Args:
         final: where `folder` will be in the end, for what is written about it.
+        described: what the splits are, for the model card; see `describe_splits`.
 
     Returns:
         All metrics, as in `all_results.json`.
@@ -347,6 +359,8 @@ def run(trainer: LTPTrainer, data: dict[str, "Dataset"], folder: Path, final: Pa
         for split, metrics in results.items():
             write_json(folder / f"{split}_results.json", metrics)
         write_json(folder / "all_results.json", everything)
+        if "train" in data:
+            write_model_card(folder, trainer.model.config, everything, described, task, trainer.args.command)
         if "train" in data and not trainer.args.keep_checkpoints:
             for checkpoint in folder.glob(CHECKPOINTS):
                 shutil.rmtree(checkpoint)
@@ -360,6 +374,7 @@ def _save(trainer: LTPTrainer, folder: Path, final: Path) -> None:
     trainer.accelerator.wait_for_everyone()  # others may still read the best checkpoint
     if trainer.is_world_process_zero():
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
+        write_pruning_log(folder / "pruning_log.csv", trainer.state.log_history)
 
 
 def metrics_table(results: dict[str, Any]) -> str:
