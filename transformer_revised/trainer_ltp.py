@@ -44,8 +44,8 @@ class LTPTrainer(Trainer):
 
     Args:
         class_weights (`Sequence[float]`, *optional*):
-            Weight of each class: the task's loss is then the mean over items of the weight of an item's class times
-            its cross entropy (label smoothing included).
+            Weight of each class: the task's loss is then the sum of the weighted cross entropies of
+            [`torch.nn.CrossEntropyLoss`] (label smoothing included) over the number of items.
     """
 
     def __init__(
