@@ -7,6 +7,7 @@ others whatever these are doing. A failing process takes the others' next meetin
 import itertools
 import os
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -108,12 +109,19 @@ def gather(value: Any) -> list[Any] | None:
 
 
 def disconnect() -> None:
-    """Ends what `connect`, or the library's trainer, began."""
-    if process_count() > 1:
-        import torch.distributed
+    """Ends what `connect`, or the library's trainer, began. The main process leaves last: it may hold the store."""
+    if process_count() == 1:
+        return
+    import torch.distributed
 
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if _store.cache_info().currsize:
+        if is_main():
+            with suppress(torch.distributed.DistError):
+                _store().wait([f"{process} has left" for process in range(1, process_count())], FAREWELL)
+        else:
+            _store().set(f"{process_index()} has left", b"")
 
 
 def deal(weights: list[int], count: int) -> list[list[int]]:
