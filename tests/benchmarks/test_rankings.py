@@ -112,7 +112,7 @@ def test_command(tmp_path, capsys):
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [row["variant"] for row in rows] == names  # those of the first call are not run again
     assert all(len(row["correct"]) == BUDGET.evaluation for row in rows)
-    assert [row["relative_flops"] for row in rows] == pytest.approx([0.45] * 4, abs=0.12)
+    assert [row["relative_flops"] for row in rows] == pytest.approx([0.3] * 4, abs=0.12)
     table = (tmp_path / "table.md").read_text()
     assert table.count("\n| ") == 6 and "| held-out | 1 |" in table
     rankings.main([*command, "truncate", "--final"])
