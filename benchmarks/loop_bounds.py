@@ -68,7 +68,7 @@ def make_split(num_functions: int, seed: int | str) -> list[tuple[str, int]]:
 
 
 def write_splits(output_dir: str | Path, sizes: dict[str, int], seed: int = 0) -> dict[str, Path]:
-    """Writes one CSV a split, drawn independently of each other; returns where. No function is in two splits."""
+    """Writes one CSV a split, and returns where. A function drawn for an earlier split is left out of a later one."""
     folder, seen, paths = Path(output_dir), set(), {}
     folder.mkdir(parents=True, exist_ok=True)
     for split, num_functions in sizes.items():
