@@ -12,6 +12,7 @@ from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
 
 from .models.ltp.compute_budget import ComputeBudget, learned_thresholds, meet_target
+from .models.ltp.rank_distillation import Teacher, rank_loss
 from .training_args_ltp import LTPTrainingArguments
 
 START = 0.9  # relative FLOPs where soft training to a budget begins
@@ -66,6 +67,7 @@ class LTPTrainer(Trainer):
         # Items are counted here, for every model alike; the library divides by the number of batches accumulated.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
+        self._teacher: Teacher | None = None
         if args.target_flops is not None and type(self.model).__name__ != "LTPForSequenceClassification":
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
         if not hasattr(self.model, "set_hard_masking"):
@@ -78,6 +80,9 @@ class LTPTrainer(Trainer):
             pruner.keep_threshold.requires_grad_(args.masking_mode != "hard" and pruner.is_active)
         if args.masking_mode == "mixed":
             self.add_callback(_HardenHalfway)
+        if args.rank_distillation and args.masking_mode != "hard":
+            self._teacher = Teacher(self.model)
+            self.model.longformer.importance_gradient = True
         if args.target_flops is not None:
             self.model.config.target_flops = args.target_flops
         if self._target_flops is not None and args.masking_mode != "soft":
@@ -179,28 +184,35 @@ class LTPTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        The task's loss plus `lambda_threshold` times the regularizer, `[]`, in soft training.
+        The task's loss, in soft training plus `lambda_threshold` times the regularizer, `[]`, and with a budget or
+        `rank_distillation` their terms.
 
-        In training both are this batch's share of the whole update's: the task's loss is a mean over the items, the
-        regularizer over the tokens, of all batches that are accumulated and of all processes.
+        In training all are this batch's share of the whole update's: the task's loss and that of ranks are means over
+        the items, the others over the tokens, of all batches that are accumulated and of all processes.
         """
         counts = _counts(inputs)
-        budget = self._budget if self.model.training else None
-        if budget is not None and self.model.longformer.hard_masking:
-            budget = None
-        loss, outputs = self._task_loss(model, inputs if budget is None else {**inputs, "output_pruning": True})
+        hard = getattr(getattr(self.model, "longformer", None), "hard_masking", True)
+        budget, teacher = (self._budget, self._teacher) if self.model.training and not hard else (None, None)
+        asked = {"output_pruning": True} if budget or teacher else {}
+        loss, outputs = self._task_loss(model, {**inputs, **asked})
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None
         items, tokens = self._shares(counts) if self.model.training else (1.0, 1.0)
         loss = loss * items
         if regularizer is not None:
             loss = loss + self.args.lambda_threshold * regularizer * tokens
         if budget is not None:
-            progress = self.state.global_step / self.state.max_steps
-            thresholds = [layer.attention.self.pruner.threshold for layer in self.model.longformer.encoder.layer]
-            loss = loss + tokens * budget.penalty(
-                self.model.config, inputs["attention_mask"], outputs, thresholds, progress
-            )
+            loss = loss + tokens * self._budget_penalty(budget, inputs, outputs)
+        if teacher is not None:
+            with self.accelerator.autocast():
+                importance = teacher.importance(inputs)
+            ranks = rank_loss(outputs["pruning_scores"], importance, inputs["attention_mask"])
+            loss = loss + items * self.args.rank_distillation * ranks.mean()
         return (loss, outputs) if return_outputs else loss
+
+    def _budget_penalty(self, budget: ComputeBudget, inputs, outputs) -> torch.Tensor:
+        progress = self.state.global_step / self.state.max_steps
+        thresholds = [layer.attention.self.pruner.threshold for layer in self.model.longformer.encoder.layer]
+        return budget.penalty(self.model.config, inputs["attention_mask"], outputs, thresholds, progress)
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:
         """This batch's share of the update's items and tokens, `[2]`, times what the library divides the loss by."""

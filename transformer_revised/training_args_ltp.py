@@ -33,6 +33,9 @@ class LTPTrainingArguments(TrainingArguments):
         calibration_samples (`int`, *optional*, defaults to 128):
             Functions, evenly spread over the evaluation data (the training data where there is none), on which the
             thresholds are shifted. Their labels are not read.
+        rank_distillation (`float`, *optional*, defaults to 0.0):
+            Weight of a loss, in soft training, that teaches each layer to order tokens as the last layer of the model
+            that training starts from does, unpruned (after ToP, KDD 2023).
     """
 
     masking_mode: str = field(
@@ -63,6 +66,14 @@ class LTPTrainingArguments(TrainingArguments):
         default=128, metadata={"help": "With a target: functions on which thresholds are shifted to meet it."}
     )
 
+    rank_distillation: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight, such as 0.3, of a loss in soft training that teaches early layers to order tokens as the "
+            "unpruned model's last layer does."
+        },
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.masking_mode not in MASKING_MODES:
@@ -73,6 +84,8 @@ class LTPTrainingArguments(TrainingArguments):
             raise ValueError(f"temperature has to be positive, not {self.temperature}")
         if self.target_flops is not None and not 0 < self.target_flops <= 1:
             raise ValueError(f"target_flops has to be above 0 and at most 1, not {self.target_flops}")
+        if self.rank_distillation < 0:
+            raise ValueError(f"rank_distillation has to be at least 0, not {self.rank_distillation}")
         if self.calibration_samples < 1:
             raise ValueError(f"calibration_samples has to be at least 1, not {self.calibration_samples}")
 

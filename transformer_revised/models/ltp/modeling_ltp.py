@@ -46,6 +46,7 @@ class Request:
 
     soft: bool = False
     temperature: float = 1e-5
+    importance_gradient: bool = False
     first_token_only: bool = False
     output_hidden_states: bool = False
     output_attentions: bool = False
@@ -124,7 +125,13 @@ class LTPSelfAttention(LongformerSelfAttention):
         query = query / math.sqrt(self.head_dim)
         dropout = self.dropout if self.training else 0.0
         context, importance = local_attention(
-            query, key, value, plan, dropout=dropout, with_importance=with_importance
+            query,
+            key,
+            value,
+            plan,
+            dropout=dropout,
+            with_importance=with_importance,
+            importance_gradient=request.importance_gradient and with_importance,
         )
         attentions = local_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
         context = context.transpose(0, 1).reshape(len(packed), self.embed_dim)
@@ -187,7 +194,7 @@ class LTPLayer(GradientCheckpointingLayer):
             heads = self.attention.self.num_heads
             trace.scores = normalize_importance(importance, packed, heads, pruner.normalization)
             if request.soft:
-                trace.soft_mask = pruner.soft_mask(trace.scores, request.temperature)
+                trace.soft_mask = pruner.soft_mask(trace.scores.detach(), request.temperature)
             else:
                 context, hidden_states = self._remove(context, hidden_states, pruner, trace)
         hidden_states = self.attention.output(context, hidden_states)
@@ -337,6 +344,7 @@ class LTPModel(LTPPreTrainedModel):
                 "layers; give one even number, or one for each layer"
             )
         self.hard_masking = True
+        self.importance_gradient = False  # of the scores in soft training; masks never pass any on
         self.embeddings = LongformerEmbeddings(config)
         self.encoder = LTPEncoder(config)
         self.pooler = LongformerPooler(config) if add_pooling_layer else None
@@ -419,6 +427,7 @@ class LTPModel(LTPPreTrainedModel):
         request = Request(
             soft=self.training and not self.hard_masking,
             temperature=config.temperature,
+            importance_gradient=self.importance_gradient and self.training and not self.hard_masking,
             first_token_only=first_token_only,
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,

@@ -126,8 +126,9 @@ class _BlockAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query, key, value, plan, dropout, with_importance):
+    def forward(ctx, query, key, value, plan, dropout, with_importance, importance_gradient):
         ctx.save_for_backward(query, key, value)
+        ctx.importance_gradient = importance_gradient
         ctx.plan, ctx.dropout = plan, dropout
         ctx.seed = int(torch.randint(2**62, ())) if dropout else None
         with torch.autocast(query.device.type, enabled=False):
@@ -145,17 +146,18 @@ class _BlockAttention(torch.autograd.Function):
             if ctx.dropout:
                 probabilities = probabilities * _dropout_mask(probabilities, ctx.dropout, generator)
             torch.matmul(probabilities, block.gather(value), out=context[:, block.q0 : block.q1])
-        ctx.mark_non_differentiable(importance)
+        if not ctx.importance_gradient:
+            ctx.mark_non_differentiable(importance)
         return context, importance
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_context, _):
+    def backward(ctx, grad_context, grad_importance):
         with torch.autocast(grad_context.device.type, enabled=False):
-            return (*_BlockAttention._backward(ctx, grad_context), None, None, None)
+            return (*_BlockAttention._backward(ctx, grad_context, grad_importance), None, None, None, None)
 
     @staticmethod
-    def _backward(ctx, grad_context):
+    def _backward(ctx, grad_context, grad_importance):
         query, key, value = ctx.saved_tensors
         grad_context = grad_context.contiguous()
         generator = _seeded(ctx.seed, query.device)
@@ -170,6 +172,9 @@ class _BlockAttention(torch.autograd.Function):
                 mask = _dropout_mask(probabilities, ctx.dropout, generator)
                 dropped = probabilities * mask
                 grad_probabilities *= mask
+            if ctx.importance_gradient:  # each probability counts once in what its key receives
+                received = block.gather(grad_importance[None, :, None]).squeeze(2)
+                grad_probabilities += received[:, None].to(grad_probabilities.dtype)
             block.scatter_add(grad_value, dropped.transpose(1, 2) @ grad_out, 1)
             grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
             grad_query[:, block.q0 : block.q1] = grad_scores @ keys
@@ -201,6 +206,7 @@ def local_attention(
     *,
     dropout: float = 0.0,
     with_importance: bool = False,
+    importance_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """
     Attention of every token to its window and to the global tokens (Longformer, Beltagy et al. 2020, section 3.1).
@@ -209,13 +215,16 @@ def local_attention(
         query: `[H, N, d]`, already divided by `sqrt(d)`; `key` and `value` alike. One dtype.
         plan: the blocks to compute; rows of queries that no block holds get a context of zeros.
         dropout: probability of dropping an attention weight.
-        with_importance: whether to sum what each token receives (before dropout, without gradient).
+        with_importance: whether to sum what each token receives (before dropout).
+        importance_gradient: whether that is differentiable in `query` and `key`.
 
     Returns:
         The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and
         queries, or `None`.
     """
-    context, importance = _BlockAttention.apply(query, key, value, plan, dropout, with_importance)
+    context, importance = _BlockAttention.apply(
+        query, key, value, plan, dropout, with_importance, importance_gradient
+    )
     return context, importance if with_importance else None
 
 

@@ -1,0 +1,96 @@
+"""Ranking distillation: early layers learn to order tokens as the unpruned model's last layer does.
+
+After ToP (Li et al., KDD 2023): what a token is worth to the classification is best seen in the last layer, but it is
+the early layers that have to drop it. The loss is logistic, over pairs of tokens, on the differences of log scores.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+# Distances in tokens of the pairs that are compared.
+DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
+MIN_SCORE = 1e-6
+
+
+class Teacher:
+    """
+    A frozen copy of a sequence classifier as it is now, without pruning.
+
+    Args:
+        model: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = copy.deepcopy(model.longformer).eval().requires_grad_(False)
+        for layer in self.model.encoder.layer:
+            layer.attention.self.pruner = None
+        self.model.encoder.gradient_checkpointing = False
+        self.model.encoder.layer[-1].attention.self.register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: nn.Module, args: tuple) -> None:
+        self._entered = args[0], args[1]
+
+    @torch.no_grad()
+    def importance(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """
+        The attention that each sequence's global tokens pay the others in the last layer, summed over heads.
+
+        Args:
+            inputs: `input_ids` and so on, as for `LTPModel.encode`.
+
+        Returns:
+            `[B, L]` float32, 0 at padding.
+        """
+        names = (
+            "input_ids",
+            "inputs_embeds",
+            "attention_mask",
+            "global_attention_mask",
+            "token_type_ids",
+            "position_ids",
+        )
+        self.model.encode(**{name: inputs[name] for name in names if name in inputs}, first_token_only=True)
+        hidden_states, packed = self._entered
+        attention = self.model.encoder.layer[-1].attention.self
+        rows = packed.global_indices
+        index = torch.cat([torch.as_tensor(row, device=hidden_states.device) for row in rows])
+        _, weights = attention._global(hidden_states, packed, rows, index)
+        return packed.unpack(torch.cat([w.float().sum(dim=(0, 1)) for w in weights]))
+
+
+def rank_loss(
+    scores: tuple[torch.Tensor | None, ...], importance: torch.Tensor, attention_mask: torch.Tensor
+) -> torch.Tensor:
+    """
+    Mean over layers of `sum_pairs |gap| * log(1 + exp(-sign(gap) * margin)) / sum_pairs |gap|`, `[B]` float32, where
+    `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's scores.
+
+    Args:
+        scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for one that does not prune; what the last layer
+            says is not used, as nothing follows it.
+        importance: the teacher's, `[B, L]`.
+        attention_mask: `[B, L]`, above 0 for real tokens. The first column, that of the global token, is in no pair.
+
+    Returns:
+        0 for a sequence without pairs.
+    """
+    real = attention_mask > 0
+    real[:, 0] = False
+    wanted = importance.clamp(min=MIN_SCORE).log()
+    layers = [torch.where(real, s, 1.0).clamp(min=MIN_SCORE).log() for s in scores[:-1] if s is not None]
+    losses, weights = wanted.new_zeros(len(wanted)), wanted.new_zeros(len(wanted))
+    for distance in DISTANCES:
+        if distance >= wanted.shape[1] or not layers:
+            break
+        pair = real[:, distance:] & real[:, :-distance]
+        gap = torch.where(pair, wanted[:, distance:] - wanted[:, :-distance], 0.0)
+        weights = weights + gap.abs().sum(dim=1)
+        for given in layers:
+            margin = given[:, distance:] - given[:, :-distance]
+            wrong = nn.functional.softplus(-margin * gap.sign())
+            losses = losses + (gap.abs() * wrong).sum(dim=1) / len(layers)
+    return losses / weights.clamp(min=MIN_SCORE)
