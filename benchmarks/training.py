@@ -25,6 +25,7 @@ from ltp_pipeline.reports import format_table, write_csv, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ("accuracy", "f1", "auc", "relative_flops", "full_relative_flops")
+SHOWN = ("run", *(f"{split} {name}" for split in ("eval", "test") for name in MEASURED[:4]), "tokens")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,12 +38,12 @@ def main(argv: list[str] | None = None) -> None:
     args.output_dir = args.output_dir.resolve()
     args.output_dir.mkdir(parents=True, exist_ok=True)
     start = args.folder / "code_test"
-    unpruned = {"": "unpruned", **evaluated(args, start)}
+    unpruned = {"run": "unpruned", **evaluated(args, start)}
     lambdas = [learned_with(args, start, value) for value in args.lambdas]
     budgets = [row for target in args.targets for row in kept_to(args, start, target)]
     for name, rows in (("lambdas", lambdas), ("budgets", budgets)):
-        write_csv(args.output_dir / f"{name}.csv", pd.DataFrame([{**unpruned, "": None}, *rows]))
-        print(f"\n{name}\n{format_table([unpruned, *rows])}")
+        write_csv(args.output_dir / f"{name}.csv", pd.DataFrame([unpruned, *rows]))
+        print(f"\n{name}\n{format_table([unpruned, *rows], SHOWN)}")
     write_json(
         args.output_dir / "training.json",
         {"unpruned": unpruned, "lambdas": lambdas, "budgets": budgets, "stage_flags": _stage_flags(args)},
@@ -55,7 +56,7 @@ def learned_with(args: argparse.Namespace, start: Path, weight: float) -> dict:
     flags = ["--masking_mode", "soft", "--lambda", str(weight), "--temperature", "0.03"]
     flags += ["--final_token_threshold", "0.05", "--lr_threshold", str(args.lr_threshold)]
     result = stage(args, start, args.output_dir / f"lambda_{weight}", flags)
-    return {"lambda": weight, **result}
+    return {"run": f"lambda {weight:g}", "lambda": weight, **result}
 
 
 def kept_to(args: argparse.Namespace, start: Path, target: float) -> list[dict]:
@@ -63,7 +64,10 @@ def kept_to(args: argparse.Namespace, start: Path, target: float) -> list[dict]:
     soft_dir = args.output_dir / f"target_{target}"
     soft = stage(args, start, soft_dir, ["--masking_mode", "soft", "--target_flops", str(target)])
     hard = stage(args, soft_dir, args.output_dir / f"target_{target}_hard", ["--masking_mode", "hard"])
-    return [{"target": target, "stage": "soft", **soft}, {"target": target, "stage": "hard", **hard}]
+    return [
+        {"run": f"target {target:g}, {name}", "target": target, "stage": name, **measured}
+        for name, measured in (("soft", soft), ("hard", hard))
+    ]
 
 
 def stage(args: argparse.Namespace, restore: Path, output: Path, flags: list[str]) -> dict:

@@ -63,7 +63,7 @@ def test_lambdas_and_budgets_are_run_once_and_reported(folder, tmp_path, capsys)
     table = pd.read_csv(tmp_path / "out" / "budgets.csv")
     assert table["eval relative_flops"].tolist() == [1, *(row["eval relative_flops"] for row in report["budgets"])]
     assert (tmp_path / "out" / "training.png").read_bytes()[:4] == b"\x89PNG"
-    assert "0.9000" in capsys.readouterr().out
+    assert "\ntarget 0.9, hard " in capsys.readouterr().out
     shutil.rmtree(tmp_path / "out" / "lambda_1.0")
     training.main(flags)
     assert len(ran) == 6 and "lambda_1.0" in " ".join(ran[-1])  # only what was missing
