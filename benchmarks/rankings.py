@@ -31,6 +31,7 @@ from benchmarks.loop_bounds import make_split
 from ltp_pipeline.errors import UserError, run_main
 from transformer_revised import LTPConfig, LTPForSequenceClassification
 from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops
+from transformer_revised.models.ltp.rank_distillation import rank_loss as distillation_loss
 
 BOS, PAD, EOS = 0, 1, 2
 # A size and a loop's bound are one token each: so the base learns in minutes.
@@ -72,6 +73,7 @@ VARIANTS = {
     "keys": Variant(replace(_MAX, mask="keys")),
     "distill-hard": Variant(_MAX, distill=True),
     "rank-distill": Variant(replace(_MAX, rank_weight=0.3)),
+    "rel-rank-distill": Variant(replace(_REL, rank_weight=0.3)),
     "held-out": Variant(replace(_MAX, held_out=True)),
     "lambda": Variant(replace(_MAX, lambda_=0.1)),
     "truncate": Variant(control="truncate"),
@@ -470,24 +472,9 @@ def _step_only(model, optimizer, loss, thresholds, freeze: bool) -> None:
     optimizer.zero_grad()
 
 
-def rank_loss(output: DenseOutput, teacher: DenseOutput, real: torch.Tensor, num_shifts: int = 8) -> torch.Tensor:
-    """
-    Ranking distillation, after ToP (Li et al., KDD 2023): early layers should order a text's tokens as the unpruned
-    model's last layer does by the attention that the first token pays them. Logistic loss on pairs of tokens a random
-    distance apart, weighted by how far apart the teacher has them, `[]`.
-    """
-    wanted = teacher.importance.clamp(min=1e-6).log()
-    losses = []
-    for shift in random.sample(range(1, real.shape[1]), num_shifts):
-        other = real.roll(shift, 1)
-        pair = real & other
-        pair[:, 0] = pair[:, shift] = False
-        gap = (wanted - wanted.roll(shift, 1))[pair]
-        for scores in output.scores:
-            given = scores.clamp(min=1e-6).log()
-            margin = (given - given.roll(shift, 1))[pair]
-            losses.append((gap.abs() * F.softplus(-margin * gap.sign())).sum() / gap.abs().sum())
-    return torch.stack(losses).mean()
+def rank_loss(output: DenseOutput, teacher: DenseOutput, real: torch.Tensor) -> torch.Tensor:
+    """Ranking distillation as `--rank_distillation` has it, `[]`."""
+    return distillation_loss((*output.scores, None), teacher.importance, real).mean()
 
 
 def _hard_share(model, output: DenseOutput, real: torch.Tensor) -> float:
