@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops, unpruned_flops
+from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts, unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 
@@ -43,8 +43,7 @@ class FlopsMeter:
     def _record(self, module, args, kwargs, output) -> None:
         if module.training:
             return
-        lengths = [[t.cpu().numpy() for t in output[key]] for key in _COUNT_FIELDS]
-        layers = [LayerCounts(*fields) for fields in zip(*lengths)]
+        layers = layer_counts(output)
         source = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
         mask = kwargs.get("attention_mask")
         mask = torch.ones(source.shape[:2], dtype=torch.long) if mask is None else mask.cpu()
@@ -101,6 +100,3 @@ def _figures(total: np.ndarray, functions: int) -> dict:
         "functions": functions,
         "tokens": tokens,
     }
-
-
-_COUNT_FIELDS = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")

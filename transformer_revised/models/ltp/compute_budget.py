@@ -17,14 +17,13 @@ import torch
 from torch import nn
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
-from .flops_ltp import LayerCounts, executed_flops, expected_relative_flops, unpruned_flops
+from .flops_ltp import executed_flops, expected_relative_flops, layer_counts, unpruned_flops
 from .packed_sequence import PackedSequence
 
 GAIN = 10.0
 RAMP = 0.6
 MOMENTUM = 0.5
 MAX_TRIALS = 40
-COUNTS = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")
 
 
 class UnreachableTargetError(ValueError):
@@ -106,9 +105,8 @@ def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.T
     for batch in batches:
         # Not `model(...)`: what is called here is no evaluation, and hooks that count those must not see it.
         output = model.forward(**batch, return_dict=True)
-        layers = [LayerCounts(*counts) for counts in zip(*([t.cpu().numpy() for t in output[key]] for key in COUNTS))]
         packed = PackedSequence.from_masks(batch["attention_mask"].cpu(), None)
-        executed += int(executed_flops(model.config, layers).sum())
+        executed += int(executed_flops(model.config, layer_counts(output)).sum())
         unpruned += int(unpruned_flops(model.config, packed).sum())
     model.train(training)
     return executed / unpruned

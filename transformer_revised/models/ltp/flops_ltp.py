@@ -25,6 +25,12 @@ class LayerCounts:
     global_queries: np.ndarray
 
 
+def layer_counts(output) -> list[LayerCounts]:
+    """What each layer computed in the forward pass that gave `output`, one of [`LTPPruningFields`]."""
+    fields = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")
+    return [LayerCounts(*layer) for layer in zip(*([t.cpu().numpy() for t in output[name]] for name in fields))]
+
+
 def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
     """
     FLOPs of one layer, `[B]` int64.
