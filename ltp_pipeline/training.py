@@ -221,6 +221,11 @@ def make_trainer(
 ) -> LTPTrainer:
     """A trainer that measures what `task` does and, for an LTP model, compute at every evaluation."""
     check_tokens(args.max_tokens_per_batch, data)
+    if args.target_flops is not None and model.config.model_type != "ltp":
+        raise UserError(
+            f"--target_flops {args.target_flops}: a {model.config.model_type} does not prune; expected an LTP "
+            "checkpoint, or run_code_metrics.py, which makes one"
+        )
     if "train" in data:
         drop_threshold(model.config, chosen_again=args.max_false_alarm is not None)
     weighs = "train" in data and args.class_weights == "balanced"

@@ -105,7 +105,9 @@ class LTPTrainer(Trainer):
         """
         if self._target_flops is None:
             return super().train(*args, **kwargs)
-        if self.args.masking_mode != "hard" and self._budget is None:
+        if self.args.masking_mode == "hard":
+            self._meet_target()
+        elif self._budget is None:
             self._start_budget()
         output = super().train(*args, **kwargs)
         self._meet_target()

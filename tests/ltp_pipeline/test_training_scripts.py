@@ -417,6 +417,11 @@ def test_an_earlier_result_is_replaced_only_when_told_so(after_all, capsys):
     assert not Path("code_test.previous").exists()
 
 
+def test_a_budget_for_a_model_that_does_not_prune_is_refused_before_training(workplace, capsys):
+    message = fails(run_glue_code_metrics.main, f"{FINE_TUNE} --target_flops 0.5", capsys)
+    assert message.startswith("--target_flops 0.5: a longformer does not prune; expected an LTP checkpoint")
+
+
 def test_a_model_that_computes_no_numbers_is_no_result(workplace, capsys):
     flags = FINE_TUNE.replace("2e-5", "1e30") + " --max_steps 3"
     assert "the model computes no finite numbers" in fails(run_glue_code_metrics.main, flags, capsys)

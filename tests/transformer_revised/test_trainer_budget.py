@@ -110,3 +110,12 @@ def test_what_cannot_keep_a_budget_is_refused(tmp_path, examples):
         trainer_for(tmp_path, examples, target_flops=1.5)
     with pytest.raises(ValueError, match=r"0\.05 cannot be reached"):
         trainer_for(tmp_path, examples, target_flops=0.05).train()
+
+
+@pytest.mark.parametrize("settings, message", [({}, "no learned thresholds"), ({"target_flops": 0.05}, "0.05 cannot")])
+def test_hard_training_refuses_what_cannot_be_met_before_its_first_step(tmp_path, examples, settings, message):
+    model = tiny_model(prune_mode=None) if not settings else model_to_prune()
+    trainer = trainer_for(tmp_path, examples, model, masking_mode="hard", **{"target_flops": TARGET, **settings})
+    with pytest.raises(ValueError, match=message):
+        trainer.train()
+    assert trainer.state.global_step == 0
