@@ -418,8 +418,18 @@ def test_an_earlier_result_is_replaced_only_when_told_so(after_all, capsys):
 
 
 def test_a_budget_for_a_model_that_does_not_prune_is_refused_before_training(workplace, capsys):
-    message = fails(run_glue_code_metrics.main, f"{FINE_TUNE} --target_flops 0.5", capsys)
-    assert message.startswith("--target_flops 0.5: a longformer does not prune; expected an LTP checkpoint")
+    from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
+
+    flags = f"{FINE_TUNE} --target_flops 0.5"
+    message = fails(run_glue_code_metrics.main, flags, capsys)
+    assert message == "--target_flops: the model has no learned thresholds; expected prune mode absolute_threshold"
+    config = RobertaConfig(
+        vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=130
+    )
+    RobertaForSequenceClassification(config).save_pretrained("roberta")
+    AutoTokenizer.from_pretrained("longformer").save_pretrained("roberta")
+    message = fails(run_glue_code_metrics.main, flags.replace("longformer", "roberta"), capsys)
+    assert message.startswith("--target_flops 0.5: a roberta does not prune; expected an LTP checkpoint")
 
 
 def test_a_model_that_computes_no_numbers_is_no_result(workplace, capsys):
