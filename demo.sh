@@ -3,7 +3,7 @@
 # prune -> visualise -> extract -> compare. Everything it makes lies in demo_output/.
 #
 #   bash demo.sh            about 15 minutes on two CPU cores that it has to itself, after the downloads
-#   bash demo.sh --quick    the same way on a small subset, under 3 minutes, in demo_output_quick/
+#   bash demo.sh --quick    the same way on a small subset, about 5 minutes, in demo_output_quick/
 #
 # OUTPUT=folder puts the results elsewhere; SEED=n (default 42) draws other weights and another sample.
 set -euo pipefail
