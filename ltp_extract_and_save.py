@@ -15,8 +15,10 @@ from ltp_pipeline.arguments import FlagParser
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
 from ltp_pipeline.glue import read_labelled
+from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
+from ltp_pipeline.tables import SKIPPED, shortened
 from ltp_pipeline.tasks import CODE, Task, find_task
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
@@ -64,6 +66,7 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
         "file": path,
         "written": OUTPUTS[flag],
         "functions": len(frame),
+        "skipped_rows": frame.attrs[SKIPPED],
         "tokens": tokens,
         "tokens_kept": sum(kept_tokens),
         "share_kept": sum(kept_tokens) / tokens,
@@ -71,7 +74,7 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
     }
     columns = ["code"] if task is CODE else list(task.columns)
     pruned = pd.DataFrame(left, columns=columns)
-    pruned.insert(0, "label", frame["label"])
+    pruned.insert(0, "label", frame["label"].to_numpy())
     return pruned, counts
 
 
@@ -82,7 +85,7 @@ def main() -> None:
     if not files:
         raise UserError("give --train_file, --validation_file or both: the functions to prune")
     task = find_task(args.task_name, "--task_name")
-    frames = {flag: read_labelled(path, task, name=flag) for flag, path in files.items()}
+    frames = {flag: read_labelled(path, task, name=flag, **reading_options(args)) for flag, path in files.items()}
     model, tokenizer = load_pruned(args)
     num_layers = model.config.num_hidden_layers
     if args.keep_layer is not None and not 1 <= args.keep_layer <= num_layers:
@@ -112,8 +115,12 @@ def write(output_dir: Path, results: list[tuple[pd.DataFrame, dict]], args: Extr
         write_json(Path(aside) / "extraction.json", report)
         for name in [*(file_counts["written"] for file_counts in counts), "extraction.json"]:
             os.replace(Path(aside) / name, output_dir / name)
-    print(format_table(counts))
+    print(format_table([{**file_counts, "skipped_rows": len(file_counts["skipped_rows"])} for file_counts in counts]))
     print(f"written to {output_dir}")
+    for file_counts in counts:
+        if file_counts["skipped_rows"]:
+            missing = shortened(file_counts["skipped_rows"])
+            print(f"{file_counts['written']} lacks these rows of {file_counts['file']} (extraction.json): {missing}")
     empty = sum(file_counts["empty_functions"] for file_counts in counts)
     if empty:
         print(f"functions that lost every token of code: {empty}; their rows are kept, with an empty code")

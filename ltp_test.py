@@ -15,6 +15,7 @@ from ltp_pipeline.decision import stored_threshold
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
 from ltp_pipeline.glue import read_labelled
+from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import write_json, write_text
 from ltp_pipeline.tasks import find_task
 from ltp_pipeline.visualise import FunctionTrace, TerminalView, html_page, save_figure
@@ -45,12 +46,13 @@ class VisualiseArguments(PrunedModelArguments):
 
 
 def choose(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:
-    """Indices (from 0) of the functions to show; `rows` count from 1. Raises UserError for one that is not there."""
+    """Places in `labels` of the functions to show. `rows` count from 1; raises UserError for one that is not there."""
     if rows:
-        wrong = [row for row in rows if not 1 <= row <= len(labels)]
+        wrong = [row for row in rows if row - 1 not in labels.index]
         if wrong:
-            raise UserError(f"--function_index {wrong[0]}: the file has rows 1 to {len(labels)}")
-        return [row - 1 for row in rows]
+            skipped = " without those that cannot be used" if len(labels) <= labels.index.max() else ""
+            raise UserError(f"--function_index {wrong[0]}: the file has rows 1 to {labels.index.max() + 1}{skipped}")
+        return labels.index.get_indexer([row - 1 for row in rows]).tolist()
     if num_functions < 1:
         raise UserError(f"--num_functions {num_functions}: expected 1 or more")
     if labels.max() > 1:
@@ -122,7 +124,7 @@ def main() -> None:
     task = find_task(args.task_name, "--task_name")
     if task.is_regression:
         raise UserError(f"--task_name {task.name}: predicts a number, and classes are shown; expected another task")
-    frame = read_labelled(path, task, name=flag)
+    frame = read_labelled(path, task, name=flag, **reading_options(args))
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     chosen = choose(frame["label"], args.num_functions, args.function_index)
     model, tokenizer = load_pruned(args)

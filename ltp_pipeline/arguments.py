@@ -16,6 +16,7 @@ from transformers import HfArgumentParser
 
 from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES
 from transformer_revised import LTPTrainingArguments
 
@@ -23,7 +24,7 @@ LOWER_IS_BETTER = ("loss", "false_alarm_rate", "relative_flops", "full_relative_
 
 
 @dataclass
-class DataArguments:
+class DataArguments(ReadingArguments):
     """Which functions, or items of a GLUE task, are read, and how much of them."""
 
     _argument_group_name = "functions, or items of a GLUE task"
@@ -31,8 +32,9 @@ class DataArguments:
     train_file: str | None = field(
         default=None,
         metadata={
-            "help": "Functions to train on: CSV or JSON lines with functionSource and label. For a GLUE task CSV, TSV "
-            "or JSON lines with its columns and label; a split without a file is read from the hub."
+            "help": "Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
+            "(each also .gz), or Parquet. For a GLUE task with its columns and label; a split "
+            "without a file is read from the hub."
         },
     )
     validation_file: str | None = field(default=None, metadata={"help": "Functions to evaluate on, in the same form."})
@@ -41,13 +43,6 @@ class DataArguments:
     )
     test_file: str | None = field(
         default=None, metadata={"help": "More functions to evaluate on, after everything else, in the same form."}
-    )
-    text_column: str | None = field(
-        default=None, metadata={"help": "Column with the code (default: functionSource, code or text). Not of GLUE."}
-    )
-    label_column: str = field(
-        default="label",
-        metadata={"help": "Column with the label: 0 or 1, true or false; for a GLUE task a number or a name."},
     )
     max_seq_length: int | None = field(
         default=None,

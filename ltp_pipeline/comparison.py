@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.reading_flags import add_flags, reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     for flag in ("batch_size", "rounds"):
         if getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
-    frame = read_labelled(args.test_file, task, name="--test_file")
+    frame = read_labelled(args.test_file, task, name="--test_file", **reading_options(args))
     rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16, task)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
@@ -123,7 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoints", nargs="+", required=True, metavar="NAME=FOLDER", help="the first is the one compared with"
     )
-    parser.add_argument("--test_file", required=True, help="CSV or JSON lines: functionSource, label")
+    parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
+    add_flags(parser)
     parser.add_argument("--task_name", default="code", help=f"code, or of GLUE {', '.join(GLUE_NAMES)}")
     parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
     parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")

@@ -1,22 +1,21 @@
 """Reading labelled functions, and turning texts into tokens."""
 
-import io
-import json
-from collections.abc import Sequence
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.labels import as_class, expected, parse_label_map, shown
+from ltp_pipeline.tables import NOT_UTF8, SKIPPED, BadRows, decode, read_table
 from ltp_pipeline.tasks import CODE, Task
 
 if TYPE_CHECKING:
+    import pandas as pd
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 TEXT_COLUMNS = ("functionSource", "code", "text")
-LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
 
 def read_functions(
@@ -25,26 +24,69 @@ def read_functions(
     name: str = "--train_file",
     text_column: str | None = None,
     label_column: str = "label",
+    label_map: str | None = None,
+    on_bad_rows: str = "error",
     need_both_classes: bool = False,
 ) -> pd.DataFrame:
-    """Reads a .csv or .json/.jsonl file (an object per line, or one array of objects) of labelled functions.
+    """Reads a file of labelled functions: CSV, TSV, JSON, JSON lines, each also gzipped, or Parquet.
 
     Args:
-        path: the file.
+        path: the file; its name tells the format.
         name: the flag that named it, for messages.
         text_column: column that holds the code; None: the first of functionSource, code, text that there is.
-        label_column: column of labels, each 0/1 or true/false.
+        label_column: column of labels, each 0/1, true/false, a list of these (any), or a name of `label_map`.
+        label_map: `good=0,bad=1` or a JSON file; see `parse_label_map`.
+        on_bad_rows: "error" at the first row without code or with another label, or "skip": they are left out, told,
+            and their numbers (from 1) are in the frame's `attrs["skipped_rows"]`.
         need_both_classes: also refuse a file where only one of the two labels occurs, as training on it is void.
 
     Returns:
-        The file's rows in order, with `functionSource` (str) and `label` (int64) first, the other columns after.
+        The rows in order, with `functionSource` (str) and `label` (int64) first, the other columns after. The index
+        is the rows' place in the file, from 0.
 
     Raises:
         UserError: anything is wrong with the file; the message names the flag, the file and the row.
     """
+    import pandas as pd
+
     path = Path(path)
     where = f"{name} {path}"
-    frame = read_table(path, where, as_text=(*TEXT_COLUMNS, "label"))
+    label_names = parse_label_map(label_map)
+    bad_rows = BadRows(where, skip=on_bad_rows == "skip")
+    given = () if text_column is None else (text_column,)
+    frame = read_table(path, where, as_text=(*TEXT_COLUMNS, "label", label_column, *given), bad_rows=bad_rows)
+    text_column = _columns_there(frame, where, text_column, label_column)
+    if frame.empty and not bad_rows.reasons:
+        raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
+
+    texts = frame[text_column].map(_as_text)
+    labels = frame[label_column].map(lambda value: as_class(value, label_names))
+    for row, text, label in zip(frame.index, texts, labels):
+        if pd.isna(label):
+            value = shown(frame.at[row, label_column])
+            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_names)}")
+        elif text is None or not text.strip():
+            bad_rows.add(row, f"{text_column!r} is empty; expected the code of a function")
+        elif NOT_UTF8 in text:
+            bad_rows.add(row, f"{text_column!r} holds a byte or an escape that is no UTF-8; expected UTF-8 text")
+    bad_rows.tell(len(frame.index.union(list(bad_rows.reasons))))
+    good = frame.index.difference(list(bad_rows.reasons))
+    if len(good) < len(frame):
+        frame, texts, labels = frame.loc[good], texts[good], labels[good]
+    if need_both_classes and labels.nunique() == 1:
+        raise UserError(
+            f"{where}: all {len(frame)} functions have the label {int(labels.iloc[0])}; "
+            "training needs functions of both classes, 0 and 1"
+        )
+    others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
+    labels = labels.astype("int64").rename("label")
+    frame = pd.concat([texts.rename("functionSource"), labels, others], axis=1)
+    frame.attrs[SKIPPED] = bad_rows.numbers
+    return frame
+
+
+def _columns_there(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:
+    """The column of the code. Raises UserError where there is none, or no column of labels."""
     if text_column is None:
         text_column = next((column for column in TEXT_COLUMNS if column in frame.columns), None)
     found = ", ".join(map(str, frame.columns)) or "none"
@@ -56,29 +98,25 @@ def read_functions(
     for flag, column in (("--text_column", text_column), ("--label_column", label_column)):
         if column not in frame.columns:
             raise UserError(f"{where}: no column {column!r} (name another with {flag}); columns found: {found}")
-    if frame.empty:
-        raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
+    if text_column == label_column:
+        raise UserError(f"{where}: --text_column and --label_column are both {label_column!r}; expected two columns")
+    return text_column
 
-    texts, labels = frame[text_column], _labels(frame[label_column], where, label_column)
-    empty = ~texts.map(lambda text: isinstance(text, str) and bool(text.strip())).to_numpy(dtype=bool)
-    if empty.any():
-        raise UserError(f"{row_of(where, empty.argmax())}: {text_column!r} is empty; expected the code of a function")
-    if need_both_classes and labels.nunique() == 1:
-        raise UserError(
-            f"{where}: all {len(frame)} functions have the label {labels.iloc[0]}; "
-            "training needs functions of both classes, 0 and 1"
-        )
-    others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
-    return pd.concat([texts.rename("functionSource"), labels.rename("label"), others], axis=1)
+
+def _as_text(value: Any) -> str | None:
+    """Text as it is, and bytes (as a Parquet file may hold them) as UTF-8; None for anything else."""
+    if isinstance(value, bytes):
+        return decode(value)
+    return value if isinstance(value, str) else None
 
 
 def tokenize(
     frame: pd.DataFrame,
-    tokenizer: "PreTrainedTokenizerBase",
+    tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     task: Task = CODE,
     segments: bool = False,
-) -> "Dataset":
+) -> Dataset:
     """Tokenizes the texts of `frame`, one column or two as a pair, cut after `max_length` tokens.
 
     Of a pair the longer text is cut first. Text that reads like a special token, such as `</s>` in a string, stays
@@ -117,84 +155,3 @@ def tokenize(
 
     rows = Dataset.from_dict({column: frame[column].tolist() for column in (*task.columns, "label")})
     return rows.map(encode, batched=True, remove_columns=rows.column_names, features=features, desc="tokenizing")
-
-
-def read_table(path: Path, where: str, as_text: Sequence[str] | None = None) -> pd.DataFrame:
-    """A .csv, .json or .jsonl file as it is; "" where nothing stands in a CSV.
-
-    Args:
-        where: flag and file, for messages.
-        as_text: columns of a CSV that are text even where all their values are numbers; None: all are.
-
-    Raises:
-        UserError: there is no such file, or it is of another kind, empty or malformed.
-    """
-    if path.suffix.lower() not in (".csv", ".json", ".jsonl"):
-        raise UserError(f"{where}: expected a file that ends in .csv, .json or .jsonl")
-    text = read_text(path, where)
-    if path.suffix.lower() != ".csv":
-        return pd.DataFrame(_read_json(text, where))
-    try:
-        header = pd.read_csv(io.StringIO(text, newline=""), nrows=0).columns
-        dtype = {column: str for column in header if as_text is None or column in as_text}
-        return pd.read_csv(io.StringIO(text, newline=""), dtype=dtype, keep_default_na=False, low_memory=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{where}: not a well-formed CSV file: {str(error).strip()}") from error
-
-
-def read_text(path: Path, where: str) -> str:
-    """What a UTF-8 file holds. Raises UserError if there is none, or nothing or something else in it."""
-    if path.is_dir():
-        raise UserError(f"{where}: this is a folder; expected a file")
-    if not path.exists():
-        raise UserError(f"{where}: no such file")
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{where}: cannot be read: {error.strerror}") from error
-    if not raw.strip():
-        raise UserError(f"{where}: the file is empty; expected columns of text and of labels")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{where}: line {line} holds a byte that is not UTF-8 (0x{raw[error.start]:02x}); "
-            "expected UTF-8 text: convert the file first"
-        ) from error
-
-
-def _read_json(text: str, where: str) -> list[dict[str, Any]]:
-    if text.lstrip().startswith("["):
-        numbered = [(None, text)]
-    else:
-        # Only "\n" ends a line: code may hold the rarer separators that str.splitlines() knows.
-        numbered = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    rows = []
-    for number, line in numbered:
-        place = where if number is None else f"{where}: line {number}"
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{place}: not well-formed JSON: {error}") from error
-        values = value if number is None else [value]
-        if not all(isinstance(row, dict) for row in values):
-            raise UserError(f"{place}: expected JSON objects, each with a text and its label")
-        rows.extend(values)
-    return rows
-
-
-def _labels(column: pd.Series, where: str, name: str) -> pd.Series:
-    labels = column.map(lambda value: LABELS.get(str(value).strip().lower()))
-    wrong = labels.isna().to_numpy()
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise UserError(
-            f"{row_of(where, row)}: the {name!r} is {str(column.iloc[row])!r}; expected 0 or 1 (or true, false)"
-        )
-    return labels.astype("int64")
-
-
-def row_of(where: str, row: int) -> str:
-    """Where data row `row` (from 0) is, in words; rows are counted from 1 and the header is not one."""
-    return f"{where}: row {int(row) + 1} (the first after the header is row 1)"

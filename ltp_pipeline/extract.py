@@ -21,6 +21,7 @@ from ltp_pipeline.checkpoints import (
 )
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.processes import deal, is_main, process_count, process_index
+from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES, find_task
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ PAIR_SEPARATOR = "\n"
 
 
 @dataclass
-class PrunedModelArguments:
+class PrunedModelArguments(ReadingArguments):
     """Flags of every script that looks at what a pruned model keeps."""
 
     model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
     train_file: str | None = field(
-        default=None, metadata={"help": "CSV or JSON lines of functions: functionSource, label."}
+        default=None,
+        metadata={"help": "Functions, with columns functionSource and label: CSV, TSV, JSON, JSON lines, Parquet."},
     )
     validation_file: str | None = field(default=None, metadata={"help": "The same, of the validation split."})
     task_name: str = field(

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ltp_pipeline.checkpoints import hub_is_reachable
-from ltp_pipeline.data import read_functions, read_table, read_text, row_of
+from ltp_pipeline.data import read_functions
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.tables import SKIPPED, BadRows, format_of, read_table, read_text, row_of
 from ltp_pipeline.tasks import CODE, NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
@@ -17,8 +18,10 @@ LARGEST_SCORE = 5  # of STS-B: the same meaning
 MALFORMED_ALLOWED = 0.01
 
 
-def read_glue(path: str | Path, task: Task, *, name: str, label_column: str = "label") -> pd.DataFrame:
-    """Reads a file of a GLUE task: .csv, .json/.jsonl with an object per line, or .tsv as GLUE gives it out.
+def read_glue(
+    path: str | Path, task: Task, *, name: str, label_column: str = "label", on_bad_rows: str = "error"
+) -> pd.DataFrame:
+    """Reads a file of a GLUE task: .csv, .json, .jsonl or .parquet, or .tsv as GLUE gives it out.
 
     The columns are the hub's (`task.columns` and label) or those of GLUE's own files (`task.own_columns`). A label is
     the number of a class or its name, for a task of scores a number from 0 to 5, and -1 or nothing where there is
@@ -27,6 +30,7 @@ def read_glue(path: str | Path, task: Task, *, name: str, label_column: str = "l
     Args:
         name: the flag that named the file, for messages.
         label_column: another name of the column of labels.
+        on_bad_rows: as in `read_functions`.
 
     Returns:
         The rows in order: `task.columns` (str) and `label`: int64, NOT_GIVEN without a label; for scores float64, NaN.
@@ -36,13 +40,12 @@ def read_glue(path: str | Path, task: Task, *, name: str, label_column: str = "l
     """
     path = Path(path)
     where = f"{name} {path}"
-    if path.suffix.lower() == ".tsv":
+    bad_rows = BadRows(where, skip=on_bad_rows == "skip")
+    if format_of(path, where) == ".tsv":
         frame = _read_tsv(read_text(path, where), task, where)
-    elif path.suffix.lower() in (".csv", ".json", ".jsonl"):
-        frame = read_table(path, where)
     else:
-        raise UserError(f"{where}: expected a file that ends in .csv, .tsv, .json or .jsonl")
-    if frame.empty:
+        frame = read_table(path, where, bad_rows=bad_rows)
+    if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: no rows; expected a header, and a row for each item of {task.name}")
     texts = _texts(frame, task, where)
     if label_column == "label" and "label" not in frame.columns and task.own_columns:
@@ -50,16 +53,41 @@ def read_glue(path: str | Path, task: Task, *, name: str, label_column: str = "l
     labels = frame.get(label_column)
     if labels is None and label_column not in ("label", *task.own_columns):
         raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {_listed(frame)}")
-    return _checked(texts, labels, task, where)
+    return _checked(texts, labels, task, bad_rows)
 
 
-def read_labelled(path: str | Path, task: Task, *, name: str) -> pd.DataFrame:
+def read_labelled(
+    path: str | Path,
+    task: Task,
+    *,
+    name: str,
+    text_column: str | None = None,
+    label_column: str = "label",
+    label_map: str | None = None,
+    on_bad_rows: str = "error",
+) -> pd.DataFrame:
     """A file of `task`, code or GLUE, whose rows all have labels; see `read_functions` and `read_glue`."""
     if task is CODE:
-        return read_functions(path, name=name)
-    frame = read_glue(path, task, name=name)
+        return read_functions(
+            path,
+            name=name,
+            text_column=text_column,
+            label_column=label_column,
+            label_map=label_map,
+            on_bad_rows=on_bad_rows,
+        )
+    check_glue_flags(task, text_column, label_map)
+    frame = read_glue(path, task, name=name, label_column=label_column, on_bad_rows=on_bad_rows)
     check_labels(frame, task, f"{name} {path}", "eval")
     return frame
+
+
+def check_glue_flags(task: Task, text_column: str | None, label_map: str | None) -> None:
+    """Raises UserError for flags that are for code only."""
+    if text_column is not None:
+        raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
+    if label_map is not None:
+        raise UserError(f"--label_map: the labels of {task.name} are {_expected(task)}; expected no such flag")
 
 
 def read_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
@@ -83,8 +111,8 @@ def read_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
         ) from error
     finally:
         datasets.config.HF_HUB_OFFLINE = offline
-    frame = rows.to_pandas()
-    return _checked(frame[list(task.columns)], frame["label"], task, f"{HUB_DATA_SET} {task.name} {hub_split}")
+    frame, bad_rows = rows.to_pandas(), BadRows(f"{HUB_DATA_SET} {task.name} {hub_split}")
+    return _checked(frame[list(task.columns)], frame["label"], task, bad_rows)
 
 
 def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> None:
@@ -137,21 +165,22 @@ def _listed(frame: pd.DataFrame) -> str:
     return ", ".join(map(str, frame.columns))
 
 
-def _checked(texts: pd.DataFrame, labels: pd.Series | None, task: Task, where: str) -> pd.DataFrame:
+def _checked(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows: BadRows) -> pd.DataFrame:
     no_text = ~texts.map(lambda text: isinstance(text, str))
     empty = no_text.any(axis=1) | (texts.where(~no_text, "") == "").all(axis=1)
-    if empty.any():
-        raise UserError(f"{row_of(where, empty.to_numpy().argmax())}: {' and '.join(task.columns)}: expected text")
     if labels is None:
-        labels = pd.Series([""] * len(texts))
-    values = [_label_of(value, task) for value in labels]
-    if None in values:
-        row = values.index(None)
-        raise UserError(
-            f"{row_of(where, row)}: the {labels.name!r} is {str(labels.iloc[row])!r}; expected {_expected(task)}"
-        )
-    dtype = "float64" if task.is_regression else "int64"
-    return texts.reset_index(drop=True).assign(label=pd.Series(values, dtype=dtype))
+        labels = pd.Series([""] * len(texts), index=texts.index)
+    values = pd.Series([_label_of(value, task) for value in labels], index=texts.index, dtype=object)
+    for row in texts.index:
+        if empty[row]:
+            bad_rows.add(row, f"{' and '.join(task.columns)}: expected text")
+        elif values[row] is None:
+            bad_rows.add(row, f"the {labels.name!r} is {str(labels[row])!r}; expected {_expected(task)}")
+    bad_rows.tell(len(texts.index.union(list(bad_rows.reasons))))
+    good = texts.index.difference(list(bad_rows.reasons))
+    frame = texts.loc[good].assign(label=values[good].astype("float64" if task.is_regression else "int64"))
+    frame.attrs[SKIPPED] = bad_rows.numbers
+    return frame
 
 
 def _label_of(value: Any, task: Task) -> float | int | None:

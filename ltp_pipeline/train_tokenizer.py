@@ -52,17 +52,18 @@ def main(argv: list[str] | None = None) -> None:
     import argparse
 
     from ltp_pipeline.data import read_functions
+    from ltp_pipeline.reading_flags import add_flags, reading_options
 
     parser = argparse.ArgumentParser(
         prog="python -m ltp_pipeline.train_tokenizer",
         description="Trains a byte-level BPE tokenizer on the functions of a training file.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--train_file", required=True, help="CSV or JSON lines with a functionSource column")
+    parser.add_argument("--train_file", required=True, help="functions, with columns functionSource and label")
     parser.add_argument("--output_dir", required=True, type=Path, help="where the tokenizer is saved")
     parser.add_argument("--vocab_size", type=int, default=8000, help="tokens at most, the 261 basic ones included")
     parser.add_argument("--max_length", type=int, default=1024, help="longest input of the model, in tokens")
-    parser.add_argument("--text_column", default=None, help="column with the code, if not functionSource")
+    add_flags(parser)
     args = parser.parse_args(argv)
     if args.vocab_size < SMALLEST_VOCABULARY:
         raise UserError(
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more: <s>, a token and </s>")
 
-    functions = read_functions(args.train_file, text_column=args.text_column)
+    functions = read_functions(args.train_file, **reading_options(args))
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)
     try:
         tokenizer.save_pretrained(args.output_dir)

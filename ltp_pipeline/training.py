@@ -24,13 +24,15 @@ from ltp_pipeline.checkpoints import position_limit
 from ltp_pipeline.data import read_functions, tokenize
 from ltp_pipeline.decision import drop_threshold, lowest_threshold, predicted_classes, stored_threshold
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.glue import check_labels, read_glue, read_hub
+from ltp_pipeline.glue import check_glue_flags, check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
 from ltp_pipeline.model_card import describe, write_model_card
 from ltp_pipeline.pruning_log import layers_line, pruning_thresholds, write_pruning_log
+from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import CHECKPOINTS
 from ltp_pipeline.stage_trainer import StageTrainer, check_tokens, mean_loss
+from ltp_pipeline.tables import ENDINGS
 from ltp_pipeline.tasks import CODE, Task, has_labels
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 from transformer_revised.models.ltp.compute_budget import UnreachableTargetError
@@ -109,8 +111,7 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
         if data.validation_mismatched_file is not None:
             raise UserError("--validation_mismatched_file: only MNLI has one")
         return {split: _read_code(data, split) for split in wanted}
-    if data.text_column is not None:
-        raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
+    check_glue_flags(task, data.text_column, data.label_map)
     return {split: _read_glue(data, split, task) for split in _with_mismatched(data, wanted, task)}
 
 
@@ -144,13 +145,12 @@ def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> 
 def _read_code(data: DataArguments, split: str) -> pd.DataFrame:
     flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
     if path is None:
-        raise UserError(f"{flag} is missing; expected a CSV or JSON lines file of labelled functions")
+        raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
     frame = read_functions(
         path,
         name=flag,
-        text_column=data.text_column,
-        label_column=data.label_column,
         need_both_classes=split == "train",
+        **reading_options(data),
     ).head(limit)
     if split == "train" and frame["label"].nunique() == 1:
         raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
@@ -162,7 +162,8 @@ def _read_glue(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
     if path is None:
         frame, where = read_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
     else:
-        frame, where = read_glue(path, task, name=flag, label_column=data.label_column), f"{flag} {path}"
+        options = {"label_column": data.label_column, "on_bad_rows": data.on_bad_rows}
+        frame, where = read_glue(path, task, name=flag, **options), f"{flag} {path}"
     frame = frame.head(limit)
     check_labels(frame, task, where, split)
     return frame

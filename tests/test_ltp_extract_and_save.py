@@ -136,3 +136,15 @@ def test_an_output_dir_that_is_a_file(monkeypatch, checkpoint, tmp_path):
     train = save_functions(tmp_path / "train.csv")
     with pytest.raises(UserError, match="--output_dir .*train.csv: cannot be written: File exists"):
         run(monkeypatch, checkpoint, "--train_file", train, train)
+
+
+def test_rows_left_out_are_named_and_the_others_keep_their_labels(monkeypatch, checkpoint, tmp_path, capsys):
+    (tmp_path / "train.csv").write_text('src,verdict\n"int f;",ok\n"  ",ok\n"int g;",bad\n"int h;",?\n')
+    flags = ["--text_column", "src", "--label_column", "verdict", "--label_map", "ok=0,bad=1", "--on_bad_rows", "skip"]
+    monkeypatch.setattr(ltp_extract_and_save, "kept_texts", lambda texts, *_: [texts[0]])
+    run(monkeypatch, checkpoint, "--train_file", tmp_path / "train.csv", *flags, "--output_dir", tmp_path / "out")
+    assert (tmp_path / "out" / "train_pruned.csv").read_text() == '"label","code"\n0,"int f;"\n1,"int g;"\n'
+    assert json.loads((tmp_path / "out" / "extraction.json").read_text())["files"][0]["skipped_rows"] == [2, 4]
+    assert f"train_pruned.csv lacks these rows of {tmp_path / 'train.csv'} (extraction.json): 2, 4\n" in (
+        capsys.readouterr().out
+    )

@@ -147,3 +147,12 @@ def test_colour_only_on_a_terminal_that_wants_it(
     monkeypatch.setattr(ltp_test, "save_figure", lambda *_: None)
     run(monkeypatch, checkpoint, functions, tmp_path, "--num_functions", 1, "--num_sampled", 0, *flags)
     assert ("\x1b[" in capsys.readouterr().out) == colored
+
+
+def test_rows_are_those_of_the_file_also_where_some_are_left_out(monkeypatch, checkpoint, tmp_path):
+    functions = save_functions(tmp_path / "dev.csv", ["", *FUNCTIONS[1:]], LABELS)
+    flags = ["--on_bad_rows", "skip", "--function_index"]
+    (shown,) = run(monkeypatch, checkpoint, functions, tmp_path / "out", *flags, 3)
+    assert shown["source"] == FUNCTIONS[2] and shown["name"] == "dev.csv row 3"
+    with pytest.raises(UserError, match="--function_index 1: the file has rows 1 to 6 without those that cannot be"):
+        run(monkeypatch, checkpoint, functions, tmp_path / "out", *flags, 1)

@@ -128,7 +128,7 @@ def test_an_other_column_of_labels(tmp_path):
             "sentence1\tsentence2\tlabel\na\tb\n",
             "another number of fields than the header's 3: 1, .*2;",
         ),
-        ("RTE", "a.txt", "x", "expected a file that ends in .csv, .tsv, .json or .jsonl"),
+        ("RTE", "a.txt", "x", "expected a file that ends in .csv, .tsv, .json, "),
         ("RTE", "a.tsv", "", "the file is empty"),
     ],
 )

@@ -343,7 +343,7 @@ def test_a_bad_training_file_is_named_before_any_work(workplace, capsys, text, m
     "change, message",
     [
         (("train.csv", "none.csv"), "--train_file none.csv: no such file"),
-        (("--train_file train.csv", ""), "--train_file is missing; expected a CSV or JSON lines file"),
+        (("--train_file train.csv", ""), "--train_file is missing; expected a file of labelled functions"),
         (("--validation_file test.csv", ""), "--validation_file is missing"),
         (("--do_train --do_eval", ""), "nothing to do; expected --do_train"),
         (("--model_name_or_path longformer", ""), "--model_name_or_path is missing; expected a checkpoint, or"),
