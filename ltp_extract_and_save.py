@@ -20,6 +20,7 @@ from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
 from ltp_pipeline.tables import SKIPPED, shortened
 from ltp_pipeline.tasks import CODE, Task, find_task
+from ltp_pipeline.truncation import choose_cut
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
 
@@ -49,7 +50,7 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
     the others None.
     """
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
-    encodings = encode(texts, tokenizer, args.max_length)
+    encodings = encode(texts, tokenizer, args.max_length, choose_cut(args, model.config, task, tokenizer))
     own = {}
     pruned = prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description=f"pruning {path}")
     for index, result in pruned:
@@ -62,11 +63,13 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
     everything = {index: result for share in shares for index, result in share.items()}
     left, kept_tokens = zip(*(everything[index] for index in range(len(frame))))
     tokens = int(sum(encoding.is_text.sum() for encoding in encodings))
+    cut = sum(encoding.full_length is not None and encoding.full_length > len(encoding) for encoding in encodings)
     counts = {
         "file": path,
         "written": OUTPUTS[flag],
         "functions": len(frame),
         "skipped_rows": frame.attrs[SKIPPED],
+        **({} if len(task.columns) > 1 else {"truncated_functions": cut, "truncated_share": cut / len(frame)}),
         "tokens": tokens,
         "tokens_kept": sum(kept_tokens),
         "share_kept": sum(kept_tokens) / tokens,

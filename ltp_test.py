@@ -18,6 +18,7 @@ from ltp_pipeline.glue import read_labelled
 from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import write_json, write_text
 from ltp_pipeline.tasks import find_task
+from ltp_pipeline.truncation import choose_cut
 from ltp_pipeline.visualise import FunctionTrace, TerminalView, html_page, save_figure
 
 
@@ -95,7 +96,14 @@ def trace(
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
         finding_lines=tuple(sorted({number for number in lines if 1 <= number <= num_lines})),
         decision_threshold=stored_threshold(model.config),
+        unread=unread(encoding),
     )
+
+
+def unread(encoding: Encoding) -> tuple[tuple[int, int], ...]:
+    """Spans of characters that were cut out before a token."""
+    gaps = () if encoding.after_gap is None else np.flatnonzero(encoding.after_gap & encoding.is_text)
+    return tuple((int(encoding.offsets[i - 1, 1]), int(encoding.offsets[i, 0])) for i in gaps)
 
 
 def raw(trace: FunctionTrace) -> dict:
@@ -131,7 +139,8 @@ def main() -> None:
 
     sampled = np.linspace(0, len(frame) - 1, min(max(args.num_sampled, 0), len(frame))).round().astype(int)
     looked_at = sorted({*chosen, *sampled.tolist()})
-    encodings = encode([texts[row] for row in looked_at], tokenizer, args.max_length)
+    truncation = choose_cut(args, model.config, task, tokenizer)
+    encodings = encode([texts[row] for row in looked_at], tokenizer, args.max_length, truncation)
     traces, alive = {}, []
     for i, pruned in prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description="looking"):
         row = looked_at[i]

@@ -18,13 +18,14 @@ from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES
+from ltp_pipeline.truncation import TruncationArguments
 from transformer_revised import LTPTrainingArguments
 
 LOWER_IS_BETTER = ("loss", "false_alarm_rate", "relative_flops", "full_relative_flops", "gflops_per_function")
 
 
 @dataclass
-class DataArguments(ReadingArguments):
+class DataArguments(ReadingArguments, TruncationArguments):
     """Which functions, or items of a GLUE task, are read, and how much of them."""
 
     _argument_group_name = "functions, or items of a GLUE task"
@@ -61,7 +62,7 @@ class DataArguments(ReadingArguments):
     )
     max_test_samples: int | None = field(default=None, metadata={"help": "Test on the first so many functions."})
     overwrite_cache: bool = field(
-        default=False, metadata={"help": "Accepted as in the original; changes nothing, no tokens are cached."}
+        default=False, metadata={"help": "Tokenize anew what an earlier run has left in the cache of tokens."}
     )
 
 

@@ -21,6 +21,7 @@ from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reading_flags import add_flags, reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
+from ltp_pipeline.truncation import TruncationArguments
 
 COLUMNS = {
     "checkpoint": "checkpoint",
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
     frame = read_labelled(args.test_file, task, name="--test_file", **reading_options(args))
-    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16, task)
+    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16, task, args)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
     shown = {name: heading for name, heading in COLUMNS.items() if any(name in row for row in rows)}
@@ -68,6 +69,7 @@ def compare(
     rounds: int,
     bf16: bool,
     task: Task = CODE,
+    truncation: TruncationArguments | None = None,
 ) -> list[dict]:
     """
     Args:
@@ -75,6 +77,7 @@ def compare(
         frame: functions, or items of `task`, as `read_labelled` gives them.
         max_length: tokens after which functions are cut.
         bf16: compute in bfloat16 (autocast).
+        truncation: what is read of longer functions; None: what each checkpoint was trained with.
 
     Returns:
         For each checkpoint its name, path, metrics, compute (`FlopsMeter`), `functions_per_second` and `speedup`.
@@ -85,10 +88,12 @@ def compare(
     import torch
 
     from ltp_pipeline.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
+    from ltp_pipeline.data import tokenize
     from ltp_pipeline.training import sequence_length
+    from ltp_pipeline.truncation import choose_truncation, truncation_report
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    models, batches, labels = {}, {}, {}
+    models, tokens, batches, orders = {}, {}, {}, {}
     for name, path in paths.items():
         models[name] = _own_pruning(load_pruning_model, path).eval().to(device)
         if models[name].config.num_labels != task.num_labels:
@@ -99,11 +104,18 @@ def compare(
         tokenizer = load_tokenizer(path, flag="--checkpoints")
         check_tokenizer_fits(tokenizer, models[name].config, flag=f"--checkpoints {path}")
         length = sequence_length(max_length, models[name].config, tokenizer)
-        batches[name], order = _batches(frame, tokenizer, models[name].config, length, batch_size, device, task)
-        labels[name] = frame["label"].to_numpy()[order]  # by its own tokenizer's lengths
+        config = models[name].config
+        cut = choose_truncation(truncation or TruncationArguments(), config, task, tokenizer, length)
+        tokens[name] = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)
+        batches[name], orders[name] = _batches(tokens[name], tokenizer, batch_size, device)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         rows = [
-            {"checkpoint": name, "path": str(path), **_quality(models[name], batches[name], labels[name], task)}
+            {
+                "checkpoint": name,
+                "path": str(path),
+                **_quality(models[name], batches[name], orders[name], tokens[name], task),
+                **truncation_report(tokens[name]),
+            }
             for name, path in paths.items()
         ]
         seconds = _interleaved_seconds(models, batches, rounds)
@@ -126,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
     add_flags(parser)
+    add_flags(parser, TruncationArguments)
     parser.add_argument("--task_name", default="code", help=f"code, or of GLUE {', '.join(GLUE_NAMES)}")
     parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
     parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
@@ -155,13 +168,8 @@ def _own_pruning(load, path: str):
     return load(path, flag="--checkpoints", **overrides)
 
 
-def _batches(
-    frame, tokenizer, config, max_length: int, batch_size: int, device, task: Task
-) -> tuple[list[dict], np.ndarray]:
-    """Batches of functions sorted by length, longest first, and the order `[N]` they are in."""
-    from ltp_pipeline.data import tokenize
-
-    tokens = tokenize(frame, tokenizer, max_length, task, segments=config.type_vocab_size > 1)
+def _batches(tokens, tokenizer, batch_size: int, device) -> tuple[list[dict], np.ndarray]:
+    """Batches of the rows that `tokenize` gives by length, longest first, and the order `[W]` they are in."""
     order = np.argsort(-np.array(tokens["length"]), kind="stable")
     batches = []
     for start in range(0, len(order), batch_size):
@@ -171,16 +179,24 @@ def _batches(
     return batches, order
 
 
-def _quality(model, batches: list[dict], labels: np.ndarray, task: Task) -> dict:
-    """Metrics and compute of one pass, which also warms the model up."""
-    from ltp_pipeline.compute import FlopsMeter
+def _quality(model, batches: list[dict], order: np.ndarray, tokens, task: Task) -> dict:
+    """Metrics and compute of one pass, which also warms the model up. `order` `[W]`: of the rows of `tokens`."""
+    from ltp_pipeline.compute import FlopsMeter, summary
     from ltp_pipeline.decision import stored_threshold
+    from ltp_pipeline.windows import best_windows, functions_of, summed_windows
 
-    meter = FlopsMeter(model)
-    logits = np.concatenate([model(**batch).logits.float().cpu().numpy() for batch in batches])
-    compute = meter.pop()
+    meter, logits, counts = FlopsMeter(model), [], []
+    for batch in batches:
+        logits.append(model(**batch).logits.float().cpu().numpy())
+        counts.append(meter.last)
     meter.close()
-    return {**task.measure(logits, labels, stored_threshold(model.config)), **compute}
+    back = np.argsort(order)
+    logits, counts = np.concatenate(logits)[back], np.concatenate(counts)[back]
+    labels, functions = np.array(tokens["labels"]), functions_of(tokens)
+    if functions is not None:
+        best = best_windows(logits, functions)
+        logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
+    return {**task.measure(logits, labels, stored_threshold(model.config)), **summary(counts)}
 
 
 def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) -> dict[str, list[float]]:

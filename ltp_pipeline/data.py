@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.labels import as_class, expected, parse_label_map, shown
 from ltp_pipeline.tables import NOT_UTF8, SKIPPED, BadRows, decode, read_table
 from ltp_pipeline.tasks import CODE, Task
+from ltp_pipeline.token_cache import cached, content_key
+from ltp_pipeline.truncation import Truncation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,42 +120,89 @@ def tokenize(
     max_length: int,
     task: Task = CODE,
     segments: bool = False,
+    truncation: Truncation | None = None,
+    overwrite_cache: bool = False,
 ) -> Dataset:
-    """Tokenizes the texts of `frame`, one column or two as a pair, cut after `max_length` tokens.
+    """Tokenizes the texts of `frame`, one column or two as a pair, cut to `max_length` tokens as `truncation` says.
 
     Of a pair the longer text is cut first. Text that reads like a special token, such as `</s>` in a string, stays
-    text.
+    text. Tokens are kept in, and taken from, the cache of [`ltp_pipeline.token_cache`].
 
     Args:
-        frame: the columns of `task`, and `label`.
+        frame: the columns of `task`, and `label`; its index is the rows' place in their file.
         segments: whether to add `token_type_ids`, where the tokenizer has them: which text of a pair a token is of.
+        truncation: None: the head is read.
+        truncation: None: the head is read.
+        overwrite_cache: tokenize in any case.
 
     Returns:
-        Dataset of the same order, not padded: input_ids and attention_mask (lists of n tokens), labels (a class, or a
-        float), length (n).
+        Dataset of the same order, not padded, with a row for each function, or each window of one: input_ids and
+        attention_mask (lists of n tokens), labels (a class, or a float), length (n), full_length (before it was cut),
+        function (which of `frame` it is of) and row (its place in the file), both from 0.
     """
+    from datasets import Value
+
+    truncation = truncation or Truncation()
+    truncation = truncation or Truncation()
+    texts = [frame[column].tolist() for column in task.columns]
+    segments = segments and len(task.columns) == 2 and "token_type_ids" in tokenizer.model_input_names
+
+    def build() -> Dataset:
+        return _tokens(texts, tokenizer, max_length, segments, truncation)
+
+    if tokenizer.is_fast:
+        settings = {"max_length": max_length, "segments": segments, "truncation": [truncation.mode, truncation.stride]}
+        tokens = cached(content_key(texts, tokenizer, settings), build, overwrite_cache)
+    else:
+        tokens = build()
+    functions = np.asarray(tokens["function"])
+    labels = Value("float32" if task.is_regression else "int64")
+    tokens = tokens.add_column("labels", frame["label"].to_numpy()[functions], feature=labels)
+    return tokens.add_column("row", frame.index.to_numpy()[functions].astype("int64"), feature=Value("int64"))
+
+
+def _tokens(
+    texts: list[list[str]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    segments: bool,
+    truncation: Truncation,
+) -> Dataset:
+    """What `tokenize` gives, but for what is not in the texts: labels and rows."""
     from datasets import Dataset, Features, List, Value
 
-    names = ["input_ids", "attention_mask"]
-    if segments and len(task.columns) == 2 and "token_type_ids" in tokenizer.model_input_names:
-        names.append("token_type_ids")
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
+    counts = ("length", "full_length", "function")
     features = Features(
         {
             "input_ids": List(Value("int32")),
             **{name: List(Value("int8")) for name in names[1:]},
-            "labels": Value("float32" if task.is_regression else "int64"),
-            "length": Value("int32"),
+            **{name: Value("int32") for name in counts},
         }
     )
+    columns = [f"text{number}" for number in range(len(texts))]
+    options = {"split_special_tokens": True, "return_special_tokens_mask": True, "verbose": False}
 
-    def encode(batch: dict[str, list]) -> dict[str, list]:
-        texts = [batch[column] for column in task.columns]
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length, split_special_tokens=True)
-        return {
-            **{name: encoded[name] for name in names},
-            "labels": batch["label"],
-            "length": [len(ids) for ids in encoded["input_ids"]],
-        }
+    def encode(batch: dict[str, list], indices: list[int]) -> dict[str, list]:
+        pairs = [batch[column] for column in columns]
+        encoded = tokenizer(*pairs, **options)
+        made: dict[str, list] = {name: [] for name in (*names, *counts)}
+        for i, special in enumerate(encoded["special_tokens_mask"]):
+            values = {name: encoded[name][i] for name in names}
+            readings = [slice(None)]
+            if len(special) > max_length and len(pairs) > 1:
+                values = tokenizer(pairs[0][i], pairs[1][i], truncation=True, max_length=max_length, **options)
+            elif len(special) > max_length:
+                readings = truncation.readings(np.array(special, dtype=bool), max_length)
+            for reading in readings:
+                for name in names:
+                    made[name].append(np.asarray(values[name])[reading])
+                made["length"].append(len(made["input_ids"][-1]))
+                made["full_length"].append(len(special))
+                made["function"].append(indices[i])
+        return made
 
-    rows = Dataset.from_dict({column: frame[column].tolist() for column in (*task.columns, "label")})
-    return rows.map(encode, batched=True, remove_columns=rows.column_names, features=features, desc="tokenizing")
+    rows = Dataset.from_dict(dict(zip(columns, texts)))
+    return rows.map(
+        encode, batched=True, with_indices=True, remove_columns=columns, features=features, desc="tokenizing"
+    )

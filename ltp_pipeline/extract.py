@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from ltp_pipeline.errors import UserError
 from ltp_pipeline.processes import deal, is_main, process_count, process_index
 from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES, find_task
+from ltp_pipeline.truncation import Truncation, TruncationArguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,7 +35,7 @@ PAIR_SEPARATOR = "\n"
 
 
 @dataclass
-class PrunedModelArguments(ReadingArguments):
+class PrunedModelArguments(ReadingArguments, TruncationArguments):
     """Flags of every script that looks at what a pruned model keeps."""
 
     model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
@@ -76,7 +77,8 @@ class Encoding:
     The `n` tokens of an item: ids `[n]`, spans of characters `[n, 2]`, and which come from the text `[n]`.
 
     Of a pair of texts the spans are those in `joined` text; `is_second` `[n]` tells which tokens the second text gave,
-    and `token_type_ids` `[n]` what the tokenizer would tell a model about that, if anything.
+    and `token_type_ids` `[n]` what the tokenizer would tell a model about that, if anything. `full_length` is the
+    number of tokens before it was cut, and `after_gap` `[n]` tells before which tokens some were cut out.
     """
 
     input_ids: np.ndarray
@@ -84,6 +86,8 @@ class Encoding:
     is_text: np.ndarray
     is_second: np.ndarray | None = None
     token_type_ids: np.ndarray | None = None
+    full_length: int | None = None
+    after_gap: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -162,18 +166,26 @@ def joined(texts: tuple[str, ...]) -> str:
 
 
 def encode(
-    items: Sequence[str | tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int
+    items: Sequence[str | tuple[str, ...]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    truncation: Truncation | None = None,
 ) -> list[Encoding]:
-    """Tokens of each text, or pair of texts, cut after `max_length`, with the characters they stand for."""
+    """Tokens of each text, or pair of texts, cut to `max_length`, with the characters they stand for.
+
+    Args:
+        truncation: how texts, not pairs, are cut, without windows; None: after the first tokens.
+    """
+    truncation = truncation or Truncation()
     encodings = []
     items = [(item,) if isinstance(item, str) else item for item in items]
     for start in range(0, len(items), ENCODE_CHUNK):
         chunk = items[start : start + ENCODE_CHUNK]
         batch = tokenizer(
             *map(list, zip(*chunk, strict=True)),
-            truncation=True,
-            max_length=max_length,
+            **({} if len(chunk[0]) == 1 else {"truncation": True, "max_length": max_length}),
             split_special_tokens=True,  # as in training: code that reads like </s> is code
+            verbose=False,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
         )
@@ -193,7 +205,22 @@ def encode(
                 encoding.offsets[encoding.is_second] += len(texts[0]) + len(PAIR_SEPARATOR)
                 if "token_type_ids" in batch:
                     encoding.token_type_ids = np.array(batch["token_type_ids"][row])
+        else:
+            encodings[start:] = [_cut(encoding, truncation, max_length) for encoding in encodings[start:]]
     return encodings
+
+
+def _cut(encoding: Encoding, truncation: Truncation, max_length: int) -> Encoding:
+    (read,) = truncation.readings(~encoding.is_text, max_length)
+    if len(read) == len(encoding):
+        return replace(encoding, full_length=len(encoding))
+    return Encoding(
+        encoding.input_ids[read],
+        encoding.offsets[read],
+        encoding.is_text[read],
+        full_length=len(encoding),
+        after_gap=np.diff(read, prepend=-1) > 1,
+    )
 
 
 @torch.inference_mode()
@@ -271,10 +298,14 @@ def kept_text(source: str, encoding: Encoding, kept: np.ndarray) -> str:
     """
     text_tokens = np.flatnonzero(encoding.is_text)
     alive = kept[text_tokens]
+    gap = np.zeros_like(alive) if encoding.after_gap is None else encoding.after_gap[text_tokens]
     # A token also owns the white space between it and the one before, which some tokenizers leave out of its span.
     spans = encoding.offsets[text_tokens]
     begins = np.minimum(np.concatenate([[0], spans[:-1, 1]]), spans[:, 0])
-    runs = np.flatnonzero(np.diff(np.concatenate([[False], alive, [False]]).astype(np.int8))).reshape(-1, 2)
+    begins = np.where(gap, spans[:, 0], begins)
+    goes_on = alive[1:] & alive[:-1] & ~gap[1:]  # whether a token stands in one run with the next
+    firsts = np.flatnonzero(alive & ~np.concatenate([[False], goes_on]))
+    runs = zip(firsts, np.flatnonzero(alive & ~np.concatenate([goes_on, [False]])) + 1)
     pieces, done = [], 0
     for first, after in runs:
         begin, end = max(done, int(begins[first])), int(spans[after - 1, 1])

@@ -44,7 +44,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     check_tokenizer_fits(tokenizer, model.config, flag=flag)
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
-    datasets = tokenize_splits(frames, tokenizer, model.config, task)
+    datasets = tokenize_splits(frames, tokenizer, model.config, task, data_args)
     with resumed_result(output_dir, checkpoint) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from accelerate.utils import find_batch_size, recursively_apply
 from transformers import EvalPrediction
 from transformers.trainer_utils import PredictionOutput
 
 from ltp_pipeline.compute import FlopsMeter, summary
+from ltp_pipeline.windows import best_windows, functions_of, summed_windows
 from transformer_revised import LTPTrainer
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class MeasuredTrainer(LTPTrainer):
     ):
         self._meter = FlopsMeter(model) if model.config.model_type == "ltp" else None
         self._classification_metrics = compute_metrics
+        self._functions: np.ndarray | None = None  # of the windows that are evaluated
         super().__init__(
             model,
             *args,
@@ -43,10 +46,20 @@ class MeasuredTrainer(LTPTrainer):
             **kwargs,
         )
 
-    def predict(self, *args: Any, **kwargs: Any) -> PredictionOutput:
-        """The Trainer's, with logits `[N, C]` as `predictions`."""
-        output = super().predict(*args, **kwargs)
-        return output if self._meter is None else output._replace(predictions=output.predictions[0])
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The Trainer's; a function read in several windows counts once, by the one that scores it highest."""
+        self._functions = functions_of(self.eval_dataset if eval_dataset is None else eval_dataset)
+        return super().evaluate(eval_dataset, *args, **kwargs)
+
+    def predict(self, test_dataset: Any, *args: Any, **kwargs: Any) -> PredictionOutput:
+        """The Trainer's, with logits `[N, C]` as `predictions`; of a function's windows those that score highest."""
+        self._functions = functions_of(test_dataset)
+        output = super().predict(test_dataset, *args, **kwargs)
+        logits = output.predictions if self._meter is None else output.predictions[0]
+        if self._functions is None:
+            return output._replace(predictions=logits)
+        best = best_windows(logits, self._functions)
+        return output._replace(predictions=logits[best], label_ids=output.label_ids[best])
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """The Trainer's, on those of the batch's items that are not repeated ones."""
@@ -74,10 +87,14 @@ class MeasuredTrainer(LTPTrainer):
         return logits, _filled_up(torch.from_numpy(self._meter.last), len(logits)).to(logits.device)
 
     def _all_metrics(self, evaluated: EvalPrediction) -> dict[str, Any]:
-        if self._meter is None:
-            return self._classification_metrics(evaluated)
-        logits, counts = evaluated.predictions
-        return self._classification_metrics(EvalPrediction(logits, evaluated.label_ids)) | summary(counts)
+        logits, counts = (evaluated.predictions, None) if self._meter is None else evaluated.predictions
+        labels = evaluated.label_ids
+        if self._functions is not None:
+            best = best_windows(logits, self._functions)
+            logits, labels = logits[best], labels[best]
+            counts = None if counts is None else summed_windows(counts, self._functions)
+        metrics = self._classification_metrics(EvalPrediction(logits, labels))
+        return metrics if counts is None else metrics | summary(counts)
 
 
 def _filled_up(tensor: torch.Tensor, size: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltp_pipeline.reports import write_text
+from ltp_pipeline.tables import SKIPPED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,13 +63,14 @@ def write_model_card(
 
 
 def describe(split: str, file: str | None, frame: pd.DataFrame, task: Task) -> dict[str, Any]:
-    """A split in a line: `split`, the name of its `file` (without its folder), `rows`, and how many of each class."""
+    """A split in a line: `split`, its `file` (without its folder), `rows`, how many are skipped, and of each class."""
     counts = {} if task.is_regression else frame["label"].value_counts().sort_index().to_dict()
     classes = ", ".join(f"{task.labels[label]}: {count}" for label, count in counts.items() if label >= 0)
     return {
         "split": split,
         "file": Path(file).name if file else "from the hub",
         "rows": len(frame),
+        "skipped_rows": len(frame.attrs.get(SKIPPED, ())),
         "classes": classes,
     }
 

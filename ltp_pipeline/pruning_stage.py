@@ -72,7 +72,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     tokenizer = load_tokenizer(stage.restore, flag="--restore")
     check_tokenizer_fits(tokenizer, model.config, flag="--restore")
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
-    datasets = tokenize_splits(frames, tokenizer, model.config, task)
+    datasets = tokenize_splits(frames, tokenizer, model.config, task, data_args)
     with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)

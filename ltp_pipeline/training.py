@@ -34,6 +34,7 @@ from ltp_pipeline.result_folder import CHECKPOINTS
 from ltp_pipeline.stage_trainer import StageTrainer, check_tokens, mean_loss
 from ltp_pipeline.tables import ENDINGS
 from ltp_pipeline.tasks import CODE, Task, has_labels
+from ltp_pipeline.truncation import choose_truncation, remember_truncation, truncation_line, truncation_report
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 from transformer_revised.models.ltp.compute_budget import UnreachableTargetError
 
@@ -185,14 +186,27 @@ def sequence_length(given: int | None, config: "PreTrainedConfig", tokenizer: "P
 
 
 def tokenize_splits(
-    frames: dict[str, pd.DataFrame], tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", task: Task
+    frames: dict[str, pd.DataFrame],
+    tokenizer: "PreTrainedTokenizerBase",
+    config: "PreTrainedConfig",
+    task: Task,
+    data: DataArguments,
 ) -> dict[str, "Dataset"]:
-    """Each split as `tokenize` gives it, cut at the tokenizer's `model_max_length`."""
-    segments = getattr(config, "type_vocab_size", 0) > 1
-    return {
-        split: tokenize(frame, tokenizer, tokenizer.model_max_length, task, segments)
-        for split, frame in frames.items()
-    }
+    """Each split as `tokenize` gives it, cut to the tokenizer's `model_max_length`; a line says how many were.
+
+    How they are cut is remembered in `config` if there is a split to train on.
+    """
+    segments, length = getattr(config, "type_vocab_size", 0) > 1, tokenizer.model_max_length
+    truncation = choose_truncation(data, config, task, tokenizer, length)
+    if "train" in frames:
+        remember_truncation(config, truncation)
+    splits = {}
+    for split, frame in frames.items():
+        splits[split] = tokenize(frame, tokenizer, length, task, segments, truncation, data.overwrite_cache)
+        line = truncation_line(truncation_report(splits[split]), f"{split}, {len(frame)} rows", length, truncation)
+        if line:
+            print(line, flush=True)
+    return splits
 
 
 def follow_task(args: LTPTrainingArguments, task: Task) -> None:
@@ -286,7 +300,7 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) ->
     Returns:
         Metrics under `<split>_` names: those of `task`, and the loss, if the rows have labels; for an LTP model
         `FlopsMeter` and thresholds_per_layer; runtime, samples_per_second, seconds_per_sample. And the predictions in
-        order, see `predictions_table`.
+        order, see `predictions_table`; with each one's row in the file where rows of that were left out.
 
     Raises:
         UserError: the model no longer computes numbers.
@@ -303,8 +317,15 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) ->
         metrics.update({f"{split}_{name}": value for name, value in measured.items()})
     if not has_labels(output.label_ids):
         metrics.pop(f"{split}_loss", None)
-    metrics[f"{split}_seconds_per_sample"] = metrics[f"{split}_runtime"] / len(dataset)
-    return metrics, predictions_table(task, output.predictions, output.label_ids, stored_threshold(config))
+    functions, seconds = len(output.predictions), metrics[f"{split}_runtime"]
+    if functions < len(dataset):  # those read in windows
+        metrics[f"{split}_samples_per_second"] = round(functions / seconds, 3)
+    metrics[f"{split}_seconds_per_sample"] = seconds / functions
+    predictions = predictions_table(task, output.predictions, output.label_ids, stored_threshold(config))
+    rows = np.unique(dataset["row"])
+    if rows[-1] >= len(rows):  # some were left out
+        predictions.insert(0, "row", rows + 1)
+    return metrics, predictions
 
 
 def predictions_table(
@@ -360,6 +381,11 @@ def run(
                 write_csv(folder / f"{split}_predictions.csv".removeprefix("eval_"), predictions)
     if writes and "train" in data and stored_threshold(trainer.model.config) is not None:
         trainer.model.config.save_pretrained(folder)
+    for split, metrics in results.items():
+        metrics.update({f"{split}_{name}": value for name, value in truncation_report(data[split]).items()})
+    for entry in described:
+        if entry["skipped_rows"] and entry["split"] in results:
+            results[entry["split"]][f"{entry['split']}_skipped_rows"] = entry["skipped_rows"]
     everything = {name: value for metrics in results.values() for name, value in metrics.items()}
     if writes:
         for split, metrics in results.items():

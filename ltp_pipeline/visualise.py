@@ -42,6 +42,7 @@ class FunctionTrace:
         probabilities: one per class.
         finding_lines: lines of `source`, the first is 1, that the data set says the label comes from.
         decision_threshold: probability above which class 1 is predicted; None: the more probable class.
+        unread: spans of characters before the last token that the model was not given.
     """
 
     name: str
@@ -56,6 +57,7 @@ class FunctionTrace:
     probabilities: list[float]
     finding_lines: tuple[int, ...] = ()
     decision_threshold: float | None = None
+    unread: tuple[tuple[int, int], ...] = ()
     alive_until: np.ndarray = field(init=False)  # [n] int: layers survived, 0 to L
     read_to: int = field(init=False)  # characters the model was given
 
@@ -123,6 +125,15 @@ class FunctionTrace:
     def specials(self) -> str:
         """What became of the special tokens."""
         return ", ".join(f"{self.tokens[i]} {self.fate(i)}" for i in np.flatnonzero(~self.is_text))
+
+    def unread_notes(self) -> list[str]:
+        """What of the source the model was not given, in words."""
+        notes = [
+            f"the model did not read {f'characters {begin + 1} to {end}' if begin else f'the first {end} characters'}"
+            for begin, end in self.unread
+        ]
+        left = len(self.source) - self.read_to
+        return notes + ([f"the model did not read the last {left} characters"] if left else [])
 
     def verdict(self) -> str:
         mark = "right" if self.prediction == self.label else "WRONG"
@@ -213,8 +224,7 @@ class TerminalView:
                 out.append(self._sgr("2", gutter) + "".join(painted).rstrip(" "))
         if 0 < self.max_lines < len(out):
             out[self.max_lines :] = [self._note(f"{len(out) - self.max_lines} more; --max_lines 0 prints all")]
-        if trace.read_to < len(trace.source):
-            out.append(self._note(f"the model did not read the last {len(trace.source) - trace.read_to} characters"))
+        out += map(self._note, trace.unread_notes())
         return "\n".join(out)
 
     def _note(self, text: str) -> str:
@@ -318,12 +328,11 @@ def _html_function(trace: FunctionTrace, number: int) -> str:
         pieces = (html.escape(text) if token is None else _token_span(trace, text, token) for text, token in line)
         finding = " finding" if line_number in trace.finding_lines else ""
         body.append(f'<div class="line{finding}" data-n="{line_number}">{"".join(pieces)}</div>')
-    unread = len(trace.source) - trace.read_to
     specials = "".join(_token_span(trace, trace.tokens[i], i) for i in np.flatnonzero(~trace.is_text))
     notes = [
         f"{alive[0]} tokens, {alive[-1]} left at the end ({alive[-1] / alive[0]:.1%})",
         trace.findings(),
-        f"the model did not read the last {unread} characters" if unread else "",
+        *trace.unread_notes(),
     ]
     verdict = "right" if trace.prediction == trace.label else "wrong"
     return (
