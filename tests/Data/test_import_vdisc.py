@@ -1,0 +1,123 @@
+"""VDISC's HDF5 layout in, files of this project out."""
+
+import csv
+import gzip
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from Data.import_vdisc import CHUNK, GROUPS, main
+from ltp_pipeline.data import read_functions
+from ltp_pipeline.errors import UserError
+
+h5py = pytest.importorskip("h5py")
+
+TEXTS = ['int a;\r\n "q",\tb', "  int b;", "int   b;", " ", "int \xe9;", "int c;", "int d;"]
+FLAGS = [[1, 1, 0, 0, 0], [0] * 5, [0, 0, 0, 0, 1], [1] * 5, [0, 0, 0, 1, 0], [0] * 5, [0, 1, 0, 0, 0]]
+
+
+def vdisc(path, texts=TEXTS, flags=FLAGS, **other):
+    """A file as published: variable-length texts, a boolean column for each group."""
+    columns = dict(zip(GROUPS, np.array(flags, dtype=bool).T)) | other
+    with h5py.File(path, "w") as file:
+        file.create_dataset("functionSource", data=texts, dtype=h5py.string_dtype())
+        for name, values in columns.items():
+            if values is not None:
+                file[name] = values
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"])
+def test_every_format_is_read_by_the_scripts_as_it_was(tmp_path, kind, capsys):
+    file = vdisc(tmp_path / "VDISC_train.hdf5")
+    main([str(file), "--output_dir", str(tmp_path / "out"), "--format", kind])
+    frame = read_functions(tmp_path / "out" / f"VDISC_train.{kind}")
+    assert frame["functionSource"].tolist() == [text for text in TEXTS if text.strip()]
+    assert frame["label"].tolist() == [1, 0, 1, 1, 0, 1]
+    assert frame["cwes"].tolist() == ["CWE-119 CWE-120", "", "CWE-other", "CWE-476", "", "CWE-120"]
+    report = json.loads((tmp_path / "out" / "import.json").read_text())
+    (counts,) = report["files"]
+    assert (counts["read"], counts["functions"], counts["positive"], counts["empty"]) == (7, 6, 4, 1)
+    assert counts["CWE-120"] == 2 and counts["written"] == f"VDISC_train.{kind}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"VDISC_train.{kind}", "import.json"]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [("CWE-119", [1, 0, 0, 0, 0, 0]), ("CWE-476", [0, 0, 0, 1, 0, 0]), ("groups", None)]
+)
+def test_a_group_or_all_as_a_list(tmp_path, label, expected):
+    file = vdisc(tmp_path / "a.hdf5")
+    for kind in ("csv", "jsonl", "parquet"):
+        main([str(file), "--output_dir", str(tmp_path), "--label", label, "--format", kind])
+        labels = read_functions(tmp_path / f"a.{kind}")["label"].tolist()
+        assert labels == (expected or [1, 0, 1, 1, 0, 1])
+    lists = pd.read_parquet(tmp_path / "a.parquet")["label"].tolist()
+    if label == "groups":
+        assert [list(each) for each in lists] == [flags for flags, text in zip(FLAGS, TEXTS) if text.strip()]
+
+
+def test_duplicates_leave_also_across_files_and_a_draw_is_repeatable(tmp_path):
+    train = vdisc(tmp_path / "train.hdf5")
+    test = vdisc(tmp_path / "test.hdf5", [*TEXTS[4:], "int e;"], FLAGS[3:])
+    main([str(train), str(test), "--output_dir", str(tmp_path / "out"), "--deduplicate"])
+    frames = [pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("train", "test")]
+    assert [len(frame) for frame in frames] == [5, 1] and frames[1]["functionSource"].tolist() == ["int e;"]
+    many = [f"int f{i};" for i in range(2 * CHUNK + 5)]
+    big = vdisc(tmp_path / "big.hdf5", many, [[i % 2, 0, 0, 0, 0] for i in range(len(many))])
+    drawn = []
+    for seed in (0, 0, 1):
+        main([str(big), "--output_dir", str(tmp_path), "--limit", "300", "--seed", str(seed), "--format", "csv.gz"])
+        drawn.append((tmp_path / "big.csv.gz").read_bytes())
+    assert drawn[0] == drawn[1] != drawn[2]
+    rows = list(csv.DictReader(gzip.decompress(drawn[0]).decode().splitlines()))
+    numbers = [int(row["functionSource"][5:-1]) for row in rows]
+    assert len(rows) == 300 and numbers == sorted(numbers) and numbers[-1] > CHUNK
+    assert all(int(row["label"]) == number % 2 for row, number in zip(rows, numbers))
+    main([str(big), "--output_dir", str(tmp_path)])
+    assert read_functions(tmp_path / "big.csv")["functionSource"].tolist() == many
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"CWE-469": None, "CWE-476": None},
+            "no data set CWE-469, CWE-476; expected functionSource, .*found: CWE-119, ",
+        ),
+        ({"CWE-120": [True] * 3}, r"CWE-120 has shape \(3,\) and functionSource \(7,\); expected a value for each"),
+        ({"CWE-120": [0.5] * 7}, "CWE-120 holds float64; expected booleans"),
+        ({"CWE-120": [0, 0, 0, 0, 2, 0, 0]}, "function 5: expected 0 or 1 for each group"),
+    ],
+)
+def test_other_layouts_are_named_and_nothing_is_left(tmp_path, other, message):
+    good, bad = vdisc(tmp_path / "good.hdf5"), vdisc(tmp_path / "bad.hdf5", **other)
+    with pytest.raises(UserError, match=message) as error:
+        main([str(good), str(bad), "--output_dir", str(tmp_path / "out")])
+    assert str(error.value).startswith(f"{bad}: ")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_files_that_are_none_and_flags(tmp_path, monkeypatch):
+    file = vdisc(tmp_path / "a.hdf5")
+    (tmp_path / "text.hdf5").write_text("functionSource,label\n")
+    (tmp_path / "cut.hdf5").write_bytes(file.read_bytes()[:3000])
+    empty = vdisc(tmp_path / "empty.hdf5", [" "], [[0] * 5])
+    for files, message in (
+        ([tmp_path / "none.hdf5"], "none.hdf5: no such file; expected an HDF5 file"),
+        ([tmp_path], "this is a folder; expected an HDF5 file"),
+        ([tmp_path / "text.hdf5"], "text.hdf5: not a whole HDF5 file: "),
+        ([tmp_path / "cut.hdf5"], "cut.hdf5: not a whole HDF5 file: "),
+        ([empty], "empty.hdf5: no function is left of 1"),
+        ([file, file], "two of the files would be written to a.csv"),
+        ([file, "--limit", "0"], "--limit 0: expected 1 or more"),
+    ):
+        with pytest.raises(UserError, match=message):
+            main([*map(str, files), "--output_dir", str(tmp_path / "out")])
+    with pytest.raises(UserError, match="--output_dir .*: cannot be written: Not a directory"):
+        main([str(file), "--output_dir", str(tmp_path / "text.hdf5" / "x")])
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match="h5py, which is not installed; expected `pip install h5py`"):
+        main([str(file), "--output_dir", str(tmp_path / "out")])
