@@ -1,0 +1,104 @@
+"""Thresholds that make an untrained LTP execute a given share of its FLOPs: score quantiles, then a small search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ltp_pipeline.compute import FlopsMeter
+from ltp_pipeline.errors import UserError
+from transformer_revised.models.ltp.compute_budget import UnreachableTargetError, learned_thresholds, meet_target
+
+TOLERANCE = 0.01
+PASSES = 3  # a layer's scores depend on what the layers before it have dropped
+SAMPLE = 16  # functions of the first, cheap search
+
+
+@torch.no_grad()
+def prune_to(model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], target: float) -> list[float]:
+    """
+    Sets the thresholds of an LTP classifier so that it executes `target` relative FLOPs on `batches`.
+
+    Every layer drops the same share of the tokens that reach it: its threshold is that quantile of their scores. One
+    common shift of all thresholds then takes up the difference, first on a few functions, then on all.
+
+    Returns:
+        The thresholds, one a layer.
+
+    Raises:
+        UserError: the target cannot be reached, or not to within `TOLERANCE`.
+    """
+    sample = _sample(batches)
+    _set_quantiles(model, sample, _share_to_drop(target, model.config.num_hidden_layers))
+    try:
+        meet_target(model, [sample], target, tolerance=TOLERANCE / 4)
+        reached = meet_target(model, list(batches), target, tolerance=TOLERANCE * 0.8)
+    except UnreachableTargetError as error:
+        raise UserError(f"--relative_flops {target:g}: {error}") from error
+    if abs(reached - target) > TOLERANCE:
+        raise UserError(
+            f"--relative_flops {target:g}: the nearest that thresholds give is {reached:.3f}: too many tokens have "
+            "almost the same score; expected another target or seed"
+        )
+    return thresholds_of(model)
+
+
+def thresholds_of(model: nn.Module) -> list[float]:
+    """One a layer."""
+    return [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer]
+
+
+@torch.no_grad()
+def set_thresholds(model: nn.Module, thresholds: Sequence[float]) -> None:
+    for layer, threshold in zip(model.longformer.encoder.layer, thresholds, strict=True):
+        layer.attention.self.pruner.keep_threshold.fill_(threshold)
+
+
+def _sample(batches: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Functions spread over all of them."""
+    width = max(batch["input_ids"].shape[1] for batch in batches)
+    padded = {
+        name: torch.cat([nn.functional.pad(batch[name], (0, width - batch[name].shape[1])) for batch in batches])
+        for name in batches[0]
+    }
+    count = len(padded["input_ids"])
+    index = torch.linspace(0, count - 1, min(SAMPLE, count)).round().long()
+    return {name: tensor[index.to(tensor.device)] for name, tensor in padded.items()}
+
+
+def _share_to_drop(target: float, layers: int) -> float:
+    """The share each layer drops, if FLOPs were the number of tokens of layers 0 to `layers - 2`."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        share = (low + high) / 2
+        left = sum((1 - share) ** layer for layer in range(layers - 1)) / (layers - 1)
+        low, high = (share, high) if left > target else (low, share)
+    return high
+
+
+def _set_quantiles(model: nn.Module, batch: dict[str, torch.Tensor], share: float) -> None:
+    set_thresholds(model, [1e-6] * model.config.num_hidden_layers)  # at 0 the layers would not score
+    for _ in range(PASSES):
+        scores = model(**batch, output_pruning=True).pruning_scores
+        alive = [layer[:, 1:][~layer[:, 1:].isnan()] for layer in scores]  # column 0 is the global token
+        usual = [torch.quantile(values.float(), share).item() if len(values) else 1.0 for values in alive]
+        set_thresholds(model, [max(threshold, 1e-6) for threshold in usual])
+    assert len(learned_thresholds(model)) == model.config.num_hidden_layers
+
+
+@torch.no_grad()
+def executed(model: nn.Module, batches: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
+    """`relative_flops` and `flops` that an LTP classifier executes on `batches`."""
+    meter = FlopsMeter(model)
+    try:
+        for batch in batches:
+            model(**batch)
+        figures = meter.pop()
+    finally:
+        meter.close()
+    return {
+        "relative_flops": figures["relative_flops"],
+        "flops": figures["gflops_per_function"] * figures["functions"] * 1e9,
+    }
