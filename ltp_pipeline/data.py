@@ -51,42 +51,53 @@ def read_functions(
     Raises:
         UserError: anything is wrong with the file; the message names the flag, the file and the row.
     """
+    bad_rows = BadRows(f"{name} {path}", skip=on_bad_rows == "skip")
+    frame = read_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map))
+    bad_rows.tell(len(frame) + len(bad_rows.reasons))
+    if need_both_classes and frame["label"].nunique() == 1:
+        raise UserError(
+            f"{bad_rows.where}: all {len(frame)} functions have the label {frame['label'].iloc[0]}; "
+            "training needs functions of both classes, 0 and 1"
+        )
+    frame.attrs[SKIPPED] = bad_rows.numbers
+    return frame
+
+
+def read_rows(
+    path: str | Path,
+    bad_rows: BadRows,
+    text_column: str | None = None,
+    label_column: str = "label",
+    label_map: dict[str, int] | None = None,
+) -> pd.DataFrame:
+    """As `read_functions`, for whoever wants the bad rows: those that it does not raise for are in `bad_rows`."""
     import pandas as pd
 
-    path = Path(path)
-    where = f"{name} {path}"
-    label_names = parse_label_map(label_map)
-    bad_rows = BadRows(where, skip=on_bad_rows == "skip")
+    where = bad_rows.where
     given = () if text_column is None else (text_column,)
-    frame = read_table(path, where, as_text=(*TEXT_COLUMNS, "label", label_column, *given), bad_rows=bad_rows)
+    as_text = (*TEXT_COLUMNS, "label", label_column, *given)
+    frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
+    if not len(frame.columns):  # of JSON none of whose lines are objects
+        bad_rows.tell(len(bad_rows.reasons))
     text_column = _columns_there(frame, where, text_column, label_column)
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
 
     texts = frame[text_column].map(_as_text)
-    labels = frame[label_column].map(lambda value: as_class(value, label_names))
+    labels = frame[label_column].map(lambda value: as_class(value, label_map))
     for row, text, label in zip(frame.index, texts, labels):
         if pd.isna(label):
             value = shown(frame.at[row, label_column])
-            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_names)}")
-        elif text is None or not text.strip():
+            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_map)}")
+        elif pd.isna(text) or not text.strip():
             bad_rows.add(row, f"{text_column!r} is empty; expected the code of a function")
         elif NOT_UTF8 in text:
             bad_rows.add(row, f"{text_column!r} holds a byte or an escape that is no UTF-8; expected UTF-8 text")
-    bad_rows.tell(len(frame.index.union(list(bad_rows.reasons))))
     good = frame.index.difference(list(bad_rows.reasons))
     if len(good) < len(frame):
         frame, texts, labels = frame.loc[good], texts[good], labels[good]
-    if need_both_classes and labels.nunique() == 1:
-        raise UserError(
-            f"{where}: all {len(frame)} functions have the label {int(labels.iloc[0])}; "
-            "training needs functions of both classes, 0 and 1"
-        )
     others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
-    labels = labels.astype("int64").rename("label")
-    frame = pd.concat([texts.rename("functionSource"), labels, others], axis=1)
-    frame.attrs[SKIPPED] = bad_rows.numbers
-    return frame
+    return pd.DataFrame({"functionSource": texts, "label": labels.astype("int64")}).join(others)
 
 
 def _columns_there(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,9 +38,11 @@ def reading_options(args: Any) -> dict[str, Any]:
     return {option.name: getattr(args, option.name) for option in dataclasses.fields(ReadingArguments)}
 
 
-def add_flags(parser: argparse.ArgumentParser, arguments: type = ReadingArguments) -> None:
-    """Adds the fields of `arguments`, a dataclass of texts and numbers, to a parser of the standard library."""
+def add_flags(parser: argparse.ArgumentParser, arguments: type = ReadingArguments, skip: Sequence[str] = ()) -> None:
+    """Adds the fields of `arguments`, a dataclass of texts and numbers, but `skip` to a standard library's parser."""
     for option in dataclasses.fields(arguments):
+        if option.name in skip:
+            continue
         kind = int if "int" in str(option.type) else str
         parser.add_argument(
             f"--{option.name}",
