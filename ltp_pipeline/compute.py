@@ -53,7 +53,7 @@ class FlopsMeter:
             [
                 packed.lengths,
                 executed_flops(self.config, layers),
-                unpruned_flops(self.config, packed),
+                unpruned_flops(self.config, packed, device=source.device),
                 unpruned_flops(self.config, packed, full=True),
                 *(layer.stayed for layer in layers),
             ]

@@ -107,7 +107,7 @@ def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.T
         output = model.forward(**batch, return_dict=True)
         packed = PackedSequence.from_masks(batch["attention_mask"].cpu(), None)
         executed += int(executed_flops(model.config, layer_counts(output)).sum())
-        unpruned += int(unpruned_flops(model.config, packed).sum())
+        unpruned += int(unpruned_flops(model.config, packed, device=batch["attention_mask"].device).sum())
     model.train(training)
     return executed / unpruned
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .attention_implementations import attention_plan_for, implementation_for
 from .packed_sequence import PackedSequence
-from .sparse_attention import QUERY_BLOCK, attention_plan, first_token_plan, folds
+from .sparse_attention import QUERY_BLOCK, first_token_plan, folds
 
 
 @dataclass
@@ -57,15 +58,20 @@ def executed_flops(config, layers: list[LayerCounts]) -> np.ndarray:
     return sum(layer_flops(config, layer) for layer in layers) + _head_flops(config)
 
 
-def unpruned_flops(config, packed: PackedSequence, full: bool = False) -> np.ndarray:
+def unpruned_flops(
+    config, packed: PackedSequence, full: bool = False, device: torch.device | None = None
+) -> np.ndarray:
     """
     FLOPs of a batch when nothing is pruned, `[B]`.
 
     Args:
         full: every token in every layer, as Longformer computes it, instead of this project's way (last layer for the
             first token only, few global queries folded).
+        device: where the model runs, if not where `packed` is: implementations differ in the pairs they compute.
     """
-    lengths = packed.lengths
+    lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
+    head_dim = config.hidden_size // config.num_attention_heads
+    implementation = implementation_for(requested, device or packed.rows.device, len(packed), head_dim)
     num_global = np.array([len(indices) for indices in packed.global_indices])
     first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
     total = np.zeros_like(lengths)
@@ -74,7 +80,8 @@ def unpruned_flops(config, packed: PackedSequence, full: bool = False) -> np.nda
             pairs = first_token_plan(packed, window // 2).pairs
             counts = LayerCounts(lengths, np.ones_like(lengths), pairs, first_global.astype(np.int64))
         else:
-            counts = LayerCounts(lengths, lengths, attention_plan(packed, window // 2).pairs, num_global)
+            pairs = np.asarray(attention_plan_for(implementation, packed, window // 2).pairs)
+            counts = LayerCounts(lengths, lengths, pairs, num_global)
         total = total + layer_flops(config, counts, fold=not full)
     return total + _head_flops(config)
 

@@ -26,16 +26,21 @@ from transformers.models.longformer.modeling_longformer import (
     create_position_ids_from_input_ids,
 )
 
+from .attention_implementations import (
+    IMPLEMENTATIONS,
+    attention_plan_for,
+    implementation_for,
+    local_attention,
+)
 from .configuration_ltp import LTPConfig
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .packed_sequence import PackedSequence, uncompiled
-from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance
+from .padded_global_attention import padded_global_attention, suits_padding
+from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance, which_prune
 from .sparse_attention import (
-    attention_plan,
     first_token_plan,
     global_attention,
     global_attention_weights,
-    local_attention,
     local_attention_weights,
 )
 
@@ -96,6 +101,16 @@ class LTPSelfAttention(LongformerSelfAttention):
         """
         hidden_states = _autocast_once(hidden_states)
         context, importance, pairs, attentions = self._local(hidden_states, packed, request, with_importance, first)
+        if suits_padding(packed, self.num_heads, self.embed_dim, first) and not request.output_attentions:
+            index = packed.first_index
+            query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)
+            query = query.unflatten(1, (self.num_heads, self.head_dim))
+            dropout = self.dropout if self.training else 0.0
+            contexts = padded_global_attention(
+                query, hidden_states, packed, self.key_global, self.value_global, dropout
+            ).to(context.dtype)
+            context = contexts if first else context.index_copy(0, index, contexts)
+            return context, importance, LayerTrace(packed, packed, pairs, torch.ones_like(index))
         rows = packed.global_indices
         if first:  # other global tokens' contexts reach nothing any more
             rows = [indices[indices == start] for indices, start in zip(rows, packed.offsets)]
@@ -116,23 +131,24 @@ class LTPSelfAttention(LongformerSelfAttention):
         return context, importance, trace
 
     def _local(self, hidden_states, packed, request, with_importance, first):
-        w = self.one_sided_attn_window_size
-        plan = first_token_plan(packed, w) if first else attention_plan(packed, w)
-        if not plan.blocks:
-            rows = packed.shape[0] if first else len(packed)
-            return hidden_states.new_zeros(rows, self.embed_dim), hidden_states.new_zeros(rows), plan.pairs, None
+        w, dropout = self.one_sided_attn_window_size, self.dropout if self.training else 0.0
+        if not len(packed) or (first and packed.has_global_first_tokens):
+            rows, pairs = packed.shape[0] if first else len(packed), torch.zeros_like(packed.length_tensor)
+            return hidden_states.new_zeros(rows, self.embed_dim), hidden_states.new_zeros(rows), pairs, None
+        settings = {"dropout": dropout, "importance_gradient": request.importance_gradient and with_importance}
+        implementation = implementation_for(
+            self.config._attn_implementation,
+            hidden_states.device,
+            len(packed),
+            self.head_dim,
+            output_attentions=request.output_attentions,
+            gradient=torch.is_grad_enabled(),
+            **settings,
+        )
+        plan = first_token_plan(packed, w) if first else attention_plan_for(implementation, packed, w)
         query, key, value = (self._heads(project(hidden_states)) for project in (self.query, self.key, self.value))
         query = query / math.sqrt(self.head_dim)
-        dropout = self.dropout if self.training else 0.0
-        context, importance = local_attention(
-            query,
-            key,
-            value,
-            plan,
-            dropout=dropout,
-            with_importance=with_importance,
-            importance_gradient=request.importance_gradient and with_importance,
-        )
+        context, importance = local_attention(query, key, value, plan, with_importance=with_importance, **settings)
         attentions = local_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
         context = context.transpose(0, 1).reshape(len(packed), self.embed_dim)
         return context[packed.first_index] if first else context, importance, plan.pairs, attentions
@@ -177,11 +193,16 @@ class LTPLayer(GradientCheckpointingLayer):
         self.output = LongformerOutput(config)
 
     def forward(
-        self, hidden_states: torch.Tensor, packed: PackedSequence, request: Request, is_last: bool
+        self,
+        hidden_states: torch.Tensor,
+        packed: PackedSequence,
+        request: Request,
+        is_last: bool,
+        prunes: bool | None = None,
     ) -> tuple[torch.Tensor, LayerTrace]:
-        """`[N, D]` in, `[M, D]` of the `M` tokens that stay out."""
+        """`[N, D]` in, `[M, D]` of the `M` tokens that stay out. `prunes`: whether any can leave, if that is known."""
         pruner = self.attention.self.pruner
-        prunes = pruner is not None and pruner.is_active
+        prunes = pruner is not None and (pruner.is_active if prunes is None else prunes)
         first = is_last and request.first_token_suffices and packed.has_all_first_tokens
         # Soft masks need the scores of all; a first token that is not global may itself leave in this layer.
         first = first and not (prunes and (request.soft or not packed.has_global_first_tokens))
@@ -189,7 +210,7 @@ class LTPLayer(GradientCheckpointingLayer):
         context, importance, trace = self.attention.self(hidden_states, packed, request, prunes, first)
         if first:
             hidden_states = hidden_states[packed.first_index]
-            trace.left_alive = packed.select(packed.first_index)
+            trace.left_alive = packed.first_tokens()
         elif prunes:
             heads = self.attention.self.num_heads
             trace.scores = normalize_importance(importance, packed, heads, pruner.normalization)
@@ -206,11 +227,9 @@ class LTPLayer(GradientCheckpointingLayer):
     @staticmethod
     @uncompiled
     def _remove(context, hidden_states, pruner, trace):
-        keep = pruner.hard_mask(trace.scores, trace.entered)
-        if keep.all():
+        trace.left_alive, stay, leave = trace.entered.keep(pruner.hard_mask(trace.scores, trace.entered))
+        if not len(leave):
             return context, hidden_states
-        stay, leave = keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
-        trace.left_alive = trace.entered.select(stay)
         trace.removed = trace.entered.flat_index[leave], hidden_states[leave]
         return context[stay], hidden_states[stay]
 
@@ -227,10 +246,11 @@ class LTPEncoder(nn.Module):
         """`[N, D]` in; the states of the tokens still alive, a trace a layer, padded hidden states if asked for."""
         traces: list[LayerTrace] = []
         all_hidden_states: tuple[torch.Tensor, ...] = ()
+        prunes = which_prune([layer.attention.self.pruner for layer in self.layer])
         for i, layer in enumerate(self.layer):
             if request.output_hidden_states:
                 all_hidden_states += (packed.unpack(hidden_states),)
-            hidden_states, trace = layer(hidden_states, packed, request, i == len(self.layer) - 1)
+            hidden_states, trace = layer(hidden_states, packed, request, i == len(self.layer) - 1, prunes[i])
             traces.append(trace)
             packed = trace.left_alive
         if request.output_hidden_states:
@@ -245,6 +265,8 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     config_class = LTPConfig
     base_model_prefix = "longformer"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
     _no_split_modules = ["LTPLayer"]
     # A Longformer checkpoint has no thresholds (they start at 0); a pruned one may be loaded as plain Longformer.
     _keys_to_ignore_on_load_missing = [r"pruner\.keep_threshold"]
@@ -258,6 +280,22 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, AbsoluteThresholdPruner):
             init.zeros_(module.keep_threshold)
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True
+
+    def get_correct_attn_implementation(self, requested_attention: str | None, is_init_check: bool = False):
+        """As the library's, but `None` stays `None`: the device of each batch decides."""
+        if requested_attention is None:
+            return None
+        checked = super().get_correct_attn_implementation(requested_attention, is_init_check)
+        if checked not in IMPLEMENTATIONS:
+            raise ValueError(
+                f'Specified `attn_implementation="{checked}"` is not supported. The only possible arguments are '
+                f"{', '.join(IMPLEMENTATIONS)}, and None for what suits the device."
+            )
+        return checked
 
     @property
     def _model(self) -> LTPModel:

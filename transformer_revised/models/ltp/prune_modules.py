@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from .packed_sequence import PackedSequence
+from .packed_sequence import PackedSequence, waits
 
 # A score this small is dropped at any learned threshold but 0, as the published code does.
 MIN_THRESHOLD = 1e-5
@@ -149,9 +149,9 @@ class TopKPruner(TokenPruner):
         order = order[torch.argsort(packed.rows[order], stable=True)]  # sequence by sequence, the best first
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(packed), device=order.device)
-        rank -= torch.tensor(packed.offsets, device=order.device)[packed.rows]
-        started = (packed.start or packed).lengths.tolist()
-        kept = torch.tensor([round(n * self.keep_rate) for n in started], device=order.device)
+        rank -= packed.first_index[packed.rows]
+        started = (packed.start or packed).length_tensor
+        kept = (started.double() * self.keep_rate).round()  # halves to even, as Python rounds
         return (rank < kept[packed.rows]) | packed.is_global
 
 
@@ -161,3 +161,20 @@ PRUNERS: dict[str, type[TokenPruner]] = {
     "threshold": ThresholdPruner,
     "topk": TopKPruner,
 }
+
+
+def which_prune(pruners: list[TokenPruner | None]) -> list[bool | None]:
+    """
+    Whether any token can leave in each layer whose threshold lies on a GPU, all read back at one go; `None` for the
+    others, which tell when they are asked (and for those that are elsewhere between the calls of their layer).
+    """
+    learned = [i for i, pruner in enumerate(pruners) if isinstance(pruner, AbsoluteThresholdPruner)]
+    at = {i: pruners[i].keep_threshold for i in learned}
+    learned = [i for i in learned if waits(at[i].device) and at[i].numel() == 1]
+    answers: list[bool | None] = [None] * len(pruners)
+    if learned:
+        device = at[learned[0]].device
+        thresholds = torch.stack([pruners[i].threshold.detach().to(device) for i in learned])
+        for i, active in zip(learned, (thresholds != 0).tolist()):
+            answers[i] = active
+    return answers
