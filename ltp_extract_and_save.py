@@ -3,24 +3,27 @@
 Of a task of GLUE it is the task's columns in the place of code.
 """
 
+from __future__ import annotations
+
 import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ltp_pipeline import processes
-from ltp_pipeline.arguments import FlagParser
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
-from ltp_pipeline.glue import read_labelled
+from ltp_pipeline.flag_parser import FlagParser
 from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
 from ltp_pipeline.tables import SKIPPED, shortened
 from ltp_pipeline.tasks import CODE, Task, find_task
 from ltp_pipeline.truncation import choose_cut
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
 
@@ -49,6 +52,8 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
     Of a GLUE task the columns are label and the task's own. Several processes share the work: the main one gets this,
     the others None.
     """
+    import pandas as pd
+
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     encodings = encode(texts, tokenizer, args.max_length, choose_cut(args, model.config, task, tokenizer))
     own = {}
@@ -83,6 +88,8 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
 
 def main() -> None:
     args = parse_arguments()
+    from ltp_pipeline.glue import read_labelled  # after parsing, as --help need not wait for pandas
+
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
     files = {flag: path for flag, path in files.items() if path is not None}
     if not files:

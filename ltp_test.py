@@ -1,25 +1,29 @@
 """Shows, layer by layer, which tokens of some functions a pruned model keeps: terminal, HTML page, figure, JSON."""
 
+from __future__ import annotations
+
 import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from transformers import HfArgumentParser
 
 from ltp_pipeline.decision import stored_threshold
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
-from ltp_pipeline.glue import read_labelled
 from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import write_json, write_text
 from ltp_pipeline.tasks import find_task
 from ltp_pipeline.truncation import choose_cut
 from ltp_pipeline.visualise import FunctionTrace, TerminalView, html_page, save_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -125,6 +129,8 @@ def raw(trace: FunctionTrace) -> dict:
 
 def main() -> None:
     (args,) = HfArgumentParser(VisualiseArguments, description=__doc__).parse_args_into_dataclasses()
+    from ltp_pipeline.glue import read_labelled  # after parsing, as --help need not wait for pandas
+
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file
     if path is None:

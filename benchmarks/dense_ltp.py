@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from transformer_revised import LTPForSequenceClassification
+if TYPE_CHECKING:
+    from transformer_revised import LTPForSequenceClassification
 
 
 @dataclass

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,9 +30,11 @@ from torch.nn import functional as F
 from benchmarks.dense_ltp import DenseOutput, Masking, dense_forward
 from benchmarks.loop_bounds import make_split
 from ltp_pipeline.errors import UserError, run_main
-from transformer_revised import LTPConfig, LTPForSequenceClassification
 from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops
 from transformer_revised.models.ltp.rank_distillation import rank_loss as distillation_loss
+
+if TYPE_CHECKING:
+    from transformer_revised import LTPForSequenceClassification
 
 BOS, PAD, EOS = 0, 1, 2
 # A size and a loop's bound are one token each: so the base learns in minutes.
@@ -329,6 +332,8 @@ class Budget:
 
 def new_model(data: Data, budget: Budget, seed: int) -> LTPForSequenceClassification:
     """4 layers, 4 heads, a window that reaches every token of these texts."""
+    from transformer_revised import LTPConfig, LTPForSequenceClassification  # when --help has been shown
+
     torch.manual_seed(seed)
     config = LTPConfig(
         vocab_size=data.vocabulary_size,

@@ -8,17 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import (
-    LongformerConfig,
-    LongformerForSequenceClassification,
-    ModernBertConfig,
-    ModernBertForSequenceClassification,
-    RobertaConfig,
-    RobertaForSequenceClassification,
-)
 
 from ltp_pipeline.errors import UserError
-from transformer_revised import LTPConfig, LTPForSequenceClassification
 
 MODELS = ("longformer", "roberta", "modernbert", "ltp", "ltp_pruned")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -115,17 +106,23 @@ def _seeded(maker, size: Size, seed: int) -> nn.Module:
 
 
 def _longformer(size: Size) -> nn.Module:
+    from transformers import LongformerConfig, LongformerForSequenceClassification  # here: --help need not wait for it
+
     window = [size.window] * size.layers
     return LongformerForSequenceClassification(LongformerConfig(**size.config(), attention_window=window))
 
 
 def _roberta(size: Size) -> nn.Module:
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
     return RobertaForSequenceClassification(RobertaConfig(**size.config(), attn_implementation="sdpa"))
 
 
 def _modernbert(size: Size) -> nn.Module:
     """ModernBERT's attention (windows of 128, every third layer global) on as many layers and parameters a layer:
     its gated feed-forward part has three matrices, each 2/3 as wide."""
+    from transformers import ModernBertConfig, ModernBertForSequenceClassification
+
     config = size.config()
     for name in ("type_vocab_size", "layer_norm_eps"):
         del config[name]
@@ -136,6 +133,8 @@ def _modernbert(size: Size) -> nn.Module:
 
 
 def _ltp(size: Size, weights: dict[str, torch.Tensor], pruned: bool, attention: str | None) -> nn.Module:
+    from transformer_revised import LTPConfig, LTPForSequenceClassification
+
     settings = {"prune_mode": None}
     if pruned:
         # "rel" scores mean the same at every length; at thresholds of exactly 0 nothing leaves.

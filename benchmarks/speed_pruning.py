@@ -9,7 +9,6 @@ from torch import nn
 
 from ltp_pipeline.compute import FlopsMeter
 from ltp_pipeline.errors import UserError
-from transformer_revised.models.ltp.compute_budget import UnreachableTargetError, learned_thresholds, meet_target
 
 TOLERANCE = 0.01
 PASSES = 3  # a layer's scores depend on what the layers before it have dropped
@@ -30,6 +29,8 @@ def prune_to(model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], targe
     Raises:
         UserError: the target cannot be reached, or not to within `TOLERANCE`.
     """
+    from transformer_revised.models.ltp.compute_budget import UnreachableTargetError, meet_target
+
     sample = _sample(batches)
     _set_quantiles(model, sample, _share_to_drop(target, model.config.num_hidden_layers))
     try:
@@ -79,6 +80,8 @@ def _share_to_drop(target: float, layers: int) -> float:
 
 
 def _set_quantiles(model: nn.Module, batch: dict[str, torch.Tensor], share: float) -> None:
+    from transformer_revised.models.ltp.compute_budget import learned_thresholds
+
     set_thresholds(model, [1e-6] * model.config.num_hidden_layers)  # at 0 the layers would not score
     for _ in range(PASSES):
         scores = model(**batch, output_pruning=True).pruning_scores

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from benchmarks.speed_models import Size
@@ -147,6 +146,8 @@ def read_lengths(path: Path) -> np.ndarray:
     Raises:
         UserError: no such file or column; a length below 3, which `<s>`, a token and `</s>` have.
     """
+    import pandas as pd
+
     if not path.is_file():
         raise UserError(f"--lengths_file {path}: no such file; expected a CSV file with a column 'tokens'")
     frame = pd.read_csv(path)
@@ -168,6 +169,7 @@ def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
     Raises:
         UserError: no such file, or a file without `functionSource`; no such tokenizer.
     """
+    import pandas as pd
     from transformers import AutoTokenizer
 
     if not path.is_file():

@@ -18,8 +18,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reports import format_table, write_csv, write_json
 
@@ -31,6 +29,8 @@ SHOWN = ("run", *(f"{split} {name}" for split in ("eval", "test") for name in ME
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     args = _parser().parse_args(argv)
+    import pandas as pd
+
     args.folder = args.folder.resolve()
     for path in (args.folder / "code_test" / "config.json", args.folder / "data" / "train_subset.csv"):
         if not path.is_file():

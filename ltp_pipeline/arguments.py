@@ -5,21 +5,18 @@ import math
 import os
 import shlex
 import sys
-from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from transformers import HfArgumentParser
-
-from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.flag_parser import FlagParser, HelpFormatter
 from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES
 from ltp_pipeline.truncation import TruncationArguments
-from transformer_revised import LTPTrainingArguments
+from transformer_revised.training_args_ltp import LTPTrainingArguments
 
 LOWER_IS_BETTER = ("loss", "false_alarm_rate", "relative_flops", "full_relative_flops", "gflops_per_function")
 
@@ -340,21 +337,6 @@ class StageTrainingArguments(FineTuningArguments):
         self.output_dir = output_dir  # None: the library's default is not ours
 
 
-class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Shows the defaults that are values; where there is none, the help text says what happens."""
-
-    def _get_help_string(self, action: Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
-
-
-class FlagParser(HfArgumentParser):
-    """Of several processes that find the same mistake one tells it."""
-
-    def error(self, message: str) -> NoReturn:
-        processes.fail(f"{self.format_usage()}{self.prog}: error: {message}")
-        sys.exit(2)
-
-
 def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
     """Parses `argv` (None: the process's), or the JSON file of flags that is its only element, into `dataclasses`.
 
@@ -365,7 +347,7 @@ def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, descrip
         dataclasses,
         description=description,
         usage="%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         conflict_handler="resolve",
     )

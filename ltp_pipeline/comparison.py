@@ -13,15 +13,18 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reading_flags import add_flags, reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
 from ltp_pipeline.truncation import TruncationArguments
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = {
     "checkpoint": "checkpoint",
@@ -42,6 +45,8 @@ COLUMNS = {
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     args = _parser().parse_args(argv)
+    import pandas as pd
+
     from ltp_pipeline.checkpoints import check_checkpoint
     from ltp_pipeline.glue import read_labelled
 

@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -39,7 +40,7 @@ def write_json(path: str | Path, obj: Any) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
+def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
     """Writes `frame` without its index, whole or not at all.
 
     Every text is quoted, so that quotes, newlines and lone carriage returns inside code read back exactly.

@@ -51,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
     """The command line of this module."""
     import argparse
 
-    from ltp_pipeline.data import read_functions
     from ltp_pipeline.reading_flags import add_flags, reading_options
 
     parser = argparse.ArgumentParser(
@@ -72,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
         )
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more: <s>, a token and </s>")
+
+    from ltp_pipeline.data import read_functions
 
     functions = read_functions(args.train_file, **reading_options(args))
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)

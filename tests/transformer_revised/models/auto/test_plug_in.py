@@ -81,3 +81,53 @@ def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
     (package / "models/ltp/modeling_ltp.py").unlink()
     with pytest.warns(UserWarning, match="other versions of models/ltp/modeling_ltp.py, trainer_ltp.py than this"):
         installed.use_installed()
+
+
+LATER_OR_BEFORE = """
+import sys, transformers
+{before}
+import transformer_revised as ours
+{after}
+from transformers import AutoConfig, AutoModel
+config = AutoConfig.for_model("ltp", **{small})
+model = AutoModel.from_config(config)
+assert type(model) is ours.LTPModel and type(config) is ours.LTPConfig
+assert ours.LTPConfig in transformers.TOKENIZER_MAPPING
+print(len(AutoModel._model_mapping._extra_content))
+"""
+TABLES = "from transformers import AutoModel, AutoTokenizer"
+OTHER_LOOK_UP = """from transformers.models.auto import auto_factory
+auto_factory._LazyAutoMapping.__contains__ = lambda self, item: item in self._extra_content"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "registered"),
+    [
+        ("", "assert 'transformers.models.auto.modeling_auto' not in sys.modules", 0),
+        (TABLES, "", 0),
+        (OTHER_LOOK_UP, "", 1),
+    ],
+    ids=["tables imported later", "tables imported before", "a library with other tables gets the classes"],
+)
+def test_tables(before, after, registered):
+    program = LATER_OR_BEFORE.format(before=before, after=after, small=SMALL)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"{registered}\n", 0), done.stderr
+
+
+def test_the_librarys_name_for_the_modules_gives_these():
+    from transformers.models.ltp import LTPModel
+    from transformers.models.ltp.modeling_ltp import LTPModel as same
+    from transformers.trainer_ltp import LTPTrainer
+
+    assert LTPModel is same is transformer_revised.LTPModel and LTPTrainer is transformer_revised.LTPTrainer
+    assert LTPModel.__module__ == "transformer_revised.models.ltp.modeling_ltp"
+
+
+def test_pipeline_knows_the_model(tmp_path, caplog):
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "ab"]
+    tokenizer = RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")])
+    tokenizer.save_pretrained(tmp_path)
+    transformer_revised.LTPForSequenceClassification(transformer_revised.LTPConfig(**SMALL)).save_pretrained(tmp_path)
+    classify = transformers.pipeline("text-classification", model=str(tmp_path), device="cpu")
+    assert classify("abab")[0]["label"] in ("LABEL_0", "LABEL_1") and "not supported" not in caplog.text
