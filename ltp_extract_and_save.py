@@ -20,7 +20,7 @@ from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
 from ltp_pipeline.tables import SKIPPED, shortened
 from ltp_pipeline.tasks import CODE, Task, find_task
-from ltp_pipeline.truncation import choose_cut
+from ltp_pipeline.truncation import Truncation, choose_cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,16 @@ def parse_arguments() -> ExtractArguments:
     return args
 
 
-def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, tokenizer, args: ExtractArguments):
+def extract_file(
+    path: str,
+    flag: str,
+    frame: pd.DataFrame,
+    task: Task,
+    model,
+    tokenizer,
+    args: ExtractArguments,
+    truncation: Truncation | None = None,
+):
     """The frame `label, code` in the order of `frame`, and a dict of counts (tokens of text, no special ones).
 
     Of a GLUE task the columns are label and the task's own. Several processes share the work: the main one gets this,
@@ -55,7 +64,7 @@ def extract_file(path: str, flag: str, frame: pd.DataFrame, task: Task, model, t
     import pandas as pd
 
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
-    encodings = encode(texts, tokenizer, args.max_length, choose_cut(args, model.config, task, tokenizer))
+    encodings = encode(texts, tokenizer, args.max_length, truncation)
     own = {}
     pruned = prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description=f"pruning {path}")
     for index, result in pruned:
@@ -100,10 +109,12 @@ def main() -> None:
     num_layers = model.config.num_hidden_layers
     if args.keep_layer is not None and not 1 <= args.keep_layer <= num_layers:
         raise UserError(f"--keep_layer {args.keep_layer}: expected 1 to {num_layers}, the layers of the model")
+    truncation = choose_cut(args, model.config, task, tokenizer)
     with open_folder(Path(args.output_dir)) as output_dir:
         processes.connect()
         results = [
-            extract_file(path, flag, frames[flag], task, model, tokenizer, args) for flag, path in files.items()
+            extract_file(path, flag, frames[flag], task, model, tokenizer, args, truncation)
+            for flag, path in files.items()
         ]
         if processes.is_main():
             write(output_dir, results, args, args.keep_layer or num_layers)

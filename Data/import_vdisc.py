@@ -188,6 +188,26 @@ def import_file(
     return {"file": Path(file.filename).name, "written": target.name, "read": total, **counts}
 
 
+def _import_all(files: list[h5py.File], names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Writes all files aside, and moves them into place together; their counts."""
+    from tqdm import tqdm
+
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".import-", dir=args.output_dir))
+    seen: set[bytes] | None = set() if args.deduplicate else None
+    total, interval = sum(len(file[TEXT]) for file in files), 0.2 if sys.stderr.isatty() else 30
+    try:
+        with tqdm(total=total, desc="importing", unit=" functions", unit_scale=True, mininterval=interval) as bar:
+            counts = [import_file(file, aside / name, args, seen, bar.update) for file, name in zip(files, names)]
+        settings = {name: getattr(args, name) for name in ("label", "deduplicate", "limit", "seed")}
+        write_json(aside / "import.json", {**settings, "groups": list(GROUPS), "files": counts})
+        for name in (*names, "import.json"):
+            os.replace(aside / name, args.output_dir / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return counts
+
+
 def _is_repeated(text: str, seen: set[bytes] | None) -> bool:
     """Whether a function like `text` is in `seen`; it is from here on."""
     if seen is None:
@@ -200,34 +220,17 @@ def _is_repeated(text: str, seen: set[bytes] | None) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Checks all files first, then imports them; raises UserError for what is wrong with them or the flags."""
-    from tqdm import tqdm
-
     args = parse_arguments(arguments)
     names = [f"{path.stem}.{args.format}" for path in args.files]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise UserError(f"two of the files would be written to {repeated}; expected files of different names")
-    try:
-        args.output_dir.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".import-", dir=args.output_dir))
-    except OSError as error:
-        raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
-    seen: set[bytes] | None = set() if args.deduplicate else None
-    try:
-        with ExitStack() as stack:
-            files = [stack.enter_context(open_vdisc(path)) for path in args.files]
-            total = sum(len(file[TEXT]) for file in files)
-            interval = 0.2 if sys.stderr.isatty() else 30
-            with tqdm(total=total, desc="importing", unit=" functions", unit_scale=True, mininterval=interval) as bar:
-                counts = [import_file(file, aside / name, args, seen, bar.update) for file, name in zip(files, names)]
-        settings = {name: getattr(args, name) for name in ("label", "deduplicate", "limit", "seed")}
-        write_json(aside / "import.json", {**settings, "groups": list(GROUPS), "files": counts})
-        for name in (*names, "import.json"):
-            os.replace(aside / name, args.output_dir / name)
-    except OSError as error:
-        raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_vdisc(path)) for path in args.files]
+        try:
+            counts = _import_all(files, names, args)
+        except OSError as error:
+            raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
     print(format_table(counts))
     print(f"written to {args.output_dir}")
 

@@ -103,7 +103,7 @@ def _text(
     sections = [
         f"# {config.model_type} for {task.name}",
         _about(config),
-        "## Data\n\n" + _table([list(row.values()) for row in data], "split file rows classes"),
+        "## Data\n\n" + _table([list(row.values()) for row in data], "split file rows skipped classes"),
     ]
     if splits:
         rows = [[name, *(_number(results.get(f"{split}_{name}")) for split in splits)] for name in shown]

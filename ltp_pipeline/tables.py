@@ -92,7 +92,8 @@ def read_table(
 
 
 def format_of(path: Path, where: str) -> str:
-    """The ending, in small letters and without .gz, that tells a file's format. Raises UserError for another."""
+    """The ending, without .gz, that tells a file's format. Raises UserError for another, and for no file."""
+    _check_file(path, where)
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if ending == ".parquet" and name.endswith(".gz"):
@@ -171,7 +172,6 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
-    _check_file(path, where)
     try:
         return parquet.read_table(path).to_pandas().reset_index(drop=True)
     except (pyarrow.ArrowException, OSError) as error:

@@ -56,10 +56,14 @@ def tokenizer_dir(files, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def longformer_dir(tokenizer_dir, tmp_path_factory) -> Path:
     """A Longformer classifier of three layers with random weights, as the library saves it, and its tokenizer."""
+    return save_longformer(tokenizer_dir, tmp_path_factory.mktemp("longformer"))
+
+
+def save_longformer(tokenizer_dir: Path, folder: Path) -> Path:
+    """What `longformer_dir` is, in `folder`."""
     from transformers import AutoTokenizer, LongformerConfig, LongformerForSequenceClassification
 
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("longformer")
     config = LongformerConfig(
         vocab_size=400,
         hidden_size=32,

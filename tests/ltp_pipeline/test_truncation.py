@@ -179,6 +179,10 @@ def test_training_takes_every_window_and_the_checkpoint_remembers(longformer_dir
     )
     config, results = (json.loads(Path("windows", name).read_text()) for name in ("config.json", "all_results.json"))
     assert config["truncation"] == "windows" and config["window_stride"] is None
+    assert (
+        "| split | file | rows | skipped | classes |\n| --- | --- | --- | --- | --- |\n| train | train.csv | 24 | 0 |"
+        in (Path("windows", "README.md").read_text())
+    )
     assert results["train_samples"] > 24 == results["train_windowed_functions"] and results["eval_functions"] == 10
     run_glue_code_metrics.main(
         f"--model_name_or_path windows --do_eval --validation_file {files['test']} --output_dir again".split()
