@@ -67,6 +67,8 @@ def time_in_rounds(
     if rounds is None:
         rounds = max(LEAST_ROUNDS, min(limits.rounds, int(limits.seconds / sum(expected))))
     times = {run.key: [] for run in runs}
+    gc.collect()
+    gc.freeze()  # what is there now need not be looked through before every run
     with tqdm(total=rounds * len(runs), desc="rounds", leave=False) as progress:
         for index in range(rounds):
             for place in range(len(runs)):
@@ -74,6 +76,7 @@ def time_in_rounds(
                 calls = max(1, min(MOST_CALLS, math.ceil(limits.short / expected[at])))
                 times[runs[at].key].append(_timed_round(runs[at], calls, synchronize))
                 progress.update()
+    gc.unfreeze()
     return times
 
 
