@@ -19,7 +19,7 @@ from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
 from ltp_pipeline.tables import SKIPPED, shortened
-from ltp_pipeline.tasks import CODE, Task, find_task
+from ltp_pipeline.tasks import Task, find_task
 from ltp_pipeline.truncation import Truncation, choose_cut
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def extract_file(
         "share_kept": sum(kept_tokens) / tokens,
         "empty_functions": sum(not any(parts) for parts in left),
     }
-    columns = ["code"] if task is CODE else list(task.columns)
+    columns = ["code"] if task.reads_functions else list(task.columns)
     pruned = pd.DataFrame(left, columns=columns)
     pruned.insert(0, "label", frame["label"].to_numpy())
     return pruned, counts

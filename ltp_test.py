@@ -138,6 +138,8 @@ def main() -> None:
     task = find_task(args.task_name, "--task_name")
     if task.is_regression:
         raise UserError(f"--task_name {task.name}: predicts a number, and classes are shown; expected another task")
+    if task.multi_label:
+        raise UserError(f"--task_name {task.name}: has several labels at once; here expected a task of one")
     frame = read_labelled(path, task, name=flag, **reading_options(args))
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     chosen = choose(frame["label"], args.num_functions, args.function_index)

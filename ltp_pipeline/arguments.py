@@ -94,7 +94,11 @@ class ModelArguments:
         metadata={"help": "With --convert_to_ltp: longest text of the result, in tokens (default: 4096)."},
     )
     task_name: str = field(
-        default="code", metadata={"help": f"code: functions from the files given. GLUE: {', '.join(GLUE_NAMES)}."}
+        default="code",
+        metadata={
+            "help": "code: functions from the files given; vdisc: the same, labelled by VDISC's five groups at once. "
+            f"GLUE: {', '.join(GLUE_NAMES)}."
+        },
     )
 
 
@@ -225,7 +229,7 @@ class StageArguments:
     )
     task: str = field(
         default="CODE",
-        metadata={"help": f"What --restore was fine-tuned for: CODE, or of GLUE {', '.join(GLUE_NAMES)}."},
+        metadata={"help": f"What --restore was fine-tuned for: CODE, VDISC, or of GLUE {', '.join(GLUE_NAMES)}."},
     )
     eval: bool = field(
         default=False, metadata={"help": "Only evaluate --restore on --validation_file; changes no checkpoint."}

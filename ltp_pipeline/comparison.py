@@ -31,6 +31,8 @@ COLUMNS = {
     "accuracy": "accuracy",
     "f1": "F1",
     "auc": "AUC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
     "matthews_correlation": "Matthews",
     "pearson": "Pearson",
     "spearmanr": "Spearman",
@@ -144,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
     add_flags(parser)
     add_flags(parser, TruncationArguments)
-    parser.add_argument("--task_name", default="code", help=f"code, or of GLUE {', '.join(GLUE_NAMES)}")
+    parser.add_argument("--task_name", default="code", help=f"code, vdisc, or of GLUE {', '.join(GLUE_NAMES)}")
     parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
     parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
     parser.add_argument("--batch_size", type=int, default=32, help="functions in a batch")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.labels import as_class, expected, parse_label_map, shown
+from ltp_pipeline.labels import as_class, as_groups, expected, parse_label_map, shown
 from ltp_pipeline.tables import NOT_UTF8, SKIPPED, BadRows, decode, read_table
 from ltp_pipeline.tasks import CODE, Task
 from ltp_pipeline.token_cache import cached, content_key
@@ -31,6 +32,7 @@ def read_functions(
     label_map: str | None = None,
     on_bad_rows: str = "error",
     need_both_classes: bool = False,
+    groups: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Reads a file of labelled functions: CSV, TSV, JSON, JSON lines, each also gzipped, or Parquet.
 
@@ -43,18 +45,23 @@ def read_functions(
         on_bad_rows: "error" at the first row without code or with another label, or "skip": they are left out, told,
             and their numbers (from 1) are in the frame's `attrs["skipped_rows"]`.
         need_both_classes: also refuse a file where only one of the two labels occurs, as training on it is void.
+        groups: of a task whose labels are lists, their names; see `as_groups`.
 
     Returns:
-        The rows in order, with `functionSource` (str) and `label` (int64) first, the other columns after. The index
-        is the rows' place in the file, from 0.
+        The rows in order, with `functionSource` (str) and `label` (int64, or lists) first, the other columns after.
+        The index is the rows' place in the file, from 0.
 
     Raises:
         UserError: anything is wrong with the file; the message names the flag, the file and the row.
     """
     bad_rows = BadRows(f"{name} {path}", skip=on_bad_rows == "skip")
-    frame = read_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map))
+    if groups and label_map is not None:
+        raise UserError(f"--label_map: the labels are {', '.join(groups)}; expected no such flag")
+    frame = read_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map), groups)
     bad_rows.tell(len(frame) + len(bad_rows.reasons))
-    if need_both_classes and frame["label"].nunique() == 1:
+    if need_both_classes and groups and not any(map(any, frame["label"])):
+        raise UserError(f"{bad_rows.where}: no function has any of {', '.join(groups)}; training needs some")
+    if need_both_classes and not groups and frame["label"].nunique() == 1:
         raise UserError(
             f"{bad_rows.where}: all {len(frame)} functions have the label {frame['label'].iloc[0]}; "
             "training needs functions of both classes, 0 and 1"
@@ -69,6 +76,7 @@ def read_rows(
     text_column: str | None = None,
     label_column: str = "label",
     label_map: dict[str, int] | None = None,
+    groups: Sequence[str] = (),
 ) -> pd.DataFrame:
     """As `read_functions`, for whoever wants the bad rows: those that it does not raise for are in `bad_rows`."""
     import pandas as pd
@@ -84,11 +92,15 @@ def read_rows(
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
 
     texts = frame[text_column].map(_as_text)
-    labels = frame[label_column].map(lambda value: as_class(value, label_map))
+    labels = pd.Series(
+        [as_groups(value, groups) if groups else as_class(value, label_map) for value in frame[label_column]],
+        index=frame.index,
+        dtype=object,
+    )
     for row, text, label in zip(frame.index, texts, labels):
-        if pd.isna(label):
+        if label is None:
             value = shown(frame.at[row, label_column])
-            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_map)}")
+            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_map, groups)}")
         elif pd.isna(text) or not text.strip():
             bad_rows.add(row, f"{text_column!r} is empty; expected the code of a function")
         elif NOT_UTF8 in text:
@@ -97,7 +109,7 @@ def read_rows(
     if len(good) < len(frame):
         frame, texts, labels = frame.loc[good], texts[good], labels[good]
     others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
-    return pd.DataFrame({"functionSource": texts, "label": labels.astype("int64")}).join(others)
+    return pd.DataFrame({"functionSource": texts, "label": labels if groups else labels.astype("int64")}).join(others)
 
 
 def _columns_there(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:
@@ -148,10 +160,10 @@ def tokenize(
 
     Returns:
         Dataset of the same order, not padded, with a row for each function, or each window of one: input_ids and
-        attention_mask (lists of n tokens), labels (a class, or a float), length (n), full_length (before it was cut),
+        attention_mask (lists of n tokens), labels (a class, or floats), length (n), full_length (before it was cut),
         function (which of `frame` it is of) and row (its place in the file), both from 0.
     """
-    from datasets import Value
+    from datasets import List, Value
 
     truncation = truncation or Truncation()
     truncation = truncation or Truncation()
@@ -167,8 +179,9 @@ def tokenize(
     else:
         tokens = build()
     functions = np.asarray(tokens["function"])
-    labels = Value("float32" if task.is_regression else "int64")
-    tokens = tokens.add_column("labels", frame["label"].to_numpy()[functions], feature=labels)
+    kind = List(Value("float32")) if task.multi_label else Value("float32" if task.is_regression else "int64")
+    labels = frame["label"].tolist()
+    tokens = tokens.add_column("labels", [labels[function] for function in functions], feature=kind)
     return tokens.add_column("row", frame.index.to_numpy()[functions].astype("int64"), feature=Value("int64"))
 
 

@@ -46,7 +46,7 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
     validation_file: str | None = field(default=None, metadata={"help": "The same, of the validation split."})
     task_name: str = field(
         default="code",
-        metadata={"help": f"code: functions. Or what the checkpoint is for of GLUE: {', '.join(GLUE_NAMES)}."},
+        metadata={"help": f"code or vdisc: functions. Or what the checkpoint is for, of {', '.join(GLUE_NAMES)}."},
     )
     max_length: int = field(
         default=1024,

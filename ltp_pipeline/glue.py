@@ -10,7 +10,7 @@ from ltp_pipeline.checkpoints import hub_is_reachable
 from ltp_pipeline.data import read_functions
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.tables import SKIPPED, BadRows, format_of, read_table, read_text, row_of
-from ltp_pipeline.tasks import CODE, NOT_GIVEN, Task
+from ltp_pipeline.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
 NO_LABEL = ("", "-1", "-1.0", "-", "none", "nan")
@@ -67,7 +67,7 @@ def read_labelled(
     on_bad_rows: str = "error",
 ) -> pd.DataFrame:
     """A file of `task`, code or GLUE, whose rows all have labels; see `read_functions` and `read_glue`."""
-    if task is CODE:
+    if task.reads_functions:
         return read_functions(
             path,
             name=name,
@@ -75,6 +75,7 @@ def read_labelled(
             label_column=label_column,
             label_map=label_map,
             on_bad_rows=on_bad_rows,
+            groups=task.labels if task.multi_label else (),
         )
     check_glue_flags(task, text_column, label_map)
     frame = read_glue(path, task, name=name, label_column=label_column, on_bad_rows=on_bad_rows)

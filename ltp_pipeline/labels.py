@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,29 @@ def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
     return None if None in classes else max(classes, default=0)
 
 
-def expected(label_map: dict[str, int] | None) -> str:
+def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
+    """0 or 1 for each of `names`, of what belongs to several at once; None for something else.
+
+    Args:
+        value: a list of as many 0 or 1, true or false; a list of some of the names; or those names as text with
+            spaces between them, "" for none.
+        names: of the groups.
+    """
+    entries = _entries(value)
+    if entries is None and isinstance(value, str):
+        entries = value.split()
+    if entries is None:
+        return None
+    if all(isinstance(entry, str) for entry in entries) and set(entries) <= set(names):
+        return [int(name in entries) for name in names]
+    classes = [_single(entry, None) for entry in entries]
+    return classes if None not in classes and len(classes) == len(names) else None
+
+
+def expected(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
     """What a label may be, for messages."""
+    if groups:
+        return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (none: an empty text)"
     if label_map is not None:
         return f"expected one of {', '.join(label_map)} (--label_map), or a list of them"
     return "expected 0 or 1 (or true, false, or a list of these); for names give --label_map, such as good=0,bad=1"

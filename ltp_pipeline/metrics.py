@@ -45,6 +45,29 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
     return {name: float(value) for name, value in metrics.items()}
 
 
+def group_metrics(names: Sequence[str], logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Metrics of N items that may be of several of C groups, from logits and labels (0 or 1), each [N, C].
+
+    A group is predicted where its logit is above 0. Returns macro_f1 (mean over groups), micro_f1 (over all N * C
+    decisions), f1_<name> of each group and macro_auc, the mean over the groups with items of both kinds, left out if
+    there is none. A ratio whose denominator is 0 is 0.
+    """
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(int)
+    predictions = (logits > 0).astype(int)
+    f1 = [f1_score(labels[:, i], predictions[:, i], zero_division=0) for i in range(len(names))]
+    metrics = {
+        "macro_f1": np.mean(f1),
+        "micro_f1": f1_score(labels.ravel(), predictions.ravel(), zero_division=0),
+        **{f"f1_{name}": value for name, value in zip(names, f1)},
+    }
+    both = [i for i in range(len(names)) if 0 < labels[:, i].sum() < len(labels)]
+    if both and np.isfinite(logits).all():
+        metrics["macro_auc"] = np.mean([roc_auc_score(labels[:, i], logits[:, i]) for i in both])
+    return {name: float(value) for name, value in metrics.items()}
+
+
 def glue_metrics(names: Sequence[str], logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """The metrics of GLUE that `names` names, from logits [N, classes], or predicted numbers [N, 1], and labels [N].
 

@@ -27,6 +27,7 @@ METRICS = {
     "recall": "recall",
     "precision": "precision",
     "auc": "roc_auc",
+    "macro_f1": "f1",
     "matthews_correlation": "matthews_correlation",
     "pearson": "pearsonr",
     "spearmanr": "spearmanr",
@@ -64,7 +65,10 @@ def write_model_card(
 
 def describe(split: str, file: str | None, frame: pd.DataFrame, task: Task) -> dict[str, Any]:
     """A split in a line: `split`, its `file` (without its folder), `rows`, how many are skipped, and of each class."""
-    counts = {} if task.is_regression else frame["label"].value_counts().sort_index().to_dict()
+    if task.multi_label:
+        counts = dict(enumerate(map(sum, zip(*frame["label"]))))
+    else:
+        counts = {} if task.is_regression else frame["label"].value_counts().sort_index().to_dict()
     classes = ", ".join(f"{task.labels[label]}: {count}" for label, count in counts.items() if label >= 0)
     return {
         "split": split,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ltp_pipeline.errors import UserError
-from ltp_pipeline.metrics import classification_metrics, glue_metrics
+from ltp_pipeline.metrics import classification_metrics, glue_metrics, group_metrics
 
 NOT_GIVEN = -100  # label of a row without one: the class that the library's losses leave out; NaN for scores
 
@@ -23,6 +23,7 @@ class Task:
         own_columns: `columns` and the column of labels as the files that GLUE gives out name them, where they do so
             otherwise.
         headerless: columns of the file of GLUE that has no header.
+        multi_label: each of `labels` is a yes or no of its own; the label of an item is a list.
         hub_splits: split of ours ("train", "eval", "test") to the hub's.
     """
 
@@ -32,6 +33,7 @@ class Task:
     metrics: tuple[str, ...] = ("accuracy",)
     own_columns: tuple[str, ...] = ()
     headerless: tuple[str, ...] = ()
+    multi_label: bool = False
     hub_splits: dict[str, str] = field(
         default_factory=lambda: {"train": "train", "eval": "validation", "test": "test"}, hash=False
     )
@@ -49,10 +51,17 @@ class Task:
     @property
     def problem_type(self) -> str:
         """The library's name of the loss."""
+        if self.multi_label:
+            return "multi_label_classification"
         return "regression" if self.is_regression else "single_label_classification"
 
+    @property
+    def reads_functions(self) -> bool:
+        """Whether its items are functions, from the files of this project, and not GLUE's."""
+        return self.columns == CODE.columns
+
     def measure(self, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
-        """The task's metrics from logits `[N, num_labels]` and labels `[N]`; {} where the rows have no labels.
+        """The task's metrics from logits `[N, C]` and labels, `[N]` or `[N, C]`; {} where the rows have no labels.
 
         `threshold`: for code, the probability above which class 1 is predicted.
         """
@@ -60,16 +69,26 @@ class Task:
             return {}
         if self is CODE:
             return classification_metrics(logits, labels, threshold)
+        if self.multi_label:
+            return group_metrics(self.labels, logits, labels)
         return glue_metrics(self.metrics, logits, labels)
 
 
 def has_labels(labels: np.ndarray) -> bool:
-    """Whether labels `[N]` are any, and not what stands for none."""
+    """Whether labels, `[N]` or `[N, num_labels]`, are any, and not what stands for none."""
     labels = np.asarray(labels)
     return not (np.isnan(labels) | (labels == NOT_GIVEN)).any()
 
 
 CODE = Task("CODE", ("functionSource",), ("0", "1"), ("f1", "accuracy", "recall", "precision", "auc"))
+# The groups of weaknesses of the Draper VDISC data set, all at once.
+VDISC = Task(
+    "VDISC",
+    ("functionSource",),
+    ("CWE-119", "CWE-120", "CWE-469", "CWE-476", "CWE-other"),
+    ("macro_f1", "micro_f1", "macro_auc"),
+    multi_label=True,
+)
 SENTENCES = ("sentence1", "sentence2")
 ENTAILMENT = ("entailment", "not_entailment")
 GLUE = (
@@ -114,7 +133,7 @@ GLUE = (
     Task("WNLI", SENTENCES, ("not_entailment", "entailment")),
 )
 GLUE_NAMES = tuple(task.name for task in GLUE)
-TASKS = {task.name: task for task in (CODE, *GLUE)}
+TASKS = {task.name: task for task in (CODE, VDISC, *GLUE)}
 ALIASES = {"MNLIMM": "MNLI"}
 
 

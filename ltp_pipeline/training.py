@@ -59,6 +59,9 @@ TABLE = {
     "precision": "precision",
     "false_alarm_rate": "false alarms",
     "auc": "AUC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "macro_auc": "macro AUC",
     "matthews_correlation": "Matthews",
     "pearson": "Pearson",
     "spearmanr": "Spearman",
@@ -108,10 +111,10 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
     Raises:
         UserError: a file that was not given or is bad; see `read_functions` and `read_glue`.
     """
-    if task is CODE:
+    if task.reads_functions:
         if data.validation_mismatched_file is not None:
             raise UserError("--validation_mismatched_file: only MNLI has one")
-        return {split: _read_code(data, split) for split in wanted}
+        return {split: _read_code(data, split, task) for split in wanted}
     check_glue_flags(task, data.text_column, data.label_map)
     return {split: _read_glue(data, split, task) for split in _with_mismatched(data, wanted, task)}
 
@@ -143,7 +146,7 @@ def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> 
     return splits
 
 
-def _read_code(data: DataArguments, split: str) -> pd.DataFrame:
+def _read_code(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
     flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
     if path is None:
         raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
@@ -151,9 +154,10 @@ def _read_code(data: DataArguments, split: str) -> pd.DataFrame:
         path,
         name=flag,
         need_both_classes=split == "train",
+        groups=task.labels if task.multi_label else (),
         **reading_options(data),
     ).head(limit)
-    if split == "train" and frame["label"].nunique() == 1:
+    if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
         raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
     return frame
 
@@ -225,6 +229,8 @@ def follow_task(args: LTPTrainingArguments, task: Task) -> None:
     for flag, given in of_classes.items():
         if task.is_regression and given:
             raise UserError(f"{flag}: {task.name} predicts a number; expected a task of classes")
+        if task.multi_label and given:
+            raise UserError(f"{flag}: {task.name} has several labels at once; expected a task of one class an item")
 
 
 def make_trainer(
@@ -334,8 +340,11 @@ def predictions_table(
     """A line a row: label, if there are any, prediction, and the probability of class 1, `score`.
 
     With a threshold, class 1 is predicted where its probability is above that.
-    Of more than two classes it is a `score_<name>` each, of a task that predicts numbers none.
+    Of more than two classes it is a `score_<name>` each, of a task that predicts numbers none. Where an item has
+    several labels at once, label and prediction are their names.
     """
+    if task.multi_label:
+        return _groups_table(task, logits, labels)
     table = pd.DataFrame({"label": labels} if has_labels(labels) else {})
     if task.is_regression:
         return table.assign(prediction=logits[:, 0].astype(float))
@@ -344,6 +353,16 @@ def predictions_table(
         return table.assign(score=positive_scores(logits))
     scores = probabilities(logits)
     return table.assign(**{f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)})
+
+
+def _groups_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    def names(rows: np.ndarray) -> list[str]:
+        return [" ".join(name for name, positive in zip(task.labels, row) if positive) for row in rows]
+
+    table = pd.DataFrame({"label": names(labels > 0)} if has_labels(labels) else {}, index=range(len(logits)))
+    scores = 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64), -700, 700)))
+    scored = {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
+    return table.assign(prediction=names(logits > 0), **scored)
 
 
 def run(

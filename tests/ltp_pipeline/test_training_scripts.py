@@ -361,7 +361,7 @@ def test_a_bad_training_file_is_named_before_any_work(workplace, capsys, text, m
         (("code_test", "train.csv/x"), "--output_dir train.csv/x: cannot be written: Not a directory"),
         (
             ("--max_seq_length 96", "--task_name rnli"),
-            "--task_name rnli: no such task; expected one of CODE, RTE, SST2",
+            "--task_name rnli: no such task; expected one of CODE, VDISC, RTE, SST2",
         ),
         (("--max_seq_length 96", "--eval_strategy often"), "often is not a valid IntervalStrategy"),
         (("--max_seq_length 96", "--resume_from_checkpoint x"), "--resume_from_checkpoint x: expected a checkpoint-N"),
@@ -376,7 +376,7 @@ def test_bad_flags_of_fine_tuning(workplace, capsys, change, message):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (("--task CODE", "--task CWE"), "--task CWE: no such task; expected one of CODE, RTE, SST2"),
+        (("--task CODE", "--task CWE"), "--task CWE: no such task; expected one of CODE, VDISC, RTE, SST2"),
         (("--restore longformer", "--restore ./none"), "--restore ./none: no such folder"),
         (("--restore longformer", "--restore roberta"), "--restore roberta: model type 'roberta'; expected one of"),
         (("--restore longformer", "--restore three"), "--restore three: tells 3 classes apart; expected"),
