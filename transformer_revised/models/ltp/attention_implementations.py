@@ -13,10 +13,10 @@ import importlib.util
 import torch
 
 from . import sparse_attention
+from .attention_plan import attention_plan
 from .banded_attention import BandedPlan, banded_plan
 from .flex_attention_ltp import MIN_HEAD_DIM, FlexPlan, flex_plan
 from .packed_sequence import PackedSequence
-from .sparse_attention import attention_plan
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention")
 # From this many packed tokens on a compiled kernel is expected to be worth what calling it costs.

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from .attention_implementations import attention_plan_for, implementation_for
+from .attention_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
 from .packed_sequence import PackedSequence
-from .sparse_attention import QUERY_BLOCK, first_token_plan, folds
+from .sparse_attention import folds
 
 
 @dataclass
@@ -95,7 +96,7 @@ def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[to
     Relative FLOPs of a sequence classifier to expect where tokens leave with some probability; differentiable.
 
     The formula is `layer_flops` with expected counts; the pairs a block of queries computes beyond its windows are
-    half a block a side.
+    half a block a side, and all of a sequence that is one block. What blocks are padded with is left out.
 
     Args:
         attention_mask: `[B, L]`, above 0 for real tokens; the first of each sequence is taken as its global token.
@@ -121,6 +122,7 @@ def _expected_flops(config, entered: list[torch.Tensor], stayed: list[torch.Tens
         if i == config.num_hidden_layers - 1:
             return total + rest + _head_flops(config)
         pairs = (entered[i] * _window_sums(entered[i], window // 2 + QUERY_BLOCK // 2)).sum(dim=1)
+        pairs = torch.where(n <= SHORT_SEQUENCE, n * n, pairs)
         total = total + 6 * n * D * D + 4 * pairs * D + rest * stayed[i].sum(dim=1)
 
 

@@ -17,12 +17,9 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.longformer.modeling_longformer import (
     LongformerEmbeddings,
-    LongformerIntermediate,
-    LongformerOutput,
     LongformerPooler,
     LongformerPreTrainedModel,
     LongformerSelfAttention,
-    LongformerSelfOutput,
     create_position_ids_from_input_ids,
 )
 
@@ -32,17 +29,18 @@ from .attention_implementations import (
     implementation_for,
     local_attention,
 )
+from .attention_plan import first_token_plan
 from .configuration_ltp import LTPConfig
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .packed_sequence import PackedSequence, uncompiled
 from .padded_global_attention import padded_global_attention, suits_padding
 from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance, which_prune
 from .sparse_attention import (
-    first_token_plan,
     global_attention,
     global_attention_weights,
     local_attention_weights,
 )
+from .token_wise import LTPIntermediate, LTPOutput, LTPSelfOutput, feed_forward, linear
 
 
 @dataclass
@@ -125,7 +123,8 @@ class LTPSelfAttention(LongformerSelfAttention):
         if len(index):
             contexts, weights = self._global(hidden_states, packed, rows, index)
             at = packed.rows[index] if first else index
-            context = context.index_copy(0, at, contexts.to(context.dtype))
+            put = context.index_copy if torch.is_grad_enabled() else context.index_copy_
+            context = put(0, at, contexts.to(context.dtype))
             if request.output_attentions:
                 trace.global_attentions = global_attention_weights(weights, packed, hidden_states.dtype)
         return context, importance, trace
@@ -146,8 +145,10 @@ class LTPSelfAttention(LongformerSelfAttention):
             **settings,
         )
         plan = first_token_plan(packed, w) if first else attention_plan_for(implementation, packed, w)
-        query, key, value = (self._heads(project(hidden_states)) for project in (self.query, self.key, self.value))
-        query = query / math.sqrt(self.head_dim)
+        query, key, value = (
+            self._heads(linear(project, hidden_states)) for project in (self.query, self.key, self.value)
+        )
+        query = query.mul_(self.head_dim**-0.5)
         context, importance = local_attention(query, key, value, plan, with_importance=with_importance, **settings)
         attentions = local_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
         context = context.transpose(0, 1).reshape(len(packed), self.embed_dim)
@@ -180,7 +181,7 @@ class LTPAttention(nn.Module):
     def __init__(self, config: LTPConfig, layer_id: int):
         super().__init__()
         self.self = LTPSelfAttention(config, layer_id)
-        self.output = LongformerSelfOutput(config)
+        self.output = LTPSelfOutput(config)
 
 
 class LTPLayer(GradientCheckpointingLayer):
@@ -189,8 +190,8 @@ class LTPLayer(GradientCheckpointingLayer):
     def __init__(self, config: LTPConfig, layer_id: int):
         super().__init__()
         self.attention = LTPAttention(config, layer_id)
-        self.intermediate = LongformerIntermediate(config)
-        self.output = LongformerOutput(config)
+        self.intermediate = LTPIntermediate(config)
+        self.output = LTPOutput(config)
 
     def forward(
         self,
@@ -219,7 +220,7 @@ class LTPLayer(GradientCheckpointingLayer):
             else:
                 context, hidden_states = self._remove(context, hidden_states, pruner, trace)
         hidden_states = self.attention.output(context, hidden_states)
-        hidden_states = self.output(self.intermediate(hidden_states), hidden_states)
+        hidden_states = feed_forward(self.intermediate, self.output, hidden_states)
         if trace.soft_mask is not None:
             hidden_states = hidden_states * trace.soft_mask.to(hidden_states.dtype)[:, None]
         return hidden_states, trace
@@ -230,8 +231,8 @@ class LTPLayer(GradientCheckpointingLayer):
         trace.left_alive, stay, leave = trace.entered.keep(pruner.hard_mask(trace.scores, trace.entered))
         if not len(leave):
             return context, hidden_states
-        trace.removed = trace.entered.flat_index[leave], hidden_states[leave]
-        return context[stay], hidden_states[stay]
+        trace.removed = trace.entered.flat_index[leave], hidden_states.index_select(0, leave)
+        return context.index_select(0, stay), hidden_states.index_select(0, stay)
 
 
 class LTPEncoder(nn.Module):

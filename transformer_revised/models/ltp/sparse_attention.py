@@ -1,127 +1,30 @@
-"""Window + global attention over a packed batch: context and importance, computed block by block.
+"""Window + global attention over a packed batch: context and importance, computed tile by tile.
 
-A query sees the tokens of its sequence whose original position is at most `w` away, and every global token once. Since
-removal only brings neighbours closer together in the packed row, the keys a block of consecutive queries may see are
-one contiguous range of it (found by bisection on the positions), plus the global tokens outside that range. Positions
-that are too far apart within such a block are masked.
+A query sees the tokens of its sequence whose original position is at most `w` away, and every global token once.
+[`attention_plan`] lays out the tiles.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from .attention_plan import AttentionPlan, Tile
 from .packed_sequence import PackedSequence
 
-QUERY_BLOCK = 128
 
-
-@dataclass
-class Block:
-    """
-    Queries `[q0, q1)` of the packed row against the keys `far_globals`, then `[k0, k1)`. `half_window` is set where
-    some of these pairs are out of reach.
-    """
-
-    packed: PackedSequence
-    q0: int
-    q1: int
-    k0: int
-    k1: int
-    far_globals: torch.Tensor | None
-    half_window: int | None
-
-    @cached_property
-    def blocked(self) -> torch.Tensor | None:
-        """Pairs that are out of reach, `[q1 - q0, columns]` bool; `None` if there are none."""
-        if self.half_window is None:
-            return None
-        positions, near = self.packed.positions, slice(self.k0, self.k1)
-        distance = positions[self.q0 : self.q1, None] - positions[None, near]
-        blocked = (distance.abs() > self.half_window) & ~self.packed.is_global[None, near]
-        return nn.functional.pad(blocked, (self.num_far, 0))
-
-    @property
-    def num_far(self) -> int:
-        return 0 if self.far_globals is None else len(self.far_globals)
-
-    def gather(self, x: torch.Tensor) -> torch.Tensor:
-        """Rows of `x` (`[H, N, d]`) that the block's queries read, `[H, columns, d]`."""
-        near = x[:, self.k0 : self.k1]
-        return near if self.far_globals is None else torch.cat([x.index_select(1, self.far_globals), near], dim=1)
-
-    def scatter_add(self, total: torch.Tensor, part: torch.Tensor, dim: int) -> None:
-        """The reverse of `gather`: adds `part`'s columns along `dim` to `total`, in place."""
-        far = self.num_far
-        if far:
-            total.index_add_(dim, self.far_globals, part.narrow(dim, 0, far))
-        total.narrow(dim, self.k0, self.k1 - self.k0).add_(part.narrow(dim, far, self.k1 - self.k0))
-
-
-@dataclass
-class AttentionPlan:
-    """The blocks of one set of alive tokens and one window, and the query-key pairs they compute in each sequence."""
-
-    blocks: list[Block]
-    pairs: np.ndarray  # [B] int64
-
-
-def attention_plan(packed: PackedSequence, half_window: int) -> AttentionPlan:
-    """Lays out local attention over all alive tokens; kept with `packed`, so that layers alike share it."""
-    key = ("plan", half_window)
-    if key not in packed.cache:
-        blocks, pairs = [], np.zeros(packed.shape[0], dtype=np.int64)
-        for b, (start, end) in enumerate(zip(packed.offsets, packed.offsets[1:])):
-            for q0 in range(start, end, QUERY_BLOCK):
-                blocks.append(_block(packed, b, q0, min(q0 + QUERY_BLOCK, end), half_window))
-                pairs[b] += _num_pairs(blocks[-1])
-        packed.cache[key] = AttentionPlan(blocks, pairs)
-    return packed.cache[key]
-
-
-def first_token_plan(packed: PackedSequence, half_window: int) -> AttentionPlan:
-    """Local attention of each sequence's first token only; none where that is global and so needs none."""
-    blocks, pairs = [], np.zeros(packed.shape[0], dtype=np.int64)
-    for b, start in enumerate(packed.offsets[:-1]):
-        if start not in packed.global_indices[b]:
-            blocks.append(_block(packed, b, start, start + 1, half_window))
-            pairs[b] = _num_pairs(blocks[-1])
-    return AttentionPlan(blocks, pairs)
-
-
-def _num_pairs(block: Block) -> int:
-    return (block.q1 - block.q0) * (block.k1 - block.k0 + block.num_far)
-
-
-def _block(packed: PackedSequence, b: int, q0: int, q1: int, half_window: int) -> Block:
-    start, end = packed.offsets[b], packed.offsets[b + 1]
-    positions = packed.host_positions[start:end]
-    first, last = packed.host_positions[q0], packed.host_positions[q1 - 1]
-    k0 = start + int(np.searchsorted(positions, first - half_window, side="left"))
-    k1 = start + int(np.searchsorted(positions, last + half_window, side="right"))
-    global_indices = packed.global_indices[b]
-    far = global_indices[(global_indices < k0) | (global_indices >= k1)]
-    reaches = last - packed.host_positions[k0] <= half_window and packed.host_positions[k1 - 1] - first <= half_window
-    far_globals = torch.as_tensor(far, device=packed.positions.device) if len(far) else None
-    return Block(packed, q0, q1, k0, k1, far_globals, None if reaches else half_window)
-
-
-def _probabilities(block: Block, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Attention of a block, `[H, q1 - q0, columns]`, in the dtype of `query`."""
-    scores = query[:, block.q0 : block.q1] @ keys.transpose(1, 2)
-    if block.blocked is not None:
-        scores.masked_fill_(block.blocked, float("-inf"))
+def _probabilities(tile: Tile, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Attention of a tile, `[P, m, c]`, in the dtype of `queries`."""
+    scores = queries @ keys.transpose(1, 2)
+    tile.mask(scores)
     return torch.softmax(scores, dim=-1)
 
 
-class _BlockAttention(torch.autograd.Function):
+class _TiledAttention(torch.autograd.Function):
     """
-    `(query, key, value) -> (context, importance)`. Probabilities are not kept: the backward pass computes each block's
+    `(query, key, value) -> (context, importance)`. Probabilities are not kept: the backward pass computes each tile's
     again, so memory grows with the tokens, not with the pairs.
     """
 
@@ -132,20 +35,20 @@ class _BlockAttention(torch.autograd.Function):
         ctx.plan, ctx.dropout = plan, dropout
         ctx.seed = int(torch.randint(2**62, ())) if dropout else None
         with torch.autocast(query.device.type, enabled=False):
-            return _BlockAttention._forward(ctx, query, key, value, with_importance)
+            return _TiledAttention._forward(ctx, query, key, value, with_importance)
 
     @staticmethod
     def _forward(ctx, query, key, value, with_importance):
         generator = _seeded(ctx.seed, query.device)
-        context = torch.zeros_like(query)
+        context = torch.empty_like(query) if ctx.plan.is_complete else torch.zeros_like(query)
         importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=_accumulation_dtype(query.dtype))
-        for block in ctx.plan.blocks:
-            probabilities = _probabilities(block, query, block.gather(key))
+        for tile in ctx.plan.tiles:
+            probabilities = _probabilities(tile, tile.queries(query), tile.keys(key))
             if with_importance:
-                block.scatter_add(importance, probabilities.sum((0, 1), dtype=importance.dtype), 0)
+                tile.add_received(importance, probabilities)
             if ctx.dropout:
                 probabilities = probabilities * _dropout_mask(probabilities, ctx.dropout, generator)
-            torch.matmul(probabilities, block.gather(value), out=context[:, block.q0 : block.q1])
+            tile.put_product(context, probabilities, tile.keys(value))
         if not ctx.importance_gradient:
             ctx.mark_non_differentiable(importance)
         return context, importance
@@ -154,7 +57,7 @@ class _BlockAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_context, grad_importance):
         with torch.autocast(grad_context.device.type, enabled=False):
-            return (*_BlockAttention._backward(ctx, grad_context, grad_importance), None, None, None, None)
+            return (*_TiledAttention._backward(ctx, grad_context, grad_importance), None, None, None, None)
 
     @staticmethod
     def _backward(ctx, grad_context, grad_importance):
@@ -162,23 +65,22 @@ class _BlockAttention(torch.autograd.Function):
         grad_context = grad_context.contiguous()
         generator = _seeded(ctx.seed, query.device)
         grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
-        for block in ctx.plan.blocks:
-            keys = block.gather(key)
-            probabilities = _probabilities(block, query, keys)
-            grad_out = grad_context[:, block.q0 : block.q1]
-            grad_probabilities = grad_out @ block.gather(value).transpose(1, 2)
+        for tile in ctx.plan.tiles:
+            queries, keys = tile.queries(query), tile.keys(key)
+            probabilities = _probabilities(tile, queries, keys)
+            grad_out = tile.query_gradients(grad_context)
+            grad_probabilities = grad_out @ tile.keys(value).transpose(1, 2)
             dropped = probabilities
             if ctx.dropout:
                 mask = _dropout_mask(probabilities, ctx.dropout, generator)
                 dropped = probabilities * mask
                 grad_probabilities *= mask
             if ctx.importance_gradient:  # each probability counts once in what its key receives
-                received = block.gather(grad_importance[None, :, None]).squeeze(2)
-                grad_probabilities += received[:, None].to(grad_probabilities.dtype)
-            block.scatter_add(grad_value, dropped.transpose(1, 2) @ grad_out, 1)
+                tile.add_received_gradient(grad_probabilities, grad_importance)
+            tile.add_keys(grad_value, dropped.transpose(1, 2) @ grad_out)
             grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
-            grad_query[:, block.q0 : block.q1] = grad_scores @ keys
-            block.scatter_add(grad_key, grad_scores.transpose(1, 2) @ query[:, block.q0 : block.q1], 1)
+            tile.put_product(grad_query, grad_scores, keys)
+            tile.add_keys(grad_key, grad_scores.transpose(1, 2) @ queries)
         return grad_query, grad_key, grad_value
 
 
@@ -213,7 +115,7 @@ def local_attention(
 
     Args:
         query: `[H, N, d]`, already divided by `sqrt(d)`; `key` and `value` alike. One dtype.
-        plan: the blocks to compute; rows of queries that no block holds get a context of zeros.
+        plan: the tiles to compute; rows of queries that no tile holds get a context of zeros.
         dropout: probability of dropping an attention weight.
         with_importance: whether to sum what each token receives (before dropout).
         importance_gradient: whether that is differentiable in `query` and `key`.
@@ -222,7 +124,7 @@ def local_attention(
         The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and
         queries, or `None`.
     """
-    context, importance = _BlockAttention.apply(
+    context, importance = _TiledAttention.apply(
         query, key, value, plan, dropout, with_importance, importance_gradient
     )
     return context, importance if with_importance else None
@@ -268,23 +170,26 @@ def global_attention(
     (G, H, d), D = query.shape, hidden_states.shape[1]
     fold = folds(np.array(num_tokens), np.array(num_queries), H, D)
     if fold:  # every head of a query becomes a query of its own, as wide as the hidden states
-        query = torch.einsum("ghd,hde->ghe", query, key.weight.view(H, d, D)).reshape(G * H, 1, D)
-        keys = values = hidden_states[:, None]
+        folded = query.transpose(0, 1) @ key.weight.view(H, d, D)  # [H, G, D]
+        queries = folded.transpose(0, 1).flatten(0, 1).split([n * H for n in num_queries])
+        keys = values = hidden_states.split(num_tokens)
     else:
-        keys, values = key(hidden_states).view(-1, H, d), value(hidden_states).view(-1, H, d)
+        queries = query.transpose(0, 1).split(num_queries, dim=1)  # [H, g, d]
+        keys, values = (
+            project(hidden_states).view(-1, H, d).transpose(0, 1).split(num_tokens, dim=1) for project in (key, value)
+        )
     weights, contexts, totals = [], [], []
-    queries = query.split([n * H for n in num_queries] if fold else num_queries)
-    for g, q, k, v in zip(num_queries, queries, keys.split(num_tokens), values.split(num_tokens)):
-        attention = torch.softmax(torch.einsum("ghd,nhd->ghn", q, k), dim=-1)
+    for g, q, k, v in zip(num_queries, queries, keys, values):
+        attention = torch.softmax(q @ k.transpose(-1, -2), dim=-1)
         dropped = nn.functional.dropout(attention, dropout) if dropout else attention
-        contexts.append(torch.einsum("ghn,nhd->ghd", dropped, v))
+        contexts.append(dropped @ v)
         totals.append(dropped.sum(-1))
-        weights.append(attention.view(g, H, len(k)))
-    context = torch.cat(contexts)
-    if fold:
-        context = torch.einsum("ghe,hde->ghd", context.view(G, H, D), value.weight.view(H, d, D))
-        context = context + torch.cat(totals).view(G, H, 1) * value.bias.view(H, d)
-    return context.reshape(G, D), weights
+        weights.append(attention.view(g, H, len(k)) if fold else attention.transpose(0, 1))
+    if not fold:
+        return torch.cat(contexts, dim=1).transpose(0, 1).reshape(G, D), weights
+    context = torch.cat(contexts).view(G, H, D).transpose(0, 1) @ value.weight.view(H, d, D).transpose(1, 2)
+    context = context + torch.cat(totals).view(G, H).T[:, :, None] * value.bias.view(H, 1, d)  # [H, G, d]
+    return context.transpose(0, 1).reshape(G, D), weights
 
 
 @torch.no_grad()
@@ -302,16 +207,15 @@ def local_attention_weights(
     rank = torch.zeros_like(packed.positions)  # of a global token among those of its sequence
     for indices in packed.global_indices:
         rank[torch.as_tensor(indices, device=rank.device)] = torch.arange(len(indices), device=rank.device)
-    for block in plan.blocks:
-        index = torch.arange(block.k0, block.k1, device=rank.device)
-        if block.far_globals is not None:
-            index = torch.cat([block.far_globals, index])
-        offset = packed.positions[None, index] - packed.positions[block.q0 : block.q1, None] + half_window
-        column = torch.where(packed.is_global[index], rank[index], offset + num_global)
-        seen = torch.ones_like(column, dtype=torch.bool) if block.blocked is None else ~block.blocked
-        at, source = seen.nonzero(as_tuple=True)
-        weights = _probabilities(block, query, block.gather(key)).permute(1, 2, 0)
-        rows[block.q0 + at, :, column[at, source]] = weights[at, source]
+    for tile in plan.tiles:
+        g, m, c = tile.shape
+        queries, keys = tile.query_index.view(g, m, 1).expand(g, m, c), tile.key_index.view(g, 1, c).expand(g, m, c)
+        seen = ~tile.blocked & tile.real_queries[:, :, None]
+        queries, keys = queries[seen], keys[seen]
+        offset = packed.positions[keys] - packed.positions[queries] + half_window
+        column = torch.where(packed.is_global[keys], rank[keys], offset + num_global)
+        weights = _probabilities(tile, tile.queries(query), tile.keys(key)).view(heads, g, m, c)
+        rows[queries, :, column] = weights[:, seen].T
     rows[packed.is_global] = 0
     return packed.unpack(rows).transpose(1, 2)
 

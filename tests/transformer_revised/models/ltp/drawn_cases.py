@@ -20,7 +20,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from transformer_revised import LTPConfig, LTPModel
-from transformer_revised.models.ltp import sparse_attention
+from transformer_revised.models.ltp import attention_plan
 
 from .... import dense_reference as dense
 
@@ -39,6 +39,12 @@ class Case:
     masks: str
     globals: str
     block: int  # queries that attention lays out together: as many as the model does, or few, to meet more borders
+    short: int  # up to how many tokens a sequence shares a product with others: as the model does, few, or none
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each query is laid out by itself, without padding: only pairs that are needed are computed."""
+        return self.block == 1 and self.short == 0
 
 
 def cases(lengths, **fields) -> st.SearchStrategy[Case]:
@@ -51,7 +57,8 @@ def cases(lengths, **fields) -> st.SearchStrategy[Case]:
         "heads": st.sampled_from(range(1, 5)),
         "masks": st.sampled_from(["none", "right", "left", "holes", "mixed"]),
         "globals": st.sampled_from(["default", "one", "few", "many", "none"]),
-        "block": st.sampled_from([sparse_attention.QUERY_BLOCK, 1, 5, 32]),
+        "block": st.sampled_from([attention_plan.QUERY_BLOCK, 1, 5, 32]),
+        "short": st.sampled_from([attention_plan.SHORT_SEQUENCE, 0, 20]),
     }
     return st.builds(Case, **{**drawn_fields, **fields})
 
@@ -200,8 +207,11 @@ class Drawn:
         return batch
 
     def run(self, **settings):
-        few = mock.patch.object(sparse_attention, "QUERY_BLOCK", self.case.block)
-        with few, torch.set_grad_enabled(self.training):
+        sizes = {"QUERY_BLOCK": self.case.block, "SHORT_SEQUENCE": self.case.short}
+        if self.case.is_exact:
+            sizes |= {"QUERY_STEP": 1, "KEY_STEP": 1}
+        plan = mock.patch.multiple(attention_plan, **sizes)
+        with plan, torch.set_grad_enabled(self.training):
             return self.model(**self.batch, **settings)
 
     def close(self, actual: torch.Tensor, expected: torch.Tensor, what: str = "") -> None:

@@ -25,11 +25,12 @@ from transformer_revised.models.ltp.attention_implementations import (
     implementation_for,
     local_attention,
 )
+from transformer_revised.models.ltp.attention_plan import QUERY_BLOCK, attention_plan
 from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts, unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.padded_global_attention import padded_global_attention
 from transformer_revised.models.ltp.prune_modules import which_prune
-from transformer_revised.models.ltp.sparse_attention import QUERY_BLOCK, attention_plan, global_attention
+from transformer_revised.models.ltp.sparse_attention import global_attention
 
 from .... import dense_reference as dense
 from .drawn_cases import MAX_LENGTH, Drawn, cases

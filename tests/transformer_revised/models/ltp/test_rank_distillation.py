@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from transformer_revised import LTPTrainer
+from transformer_revised.models.ltp.attention_plan import attention_plan
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.rank_distillation import DISTANCES, Teacher, rank_loss
-from transformer_revised.models.ltp.sparse_attention import attention_plan, local_attention
+from transformer_revised.models.ltp.sparse_attention import local_attention
 
 from ...test_trainer_ltp import SOFT, arguments, different_lengths, pad
 from .tiny import random_batch, tiny_model

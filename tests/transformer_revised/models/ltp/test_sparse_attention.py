@@ -6,15 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from transformer_revised.models.ltp import sparse_attention
+from transformer_revised.models.ltp import attention_plan as plans
+from transformer_revised.models.ltp.attention_plan import attention_plan, first_token_plan
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
-from transformer_revised.models.ltp.sparse_attention import (
-    attention_plan,
-    first_token_plan,
-    folds,
-    global_attention,
-    local_attention,
-)
+from transformer_revised.models.ltp.sparse_attention import folds, global_attention, local_attention
 
 HEADS, DIM = 3, 4
 # lengths, half window, share of tokens that stay, global columns
@@ -25,12 +20,21 @@ LAYOUTS = {
     "removed tokens": ([90, 40], 6, 0.4, [0]),
     "globals anywhere": ([64, 50], 5, 0.6, [3, 30]),
     "no global": ([40], 3, 0.8, []),
+    "like lengths": ([30, 32, 31, 7, 16], 40, 1.0, [0]),
 }
 
 
+@pytest.fixture(params=[0, 32, 256], ids="no sequence short,some,all".split(","))
+def short(request):
+    """Up to how many tokens a sequence shares tiles with others."""
+    return request.param
+
+
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS)
-def layout(request, monkeypatch):
-    monkeypatch.setattr(sparse_attention, "QUERY_BLOCK", 16)
+def layout(request, short, monkeypatch):
+    monkeypatch.setattr(plans, "QUERY_BLOCK", 16)
+    monkeypatch.setattr(plans, "SHORT_SEQUENCE", short)
+    monkeypatch.setattr(plans, "TILE_PAIRS", 2000)
     lengths, half_window, share, global_columns = request.param
     torch.manual_seed(0)
     mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
@@ -75,8 +79,9 @@ def test_gradients(layout):
         torch.testing.assert_close(a, e)
 
 
-def test_gradients_with_dropout_match_finite_differences(monkeypatch):
-    monkeypatch.setattr(sparse_attention, "QUERY_BLOCK", 4)
+def test_gradients_with_dropout_match_finite_differences(short, monkeypatch):
+    monkeypatch.setattr(plans, "QUERY_BLOCK", 4)
+    monkeypatch.setattr(plans, "SHORT_SEQUENCE", short)
     packed = PackedSequence.from_masks(torch.ones(2, 7), None)
     plan = attention_plan(packed, 2)
     tensors = [torch.randn(2, 14, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
@@ -102,7 +107,8 @@ def test_dropout_keeps_the_expected_context_and_leaves_importance_alone():
 def test_pairs_are_those_computed(layout):
     packed, half_window, tensors = layout
     plan = attention_plan(packed, half_window)
-    counted = sum((block.q1 - block.q0) * block.gather(tensors[1]).shape[1] for block in plan.blocks)
+    query, key, _ = tensors
+    counted = sum(tile.queries(query).shape[:2].numel() * tile.keys(key).shape[1] for tile in plan.tiles) / HEADS
     assert plan.pairs.sum() == counted
     assert counted >= allowed_pairs(packed, half_window).sum()
 
