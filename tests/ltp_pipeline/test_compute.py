@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import flop_formulas
 from ltp_pipeline.compute import FlopsMeter
 from transformer_revised import LTPConfig, LTPForSequenceClassification
 
@@ -27,7 +28,7 @@ def batch_of(lengths):
 
 
 def counted(model, batch):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, torch.no_grad():
         model(**batch)
     return counter.get_total_flops()
 

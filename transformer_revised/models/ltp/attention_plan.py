@@ -134,7 +134,7 @@ class Tile:
             received = self._by_block(probabilities).sum((0, 2), dtype=dtype)
         else:
             received = self._by_block(probabilities).sum(0, dtype=dtype)
-            received = self.real_queries[:, None].to(dtype) @ received  # a padded query gives nothing
+            received = received.mul_(self.real_queries[:, :, None]).sum(1)  # a padded query gives nothing
         importance.index_add_(0, self.key_index, received.flatten())
 
     def add_received_gradient(self, grad_probabilities: torch.Tensor, grad_importance: torch.Tensor) -> None:
