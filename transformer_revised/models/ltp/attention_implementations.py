@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 
 import torch
@@ -19,7 +20,7 @@ from .flex_attention_ltp import MIN_HEAD_DIM, FlexPlan, flex_plan
 from .packed_sequence import PackedSequence
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention")
-# From this many packed tokens on a compiled kernel is expected to be worth what calling it costs.
+# From this many packed tokens on a compiled kernel is expected to be worth what calling it costs. Not measured.
 MIN_TOKENS_FOR_FLEX = 8192
 
 
@@ -50,12 +51,18 @@ def implementation_for(
     if device.type == "cpu":
         flexible = flexible and not gradient
     else:
-        flexible = flexible and head_dim >= MIN_HEAD_DIM and importlib.util.find_spec("triton") is not None
+        flexible = flexible and head_dim >= MIN_HEAD_DIM and _has_compiler()
     if requested is None:
         if device.type != "cuda":
             return "eager"
         flexible = flexible and num_tokens >= MIN_TOKENS_FOR_FLEX
     return "flex_attention" if requested != "sdpa" and flexible else "sdpa"
+
+
+@functools.cache
+def _has_compiler() -> bool:
+    """Whether the kernels that a GPU needs can be compiled."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def attention_plan_for(implementation: str, packed: PackedSequence, half_window: int):

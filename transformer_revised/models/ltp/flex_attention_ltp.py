@@ -43,13 +43,16 @@ class FlexPlan:
         """As [`local_attention`], which says what goes in and out, without dropout or importance gradients."""
         n = query.shape[1]
         with torch.autocast(query.device.type, enabled=False):
-            query, key, value = (nn.functional.pad(x, (0, 0, 0, self.padding))[None] for x in (query, key, value))
+            query, key, value = (self._pad(x)[None] for x in (query, key, value))
             if not with_importance:
                 return _run(_context, query, key, value, self.mask)[0, :, :n], None
             context, lse = _run(_context_and_lse, query, key, value, self.mask)
             with torch.no_grad():
                 received = _run(_received, key.detach(), query.detach(), lse.detach(), self.transposed)
         return context[0, :, :n], received[0, :, :n].exp().sum(0)
+
+    def _pad(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(x, (0, 0, 0, self.padding)) if self.padding else x
 
 
 def _context(query, key, value, mask):

@@ -155,8 +155,9 @@ class LTPSelfAttention(LongformerSelfAttention):
         return context[packed.first_index] if first else context, importance, plan.pairs, attentions
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        # Contiguous: bf16 matrix products are about twice as fast on it.
-        return x.view(-1, self.num_heads, self.head_dim).transpose(0, 1).contiguous()
+        heads = x.view(-1, self.num_heads, self.head_dim).transpose(0, 1)
+        # Contiguous: bf16 matrix products of a CPU are about twice as fast on it.
+        return heads.contiguous() if x.device.type == "cpu" else heads
 
     def _global(self, hidden_states, packed, rows, index):
         query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)

@@ -18,7 +18,13 @@ from torch._dynamo.utils import counters
 from transformers import AutoModelForSequenceClassification
 
 from transformer_revised import LTPForSequenceClassification, LTPModel
-from transformer_revised.models.ltp import banded_attention, flex_attention_ltp, packed_sequence, sparse_attention
+from transformer_revised.models.ltp import (
+    attention_implementations,
+    banded_attention,
+    flex_attention_ltp,
+    packed_sequence,
+    sparse_attention,
+)
 from transformer_revised.models.ltp.attention_implementations import (
     MIN_TOKENS_FOR_FLEX,
     attention_plan_for,
@@ -415,12 +421,12 @@ def test_thresholds_read_at_one_go():
 ])  # fmt: skip
 def test_choice(asked, device, settings, used):
     settings = {"num_tokens": MIN_TOKENS_FOR_FLEX, "head_dim": 64, **settings}
-    with mock.patch("importlib.util.find_spec", return_value=object()):
+    with mock.patch.object(attention_implementations, "_has_compiler", lambda: True):
         assert implementation_for(asked, torch.device(device), **settings) == used
 
 
 def test_no_compiler():
-    with mock.patch("importlib.util.find_spec", return_value=None):
+    with mock.patch.object(attention_implementations, "_has_compiler", lambda: False):
         assert implementation_for(None, torch.device("cuda"), MIN_TOKENS_FOR_FLEX, 64) == "sdpa"
 
 
@@ -443,6 +449,7 @@ class TestSetting:
             watch(banded_attention.BandedPlan, "attend"),
             watch(flex_attention_ltp.FlexPlan, "attend"),
             torch.no_grad(),
+            as_defined(),
         ):
             model(**random_batch([30, 20]))
         return called
