@@ -24,6 +24,7 @@ from transformer_revised.models.ltp import (
     flex_attention_ltp,
     packed_sequence,
     sparse_attention,
+    token_wise,
 )
 from transformer_revised.models.ltp.attention_implementations import (
     MIN_TOKENS_FOR_FLEX,
@@ -401,6 +402,16 @@ def test_thresholds_read_at_one_go():
     assert which_prune([*pruners, None]) == [None] * 5
     with wait("cpu"):
         assert which_prune([*pruners, None]) == [False, True, True, True, None]
+
+
+def test_a_gpu_computes_the_feed_forward_part_at_one_go():
+    """No device but the CPU has a cache to keep pieces for; the device without data stands for a GPU."""
+    layer, tokens = tiny_model().longformer.encoder.layer[0], 3 * token_wise.FEED_FORWARD_TOKENS
+    for device, calls in (("cpu", 3), ("meta", 1)):
+        layer.to(device)
+        with mock.patch.object(layer.output, "forward", wraps=layer.output.forward) as output, torch.no_grad():
+            states = token_wise.feed_forward(layer.intermediate, layer.output, torch.zeros(tokens, 32, device=device))
+        assert output.call_count == calls and len(states) == tokens
 
 
 @pytest.mark.parametrize("asked, device, settings, used", [
