@@ -103,7 +103,7 @@ def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: t
 
 
 def feed_forward(intermediate: LTPIntermediate, output: LTPOutput, x: torch.Tensor) -> torch.Tensor:
-    """The feed-forward part of a layer, `[N, D]` to `[N, D]`; on a CPU without gradients a piece of the tokens at a time."""
+    """The feed-forward part of a layer, `[N, D]` to `[N, D]`, on a CPU without gradients in pieces."""
     if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= FEED_FORWARD_TOKENS:
         return output(intermediate(x), x)
     pieces = -(-len(x) // FEED_FORWARD_TOKENS)
