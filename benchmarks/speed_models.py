@@ -12,6 +12,9 @@ from torch import nn
 from ltp_pipeline.errors import UserError
 
 MODELS = ("longformer", "roberta", "modernbert", "ltp", "ltp_pruned")
+# Fresh weights attend so evenly that the tokens near the ends of a sequence, which fewer queries reach, would be the
+# least important and leave as one piece. Queries so many times as large make it uneven, as training does.
+QUERY_SCALE = 8.0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -109,7 +112,10 @@ def _longformer(size: Size) -> nn.Module:
     from transformers import LongformerConfig, LongformerForSequenceClassification  # here: --help need not wait for it
 
     window = [size.window] * size.layers
-    return LongformerForSequenceClassification(LongformerConfig(**size.config(), attention_window=window))
+    model = LongformerForSequenceClassification(LongformerConfig(**size.config(), attention_window=window))
+    for layer in model.longformer.encoder.layer:
+        layer.attention.self.query.weight.data *= QUERY_SCALE
+    return model
 
 
 def _roberta(size: Size) -> nn.Module:

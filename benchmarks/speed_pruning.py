@@ -9,9 +9,10 @@ from torch import nn
 
 from ltp_pipeline.compute import FlopsMeter
 from ltp_pipeline.errors import UserError
+from transformer_revised.models.ltp.packed_sequence import PackedSequence
+from transformer_revised.models.ltp.prune_modules import TokenPruner
 
 TOLERANCE = 0.01
-PASSES = 3  # a layer's scores depend on what the layers before it have dropped
 SAMPLE = 16  # functions of the first, cheap search
 
 
@@ -79,16 +80,36 @@ def _share_to_drop(target: float, layers: int) -> float:
     return high
 
 
-def _set_quantiles(model: nn.Module, batch: dict[str, torch.Tensor], share: float) -> None:
-    from transformer_revised.models.ltp.compute_budget import learned_thresholds
+class _QuantilePruner(TokenPruner):
+    """Drops a share of the tokens of a batch, and keeps the threshold that does it."""
 
-    set_thresholds(model, [1e-6] * model.config.num_hidden_layers)  # at 0 the layers would not score
-    for _ in range(PASSES):
-        scores = model(**batch, output_pruning=True).pruning_scores
-        alive = [layer[:, 1:][~layer[:, 1:].isnan()] for layer in scores]  # column 0 is the global token
-        usual = [torch.quantile(values.float(), share).item() if len(values) else 1.0 for values in alive]
-        set_thresholds(model, [max(threshold, 1e-6) for threshold in usual])
-    assert len(learned_thresholds(model)) == model.config.num_hidden_layers
+    def __init__(self, share: float, normalization: str):
+        super().__init__()
+        self.share, self.normalization, self.found = share, normalization, 0.0
+
+    @property
+    def is_active(self) -> bool:
+        return True
+
+    def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
+        usual = scores[~packed.is_global]
+        self.found = torch.quantile(usual, self.share).item() if len(usual) else 0.0
+        return (scores >= self.found) | packed.is_global
+
+
+def _set_quantiles(model: nn.Module, batch: dict[str, torch.Tensor], share: float) -> None:
+    attentions = [layer.attention.self for layer in model.longformer.encoder.layer]
+    pruners = [attention.pruner for attention in attentions]
+    try:
+        for attention in attentions:
+            attention.pruner = _QuantilePruner(share, attention.pruner.normalization)
+        model(**batch)
+        # The last layer scores nothing: only the first token is read there. At 0 a layer would not prune at all.
+        found = [max(attention.pruner.found, 1e-6) for attention in attentions]
+    finally:
+        for attention, pruner in zip(attentions, pruners):
+            attention.pruner = pruner
+    set_thresholds(model, found)
 
 
 @torch.no_grad()

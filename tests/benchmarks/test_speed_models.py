@@ -75,6 +75,16 @@ def test_each_layer_drops_some(models):
     with torch.no_grad():
         left = [int(n) for n in model(**batch).ffn_sentence_lengths]
     assert 400 > left[0] > left[1] > left[2] > 1 == left[3]
+    shares = [b / a for a, b in zip([400, *left], left[:3])]
+    assert max(shares) - min(shares) < 0.2
+
+
+def test_the_tokens_that_leave_are_scattered(models):
+    model, batch = models["ltp_pruned", "float32"], make_batch([400], TINY, 3)
+    prune_to(model, [batch], 0.5)
+    with torch.no_grad():
+        kept = model(**batch, output_pruning=True).kept_tokens[0][0].int()
+    assert kept.diff().abs().sum() > 30  # pieces that stay or leave together, of 400 tokens
 
 
 def test_a_share_below_the_first_layers_is_refused(models):
