@@ -130,11 +130,13 @@ class Tile:
     def add_received(self, importance: torch.Tensor, probabilities: torch.Tensor) -> None:
         """Adds what each key receives of `probabilities` (`[H * G, m, c]`) to `importance`, `[N]`."""
         dtype = importance.dtype
-        if self.places is None:
-            received = self._by_block(probabilities).sum((0, 2), dtype=dtype)
+        if self._query_slice is not None:
+            received = probabilities.sum((0, 1), dtype=dtype)
         else:
             received = self._by_block(probabilities).sum(0, dtype=dtype)
-            received = received.mul_(self.real_queries[:, :, None]).sum(1)  # a padded query gives nothing
+            if self.places is not None:  # a padded query gives nothing
+                received.mul_(self.real_queries[:, :, None])
+            received = received.sum(1)
         importance.index_add_(0, self.key_index, received.flatten())
 
     def add_received_gradient(self, grad_probabilities: torch.Tensor, grad_importance: torch.Tensor) -> None:
