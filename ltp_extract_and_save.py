@@ -15,6 +15,7 @@ from ltp_pipeline import processes
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
 from ltp_pipeline.flag_parser import FlagParser
+from ltp_pipeline.precision import name_of
 from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.result_folder import open_folder
@@ -66,7 +67,8 @@ def extract_file(
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     encodings = encode(texts, tokenizer, args.max_length, truncation)
     own = {}
-    pruned = prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description=f"pruning {path}")
+    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
+    pruned = prune(model, encodings, **sizes, description=f"pruning {path}")
     for index, result in pruned:
         kept = result.kept[(args.keep_layer or 0) - 1]
         left = kept_texts(texts[index], encodings[index], kept)
@@ -117,16 +119,19 @@ def main() -> None:
             for flag, path in files.items()
         ]
         if processes.is_main():
-            write(output_dir, results, args, args.keep_layer or num_layers)
+            write(output_dir, results, args, args.keep_layer or num_layers, name_of(model.dtype))
 
 
-def write(output_dir: Path, results: list[tuple[pd.DataFrame, dict]], args: ExtractArguments, layer: int) -> None:
+def write(
+    output_dir: Path, results: list[tuple[pd.DataFrame, dict]], args: ExtractArguments, layer: int, dtype: str
+) -> None:
     """Writes the pruned files, and extraction.json about them, and shows what became of the tokens."""
     counts = [file_counts for _, file_counts in results]
     report = {
         "model_name_or_path": args.model_name_or_path,
         "max_length": args.max_length,
         "after_layer": layer,
+        "dtype": dtype,
         "files": counts,
     }
     # All files are written aside and then moved into place together: a run cut short leaves none of them.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import HfArgumentParser
 
+from ltp_pipeline import precision
 from ltp_pipeline.decision import stored_threshold
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
@@ -150,7 +151,8 @@ def main() -> None:
     truncation = choose_cut(args, model.config, task, tokenizer)
     encodings = encode([texts[row] for row in looked_at], tokenizer, args.max_length, truncation)
     traces, alive = {}, []
-    for i, pruned in prune(model, encodings, args.per_device_eval_batch_size, bf16=args.bf16, description="looking"):
+    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
+    for i, pruned in prune(model, encodings, **sizes, description="looking"):
         row = looked_at[i]
         alive.append([1.0, *pruned.kept.mean(axis=1)])
         if row in chosen:
@@ -166,7 +168,8 @@ def main() -> None:
         print(view.function(function))
     output = Path(args.output_dir) / "visualisation"
     write_text(f"{output}.html", html_page(shown, args.model_name_or_path))
-    write_json(f"{output}.json", {"model_name_or_path": args.model_name_or_path, "functions": [raw(t) for t in shown]})
+    described = {"model_name_or_path": args.model_name_or_path, "dtype": precision.name_of(model.dtype)}
+    write_json(f"{output}.json", {**described, "functions": [raw(t) for t in shown]})
     save_figure(f"{output}.png", np.array(alive), shown[0])
     print(f"written: {output}.html, {output}.png, {output}.json")
 

@@ -11,10 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.flag_parser import FlagParser, HelpFormatter
+from ltp_pipeline.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, name_of
+from ltp_pipeline.precision import HELP as DTYPE_HELP
 from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES
+from ltp_pipeline.token_batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.truncation import TruncationArguments
 from transformer_revised.training_args_ltp import LTPTrainingArguments
 
@@ -185,18 +190,31 @@ class FineTuningArguments(LTPTrainingArguments):
         default=None,
         metadata={
             "help": "Batches of functions of like length with at most so many tokens each, in training and "
-            "evaluation, instead of a fixed number of functions. Padding counts where it is computed: not for LTP."
+            "evaluation, instead of a fixed number of functions. Padding counts where it is computed: not for LTP. "
+            f"(default: --per_device_train_batch_size in training, {DEFAULT_MAX_TOKENS} tokens in evaluation)"
         },
     )
+    per_device_eval_batch_size: int | None = field(
+        default=None, metadata={"help": "Functions in a batch of evaluation (default: see --max_tokens_per_batch)."}
+    )
+    max_eval_tokens_per_batch: int | None = field(init=False, default=None)  # None: a number of functions
+    dtype: str = field(
+        default=AUTO,
+        metadata={
+            "choices": DTYPES,
+            "help": f"What matrix products are computed in: {DTYPE_HELP} Weights are float32 while they are trained.",
+        },
+    )
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP})
     disable_tqdm: bool | None = field(
         default=None, metadata={"help": "Lines instead of a progress bar (default: where there is no terminal)."}
     )
 
     def __post_init__(self) -> None:
-        import torch
-
         if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
             self.use_cpu = True  # said outright, as the library takes bf16 without a GPU for a mistake otherwise
+        self._choose_dtype()
+        self._choose_eval_batches()
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
         if self.load_best_model_at_end and self.eval_strategy == "no":
@@ -212,6 +230,23 @@ class FineTuningArguments(LTPTrainingArguments):
         super().__post_init__()
         if best[0] is None:  # the library's default is the loss, ours the task's own metric: see follow_task
             self.metric_for_best_model, self.greater_is_better = best
+
+    def _choose_dtype(self) -> None:
+        if self.fp16:
+            if self.dtype != AUTO or self.bf16:
+                raise UserError("--fp16: expected neither --dtype nor --bf16 with it")
+            self.dtype, self.bf16 = "float16", False
+            return
+        device = "cpu" if self.use_cpu else "cuda" if torch.cuda.is_available() else "mps"
+        dtype = chosen_dtype(self.dtype, self.bf16, device)
+        self.dtype, self.bf16 = name_of(dtype), dtype == torch.bfloat16
+
+    def _choose_eval_batches(self) -> None:
+        self.max_eval_tokens_per_batch = self.max_tokens_per_batch
+        if self.per_device_eval_batch_size is None:
+            self.per_device_eval_batch_size = self.per_device_train_batch_size
+            if self.max_tokens_per_batch is None:
+                self.max_eval_tokens_per_batch = DEFAULT_MAX_TOKENS
 
 
 @dataclass
@@ -268,10 +303,7 @@ class StageTrainingArguments(FineTuningArguments):
     )
     learning_rate: float = field(default=2e-5, metadata={"aliases": ["--lr"], "help": "Peak learning rate."})
     per_device_train_batch_size: int = field(
-        default=8, metadata={"aliases": ["--bs"], "help": "Functions in a batch, in training and evaluation."}
-    )
-    per_device_eval_batch_size: int | None = field(
-        default=None, metadata={"help": "Functions in a batch of evaluation (default: --bs)."}
+        default=8, metadata={"aliases": ["--bs"], "help": "Functions in a batch of training."}
     )
     num_train_epochs: float = field(default=3.0, metadata={"aliases": ["--epoch"], "help": "Passes over the data."})
     lambda_threshold: float = field(
@@ -333,8 +365,6 @@ class StageTrainingArguments(FineTuningArguments):
         self.logging_steps = self.logging_steps or self.save_steps or 50
         self.save_steps = self.save_steps or 500
         self.eval_steps = self.eval_steps or self.save_steps
-        if self.per_device_eval_batch_size is None:
-            self.per_device_eval_batch_size = self.per_device_train_batch_size
         super().__post_init__()
         if self.save_all:
             self.keep_checkpoints, self.save_total_limit = True, None

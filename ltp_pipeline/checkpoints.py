@@ -125,7 +125,8 @@ def load_with_missing(
 
     Weights of another shape are a UserError, but for those of a classification head with `new_head`.
     """
-    options = {**_hub_options(path), **kwargs, "ignore_mismatched_sizes": True}  # judged below
+    # Trained, and cut to what is wanted, from float32; mismatched sizes are judged below.
+    options = {"dtype": "float32", **_hub_options(path), **kwargs, "ignore_mismatched_sizes": True}
     with _as_user_error(path, flag, "weights"), _quiet_library():
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
     mismatched = sorted(info["mismatched_keys"])

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
+from ltp_pipeline.precision import HELP as DTYPE_HELP
 from ltp_pipeline.reading_flags import add_flags, reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
 from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
+from ltp_pipeline.token_batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.truncation import TruncationArguments
 
 if TYPE_CHECKING:
@@ -56,11 +60,14 @@ def main(argv: list[str] | None = None) -> None:
     paths = _named_checkpoints(args.checkpoints)
     for path in paths.values():
         check_checkpoint(path, "--checkpoints")
-    for flag in ("batch_size", "rounds"):
-        if getattr(args, flag) < 1:
+    for flag in ("batch_size", "max_tokens_per_batch", "rounds"):
+        if getattr(args, flag) is not None and getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
     frame = read_labelled(args.test_file, task, name="--test_file", **reading_options(args))
-    rows = compare(paths, frame, args.max_length, args.batch_size, args.rounds, args.bf16, task, args)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = chosen_dtype(args.dtype, args.bf16, device)
+    batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}
+    rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
     shown = {name: heading for name, heading in COLUMNS.items() if any(name in row for row in rows)}
@@ -72,9 +79,10 @@ def compare(
     paths: dict[str, str],
     frame: pd.DataFrame,
     max_length: int,
-    batch_size: int,
+    sizes: dict[str, int | None],
     rounds: int,
-    bf16: bool,
+    dtype: torch.dtype,
+    device: torch.device,
     task: Task = CODE,
     truncation: TruncationArguments | None = None,
 ) -> list[dict]:
@@ -83,7 +91,8 @@ def compare(
         paths: name to folder of each checkpoint; the first is what the others are compared with.
         frame: functions, or items of `task`, as `read_labelled` gives them.
         max_length: tokens after which functions are cut.
-        bf16: compute in bfloat16 (autocast).
+        sizes: of the batches; arguments of `sorted_batches`.
+        dtype: of weights and products, on `device`.
         truncation: what is read of longer functions; None: what each checkpoint was trained with.
 
     Returns:
@@ -92,17 +101,14 @@ def compare(
     Raises:
         UserError: a checkpoint that is no Longformer or LTP classifier, not for `task`, or too short for `max_length`.
     """
-    import torch
-
     from ltp_pipeline.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
     from ltp_pipeline.data import tokenize
     from ltp_pipeline.training import sequence_length
     from ltp_pipeline.truncation import choose_truncation, truncation_report
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     models, tokens, batches, orders = {}, {}, {}, {}
     for name, path in paths.items():
-        models[name] = _own_pruning(load_pruning_model, path).eval().to(device)
+        models[name] = hold_in(_own_pruning(load_pruning_model, path).eval(), dtype).to(device)
         if models[name].config.num_labels != task.num_labels:
             raise UserError(
                 f"--checkpoints {path}: has {models[name].config.num_labels} classes and --task_name {task.name} "
@@ -114,12 +120,13 @@ def compare(
         config = models[name].config
         cut = choose_truncation(truncation or TruncationArguments(), config, task, tokenizer, length)
         tokens[name] = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)
-        batches[name], orders[name] = _batches(tokens[name], tokenizer, batch_size, device)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        batches[name], orders[name] = _batches(tokens[name], tokenizer, sizes, device)
+    with torch.inference_mode():
         rows = [
             {
                 "checkpoint": name,
                 "path": str(path),
+                "dtype": name_of(dtype),
                 **_quality(models[name], batches[name], orders[name], tokens[name], task),
                 **truncation_report(tokens[name]),
             }
@@ -149,9 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task_name", default="code", help=f"code, vdisc, or of GLUE {', '.join(GLUE_NAMES)}")
     parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
     parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
-    parser.add_argument("--batch_size", type=int, default=32, help="functions in a batch")
+    parser.add_argument("--batch_size", type=int, help="functions in a batch (default: see --max_tokens_per_batch)")
+    parser.add_argument("--max_tokens_per_batch", type=int, help=EVAL_HELP)
     parser.add_argument("--rounds", type=int, default=3, help="timed passes over all functions")
-    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"what is computed in: {DTYPE_HELP}")
+    parser.add_argument("--bf16", action="store_true", default=None, help=BF16_HELP)
     return parser
 
 
@@ -175,15 +184,14 @@ def _own_pruning(load, path: str):
     return load(path, flag="--checkpoints", **overrides)
 
 
-def _batches(tokens, tokenizer, batch_size: int, device) -> tuple[list[dict], np.ndarray]:
+def _batches(tokens, tokenizer, sizes: dict[str, int | None], device) -> tuple[list[dict], np.ndarray]:
     """Batches of the rows that `tokenize` gives by length, longest first, and the order `[W]` they are in."""
-    order = np.argsort(-np.array(tokens["length"]), kind="stable")
-    batches = []
-    for start in range(0, len(order), batch_size):
-        rows = tokens[order[start : start + batch_size].tolist()]
+    chosen, batches = sorted_batches(tokens["length"], **sizes), []
+    for indices in chosen:
+        rows = tokens[indices]
         fields = {name: values for name, values in rows.items() if name in tokenizer.model_input_names}
         batches.append(tokenizer.pad(fields, return_tensors="pt").to(device))
-    return batches, order
+    return batches, np.concatenate(chosen)
 
 
 def _quality(model, batches: list[dict], order: np.ndarray, tokens, task: Task) -> dict:
@@ -211,14 +219,14 @@ def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) ->
     from tqdm.auto import tqdm
 
     seconds = {name: [0.0] * rounds for name in models}
-    count = len(next(iter(batches.values())))
+    count = max(map(len, batches.values()))  # a checkpoint with its own tokenizer has its own batches
     interval = 0.2 if sys.stderr.isatty() else 30
     with tqdm(total=rounds * count, desc="timing", unit="batch", mininterval=interval) as bar:
         for r in range(rounds):
             for i in range(count):
                 names = list(models)
                 shift = (r + i) % len(names)  # none is always first
-                for name in names[shift:] + names[:shift]:
+                for name in (name for name in names[shift:] + names[:shift] if i < len(batches[name])):
                     start = time.perf_counter()
                     models[name](**batches[name][i]).logits.cpu()  # waits for a GPU to finish
                     seconds[name][r] += time.perf_counter() - start

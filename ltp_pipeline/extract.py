@@ -20,9 +20,12 @@ from ltp_pipeline.checkpoints import (
     position_limit,
 )
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in
+from ltp_pipeline.precision import HELP as DTYPE_HELP
 from ltp_pipeline.processes import deal, is_main, process_count, process_index
 from ltp_pipeline.reading_flags import ReadingArguments
 from ltp_pipeline.tasks import GLUE_NAMES, find_task
+from ltp_pipeline.token_batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.truncation import Truncation, TruncationArguments
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
     pad_to_max_length: bool = field(
         default=False, metadata={"help": "Accepted as in the original; padding is never computed."}
     )
-    per_device_eval_batch_size: int = field(default=8, metadata={"help": "Functions in a batch."})
+    per_device_eval_batch_size: int | None = field(
+        default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
+    )
+    max_tokens_per_batch: int | None = field(default=None, metadata={"help": EVAL_HELP})
     temperature: float | None = field(
         default=None, metadata={"help": "Accepted as in the original; hard pruning, shown here, does not read it."}
     )
@@ -68,7 +74,8 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
         metadata={"help": "Such as cpu or cuda:0; default: a GPU if there is one, for each process its own."},
     )
     use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
-    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where that is safe."})
+    dtype: str = field(default=AUTO, metadata={"choices": DTYPES, "help": f"What is computed in: {DTYPE_HELP}"})
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP})
 
 
 @dataclass
@@ -114,9 +121,12 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
     task = find_task(args.task_name, "--task_name")
     if args.masking_mode != "hard" and is_main():
         print(f"note: --masking_mode {args.masking_mode} is for training; here pruning is hard", file=sys.stderr)
-    if args.per_device_eval_batch_size < 1:
-        raise UserError(f"--per_device_eval_batch_size {args.per_device_eval_batch_size}: expected 1 or more")
+    for flag in ("per_device_eval_batch_size", "max_tokens_per_batch"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} {value}: expected 1 or more")
     device = _device(args)
+    dtype = chosen_dtype(args.dtype, args.bf16, device)
     where = f"--model_name_or_path {args.model_name_or_path}"
     check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
     model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path")
@@ -145,7 +155,7 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
             f"final_token_threshold {config.final_token_threshold:g} prunes",
             file=sys.stderr,
         )
-    return model.eval().to(device), tokenizer
+    return hold_in(model.eval(), dtype).to(device), tokenizer
 
 
 def _device(args: PrunedModelArguments) -> torch.device:
@@ -227,18 +237,17 @@ def _cut(encoding: Encoding, truncation: Truncation, max_length: int) -> Encodin
 def prune(
     model: LTPForSequenceClassification,
     encodings: list[Encoding],
-    batch_size: int,
+    batch_size: int | None = None,
     *,
-    bf16: bool = False,
+    max_tokens: int | None = None,
     description: str = "pruning",
 ) -> Iterator[tuple[int, Pruned]]:
-    """Runs the model in batches of like length, the longest first; yields `(index in encodings, Pruned)`.
+    """Runs the model in `sorted_batches`; yields `(index in encodings, Pruned)`.
 
     Several processes share the batches, about the same number of tokens each: every one yields its own. A batch is the
     same for any number of them, and so are its results to the last bit.
     """
-    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i]))
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches = sorted_batches([len(encoding) for encoding in encodings], max_tokens=max_tokens, size=batch_size)
     tokens = [sum(len(encodings[i]) for i in batch) for batch in batches]
     own = deal(tokens, process_count())[process_index()]
     interval = 0.2 if sys.stderr.isatty() else 30
@@ -248,8 +257,7 @@ def prune(
     ) as bar:
         for indices in (batches[number] for number in own):
             chosen = [encodings[i] for i in indices]
-            with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
-                output = model(**_pad(chosen, model), output_pruning=True, return_dict=True)
+            output = model(**_pad(chosen, model), output_pruning=True, return_dict=True)
             kept = torch.stack(output.kept_tokens, dim=1).cpu().numpy()  # [B, L, longest]
             blank = torch.full(kept[:, 0].shape, torch.nan, device=model.device)
             scores = [blank if layer is None else layer.float() for layer in output.pruning_scores]

@@ -14,6 +14,7 @@ from ltp_pipeline.tasks import find_task
 from ltp_pipeline.training import (
     describe_splits,
     follow_task,
+    hold_for_evaluation,
     make_trainer,
     metrics_table,
     prepare_process,
@@ -45,6 +46,8 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     # Recorded, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task, data_args)
+    if not args.do_train:
+        hold_for_evaluation(model, args)
     with resumed_result(output_dir, checkpoint) if args.do_train else open_folder(output_dir) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)

@@ -24,6 +24,7 @@ from ltp_pipeline.tasks import Task, find_task
 from ltp_pipeline.training import (
     describe_splits,
     follow_task,
+    hold_for_evaluation,
     make_trainer,
     metrics_table,
     prepare_process,
@@ -73,6 +74,8 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     check_tokenizer_fits(tokenizer, model.config, flag="--restore")
     tokenizer.model_max_length = sequence_length(data_args.max_seq_length, model.config, tokenizer)
     datasets = tokenize_splits(frames, tokenizer, model.config, task, data_args)
+    if stage.eval:
+        hold_for_evaluation(model, args)
     with open_folder(output_dir) if stage.eval else resumed_result(output_dir, checkpoint) as folder:
         args.output_dir = str(folder)
         trainer = make_trainer(model, tokenizer, args, datasets, task)

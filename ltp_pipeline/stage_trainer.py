@@ -16,7 +16,7 @@ from ltp_pipeline.errors import UserError
 from ltp_pipeline.measured_trainer import MeasuredTrainer
 from ltp_pipeline.pruning_log import KeptShares, LayersOnTensorBoard, pruning_thresholds
 from ltp_pipeline.resume import best_checkpoint
-from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches
+from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches, sorted_batches
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,6 +29,7 @@ class StageTrainer(MeasuredTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(_ExactResume())
         self.max_tokens = getattr(self.args, "max_tokens_per_batch", None)
+        self.max_eval_tokens = getattr(self.args, "max_eval_tokens_per_batch", None)
         self._sum_of_losses = np.zeros(2)  # over the functions evaluated, and how many
         prunes = getattr(self.model.config, "prune_mode", None) is not None
         self._kept = KeptShares(self.model) if prunes and self.train_dataset is not None else None
@@ -36,13 +37,14 @@ class StageTrainer(MeasuredTrainer):
             self.add_callback(LayersOnTensorBoard())
 
     def _get_dataloader(self, dataset, description, batch_size, sampler_fn=None, is_training=False, **kwargs):
-        if self.max_tokens is None:
+        max_tokens = self.max_tokens if is_training else self.max_eval_tokens
+        if max_tokens is None:
             return super()._get_dataloader(
                 dataset, description, batch_size, sampler_fn=sampler_fn, is_training=is_training, **kwargs
             )
         batches = (TrainTokenBatches if is_training else EvalTokenBatches)(
             _lengths(dataset),
-            self.max_tokens,
+            max_tokens,
             padded=self.model.config.model_type != "ltp",
             processes=self.args.world_size,
             rank=self.args.process_index,
@@ -57,6 +59,13 @@ class StageTrainer(MeasuredTrainer):
             pin_memory=self.args.dataloader_pin_memory,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
+
+    def _in_batches(self, dataset, indices: list[int]) -> list[list[int]]:
+        if self.max_eval_tokens is None:
+            return super()._in_batches(dataset, indices)
+        lengths = np.array(_lengths(dataset))[indices]
+        batches = sorted_batches(lengths, max_tokens=self.max_eval_tokens)  # an LTP model's: without padding
+        return [[indices[i] for i in batch] for batch in batches]
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """As the library's; with a training loss each layer's threshold and share of tokens kept since the last."""
@@ -108,8 +117,8 @@ class StageTrainer(MeasuredTrainer):
     def prediction_step(self, model, inputs, *args, **kwargs):
         """As the library's; adds up the losses, as batches by tokens differ in size."""
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
-        if self.max_tokens is not None and loss is not None:
-            batches = self.callback_handler.eval_dataloader.batch_sampler
+        batches = self.callback_handler.eval_dataloader.batch_sampler
+        if isinstance(batches, EvalTokenBatches) and loss is not None:
             last = self.accelerator.gradient_state.end_of_dataloader
             items = 0 if last and batches.last_is_repeated else len(next(iter(inputs.values())))
             self._sum_of_losses += np.array([loss.item() * items, items])

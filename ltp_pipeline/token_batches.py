@@ -9,6 +9,29 @@ import numpy as np
 # A length counts as the next of these many steps from one power of two to the next: up to 1/8 is left unused, and
 # functions whose lengths count as the same are exchanged between batches from epoch to epoch.
 STEPS_PER_DOUBLING = 8
+DEFAULT_MAX_TOKENS = 8192  # of a batch that nothing is learned from
+EVAL_HELP = (
+    "Batches of functions of like length with at most so many tokens each; a longer function is a batch of its own "
+    f"(default: {DEFAULT_MAX_TOKENS}, unless a number of functions is given)."
+)
+
+
+def sorted_batches(
+    lengths: Sequence[int], *, max_tokens: int | None = None, size: int | None = None, padded: bool = False
+) -> list[list[int]]:
+    """
+    Indices of the functions of each batch, the longest first.
+
+    Args:
+        lengths: tokens of each function, `[N]`.
+        max_tokens: most tokens of a batch; None: DEFAULT_MAX_TOKENS, unless `size` is given.
+        size: functions of a batch, where `max_tokens` is None.
+        padded: whether padding is computed, and so counted.
+    """
+    if max_tokens is None and size is not None:
+        order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
+        return [order[start : start + size] for start in range(0, len(order), size)]
+    return list(EvalTokenBatches(lengths, max_tokens or DEFAULT_MAX_TOKENS, padded=padded))
 
 
 class TrainTokenBatches:
@@ -88,7 +111,7 @@ class EvalTokenBatches:
             self._steps.append(step)
             start += size * processes
         self.rank = rank
-        self._gathered = np.concatenate([step.ravel() for step in self._steps])
+        self._gathered = np.concatenate([step.ravel() for step in self._steps] or [order])
         # Whether this process's last batch is a function that another one has.
         self.last_is_repeated = len(self._gathered) - len(lengths) >= processes - rank
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 import pandas as pd
+import torch
 import transformers
 from transformers import (
     DataCollatorWithPadding,
@@ -27,6 +28,7 @@ from ltp_pipeline.errors import UserError
 from ltp_pipeline.glue import check_glue_flags, check_labels, read_glue, read_hub
 from ltp_pipeline.metrics import positive_scores, probabilities
 from ltp_pipeline.model_card import describe, write_model_card
+from ltp_pipeline.precision import hold_in
 from ltp_pipeline.pruning_log import layers_line, pruning_thresholds, write_pruning_log
 from ltp_pipeline.reading_flags import reading_options
 from ltp_pipeline.reports import format_table, write_csv, write_json
@@ -69,6 +71,7 @@ TABLE = {
     "relative_flops": "relative FLOPs",
     "samples_per_second": "functions/s",
     "seconds_per_sample": "s/function",
+    "dtype": "dtype",
 }
 
 
@@ -233,6 +236,13 @@ def follow_task(args: LTPTrainingArguments, task: Task) -> None:
             raise UserError(f"{flag}: {task.name} has several labels at once; expected a task of one class an item")
 
 
+def hold_for_evaluation(model: "PreTrainedModel", args: LTPTrainingArguments) -> None:
+    """Where nothing is trained bfloat16 is the dtype of the weights themselves, and the trainer casts nothing."""
+    if args.bf16:
+        hold_in(model, torch.bfloat16)
+        args.bf16, args.mixed_precision = False, "no"
+
+
 def make_trainer(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -297,7 +307,7 @@ def train(trainer: LTPTrainer) -> dict[str, Any]:
         raise UserError(f"--target_flops: {error}") from error
     history = trainer.state.log_history
     metrics["train_loss"] = history[-1]["train_loss"] = mean_loss(history)
-    return metrics | {"train_samples": len(trainer.train_dataset)}
+    return metrics | {"train_samples": len(trainer.train_dataset), "train_dtype": trainer.args.dtype}
 
 
 def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -327,6 +337,7 @@ def evaluate(trainer: LTPTrainer, dataset: "Dataset", split: str, task: Task) ->
     if functions < len(dataset):  # those read in windows
         metrics[f"{split}_samples_per_second"] = round(functions / seconds, 3)
     metrics[f"{split}_seconds_per_sample"] = seconds / functions
+    metrics[f"{split}_dtype"] = trainer.args.dtype
     predictions = predictions_table(task, output.predictions, output.label_ids, stored_threshold(config))
     rows = np.unique(dataset["row"])
     if rows[-1] >= len(rows):  # some were left out

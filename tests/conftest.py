@@ -14,3 +14,12 @@ torch.set_num_threads(1)
 def own_cache(tmp_path_factory):
     """Tokens that the tests cache are not the user's."""
     os.environ["LTP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+import pytest  # noqa: E402
+
+from ltp_pipeline import precision  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_on_every_machine(monkeypatch):
+    """`--dtype auto` is float32 in this process, whatever the processor can."""
+    monkeypatch.setattr(precision, "is_bfloat16_fast", lambda device: False)

@@ -150,12 +150,16 @@ class LTPTrainer(Trainer):
         count = min(self.args.calibration_samples, len(dataset))
         indices = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
         collator = self._get_collator_with_removed_columns(self.data_collator, description="calibration")
-        size = self.args.eval_batch_size
         batches = []
-        for begin in range(0, count, size):
-            batch = collator([dataset[i] for i in indices[begin : begin + size]])
+        for chosen in self._in_batches(dataset, indices):
+            batch = collator([dataset[i] for i in chosen])
             batches.append(self._prepare_inputs({name: v for name, v in batch.items() if name != "labels"}))
         return batches
+
+    def _in_batches(self, dataset, indices: list[int]) -> list[list[int]]:
+        """`indices` of `dataset`, of the items of each batch that nothing is learned from."""
+        size = self.args.eval_batch_size
+        return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
 
     def _pruners(self) -> list[nn.Module]:
         return [m for m in self.model.modules() if isinstance(getattr(m, "keep_threshold", None), nn.Parameter)]

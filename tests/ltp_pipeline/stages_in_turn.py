@@ -17,7 +17,7 @@ import run_glue_code_metrics  # noqa: E402
 from ltp_pipeline.errors import run_main  # noqa: E402
 
 DATA = "--train_file train.csv --validation_file test.csv"
-TRAINING = f"{DATA} --use_cpu --logging_steps 1 --per_device_eval_batch_size 4"
+TRAINING = f"{DATA} --use_cpu --dtype float32 --logging_steps 1 --per_device_eval_batch_size 4"
 STAGE = f"{TRAINING} --task CODE --epoch 1 --temperature 0.1 --lr 1e-3"
 
 
@@ -38,7 +38,7 @@ def run_all(folder: str, batch: int) -> None:
     }
     for name, flags in stages.items():
         run_code_metrics.main(f"{STAGE} {flags} --bs {batch} --output_dir {folder}/{name}".split())
-    sys.argv = f"extract {DATA} --model_name_or_path one/hard --use_cpu --max_length 96 --keep_layer 2".split()
+    sys.argv = f"extract {DATA} --model_name_or_path one/hard --use_cpu --dtype float32 --max_length 96 --keep_layer 2".split()
     sys.argv += ["--per_device_eval_batch_size", "3", f"{folder}/extracted"]
     ltp_extract_and_save.main()
 

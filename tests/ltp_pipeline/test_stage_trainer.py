@@ -99,7 +99,7 @@ def test_two_processes_share_batches_by_tokens(place):
     program = Path(run_code_metrics.__file__).with_name("run_glue_code_metrics.py")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     pd.read_csv("test.csv").head(9).to_csv("test.csv", index=False)
-    flags = f"{FLAGS} --use_cpu --max_tokens_per_batch 300 --output_dir two"
+    flags = f"{FLAGS} --use_cpu --dtype float32 --max_tokens_per_batch 300 --output_dir two"
     done = subprocess.run(
         [*launch, str(program), *flags.split()], capture_output=True, text=True, timeout=300, env={**os.environ}
     )

@@ -92,7 +92,7 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         logits = self.classifier(encoding.first_states[:, None])
         loss = None
         if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+            loss = self.loss_function(labels=labels, pooled_logits=logits.float(), config=self.config)
         return self._as_asked(LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
 
 
