@@ -46,12 +46,6 @@ run "data set" Data/build_dataset.py --sources "$SOURCES" --output_dir "$OUTPUT/
 
 cd "$OUTPUT"
 DATA=(--train_file data/train_subset.csv --validation_file data/validation.csv)
-# bfloat16 where the machine multiplies it fast
-BF16=$("$LTP_PYTHON" -c '
-import torch
-fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else any(
-    getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-print("--bf16" if fast else "")')
 LR=1e-4 RATE=0.05 TEMPERATURE=0.03 LAMBDA=0.1
 SOFT=checkpoints/base/CODE/absolute_threshold/rate_$RATE/temperature_$TEMPERATURE/lambda_$LAMBDA/lr_0.0001
 HARD=$SOFT/hard/lr_0.0001
@@ -60,24 +54,24 @@ run "tokenizer" -m ltp_pipeline.train_tokenizer --train_file data/train_subset.c
     --vocab_size 8000 --max_length "$LENGTH"
 run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/ltp_small.json" \
     --tokenizer_name tokenizer --do_train --do_eval "${DATA[@]}" --max_seq_length "$LENGTH" \
-    --per_device_train_batch_size 16 --per_device_eval_batch_size 32 --learning_rate 2e-4 --warmup_steps 0.1 \
-    --num_train_epochs "$EPOCHS" --seed "$SEED" $BF16 --overwrite_output_dir --output_dir code_test
+    --per_device_train_batch_size 16 --learning_rate 2e-4 --warmup_steps 0.1 \
+    --num_train_epochs "$EPOCHS" --seed "$SEED" --overwrite_output_dir --output_dir code_test
 run "soft pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore code_test "${DATA[@]}" \
     --lr $LR --lr_threshold "$LR_THRESHOLD" --final_token_threshold $RATE --temperature $TEMPERATURE \
-    --lambda $LAMBDA --weight_decay 0 --bs 16 --per_device_eval_batch_size 32 --masking_mode soft \
-    --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED" $BF16
+    --lambda $LAMBDA --weight_decay 0 --bs 16 --masking_mode soft \
+    --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED"
 run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore "$SOFT" "${DATA[@]}" \
-    --lr $LR --bs 16 --per_device_eval_batch_size 32 --masking_mode hard --epoch 1 --save_step 100 --no_load \
-    --seed "$SEED" $BF16
-run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 4 \
+    --lr $LR --bs 16 --masking_mode hard --epoch 1 --save_step 100 --no_load \
+    --seed "$SEED"
+run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code \
     --max_length "$LENGTH" --pad_to_max_length --model_name_or_path "$HARD" --temperature $TEMPERATURE \
     --masking_mode hard --num_functions 2 --max_lines 15
 # What is alive after the third layer: after the last, few functions have more than a token or two left.
-run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code --per_device_eval_batch_size 32 \
-    --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 $BF16 --output_dir pruned_data
+run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code \
+    --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
-    --max_length "$LENGTH" --rounds 3 $BF16 --output_dir .
+    --max_length "$LENGTH" --rounds 3 --output_dir .
 
 cat <<END
 

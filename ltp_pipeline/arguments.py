@@ -205,7 +205,7 @@ class FineTuningArguments(LTPTrainingArguments):
             "help": f"What matrix products are computed in: {DTYPE_HELP} Weights are float32 while they are trained.",
         },
     )
-    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP})
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
     disable_tqdm: bool | None = field(
         default=None, metadata={"help": "Lines instead of a progress bar (default: where there is no terminal)."}
     )

@@ -75,7 +75,7 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
     )
     use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
     dtype: str = field(default=AUTO, metadata={"choices": DTYPES, "help": f"What is computed in: {DTYPE_HELP}"})
-    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP})
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
 
 
 @dataclass

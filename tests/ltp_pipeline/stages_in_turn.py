@@ -38,7 +38,8 @@ def run_all(folder: str, batch: int) -> None:
     }
     for name, flags in stages.items():
         run_code_metrics.main(f"{STAGE} {flags} --bs {batch} --output_dir {folder}/{name}".split())
-    sys.argv = f"extract {DATA} --model_name_or_path one/hard --use_cpu --dtype float32 --max_length 96 --keep_layer 2".split()
+    extract = f"extract {DATA} --model_name_or_path one/hard --use_cpu --dtype float32"
+    sys.argv = f"{extract} --max_length 96 --keep_layer 2".split()
     sys.argv += ["--per_device_eval_batch_size", "3", f"{folder}/extracted"]
     ltp_extract_and_save.main()
 

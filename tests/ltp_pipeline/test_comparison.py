@@ -49,15 +49,17 @@ def alone(path, file) -> dict:
     return classification_metrics(torch.cat(logits).numpy(), frame["label"].to_numpy())
 
 
-def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(two, tmp_path):
+@pytest.mark.parametrize("size", ["--batch_size 4", "--max_tokens_per_batch 150", ""])
+def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(size, two, tmp_path):
     paths, file = two
     named = [f"{name}={path}" for name, path in paths.items()]
-    flags = ["--test_file", str(file), "--max_length", "96", "--batch_size", "4", "--rounds", "1"]
+    flags = ["--test_file", str(file), "--max_length", "96", *size.split(), "--rounds", "1"]
     main(["--checkpoints", *named, *flags, "--output_dir", str(tmp_path)])
     rows = json.loads((tmp_path / "comparison.json").read_text())["checkpoints"]
     for row in rows:
         expected = alone(paths[row["checkpoint"]], file)
         assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert [row["dtype"] for row in rows] == ["float32"] * 2
     assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1
 
 

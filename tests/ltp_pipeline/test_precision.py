@@ -7,7 +7,6 @@ from ltp_pipeline import precision
 from ltp_pipeline.arguments import FineTuningArguments
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.precision import chosen_dtype, hold_in, is_bfloat16_fast
-from tests.ltp_pipeline.conftest import functions
 from transformer_revised import LTPConfig, LTPForSequenceClassification
 
 SMALL = {

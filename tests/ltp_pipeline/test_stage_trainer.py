@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from accelerate import skip_first_batches
 from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from torch.utils.data import BatchSampler, DataLoader
@@ -80,6 +81,81 @@ def test_a_stage_takes_them_too(place):
     run_code_metrics.main(f"{flags} {soft} --restore longformer --max_tokens_per_batch 200 --output_dir soft".split())
     assert results("soft")["eval_loss"] == pytest.approx(loss_of("soft"), abs=1e-6)
     assert results("soft")["train_samples"] == 24
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("", [10]),  # 8192 tokens
+        ("--per_device_eval_batch_size 4", [4, 4, 2]),
+        ("--max_tokens_per_batch 120", None),
+    ],
+)
+def test_evaluation_is_by_tokens_unless_a_number_of_functions_is_given(place, monkeypatch, flags, expected):
+    sizes, tokens = [], []
+    step = StageTrainer.prediction_step
+
+    def recorded(self, model, inputs, *args, **kwargs):
+        sizes.append(len(inputs["labels"]))
+        tokens.append(int(inputs["attention_mask"].sum()))
+        return step(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(StageTrainer, "prediction_step", recorded)
+    evaluate = "--model_name_or_path longformer --do_eval --validation_file test.csv --max_seq_length 96"
+    run_glue_code_metrics.main(f"{evaluate} {flags} --output_dir out".split())
+    if expected is None:
+        assert sum(sizes) == 10 and 90 < max(tokens) <= 120
+    else:
+        assert sizes == expected
+    assert results("out")["eval_loss"] == pytest.approx(loss_of("out"), abs=1e-6)
+    assert pd.read_csv("out/predictions.csv")["label"].tolist() == pd.read_csv("test.csv")["label"].tolist()
+
+
+@pytest.mark.parametrize(("flags", "most"), [("--max_tokens_per_batch 150", 150), ("--bs 3", 8192)])
+def test_the_budget_is_calibrated_in_batches_by_tokens(place, monkeypatch, flags, most):
+    seen = []
+    made = StageTrainer._calibration_batches
+
+    def recorded(self):
+        seen.append(made(self))
+        return seen[-1]
+
+    monkeypatch.setattr(StageTrainer, "_calibration_batches", recorded)
+    stage = "--train_file train.csv --validation_file test.csv --max_seq_len 96 --max_steps 1 --no_load"
+    soft = "--masking_mode soft --target_flops 0.85 --restore longformer --output_dir soft"
+    run_code_metrics.main(f"{stage} {soft} {flags}".split())
+    tokens = [int(batch["attention_mask"].sum()) for batch in seen[0]]
+    assert max(tokens) <= most and sum(len(batch["input_ids"]) for batch in seen[0]) == 10
+    assert len(tokens) == 1 if most == 8192 else len(tokens) > 2
+
+
+def test_bfloat16_is_held_where_nothing_is_trained_and_autocast_where_something_is(place, monkeypatch):
+    seen = []
+    step = StageTrainer.prediction_step
+
+    def recorded(self, model, inputs, *args, **kwargs):
+        loss, logits, labels = step(self, model, inputs, *args, **kwargs)
+        seen.append((model.classifier.dense.weight.dtype, self.accelerator.mixed_precision, loss.dtype))
+        return loss, logits, labels
+
+    monkeypatch.setattr(StageTrainer, "prediction_step", recorded)
+    stage = "--train_file train.csv --validation_file test.csv --max_seq_len 96 --max_steps 2 --no_load --save_step 1"
+    flags = f"{stage} --eval_steps 1 --dtype bfloat16 --restore longformer --final_token_threshold 0.3"
+    run_code_metrics.main(f"{flags} --masking_mode soft --output_dir soft".split())
+    assert len(seen) == 3 and set(seen) == {(torch.float32, "bf16", torch.float32)}
+    assert (results("soft")["train_dtype"], results("soft")["eval_dtype"]) == ("bfloat16", "bfloat16")
+    seen.clear()
+    evaluate = "--restore soft --validation_file test.csv --eval"
+    scores = {}
+    for dtype in ("bfloat16", "float32"):
+        run_code_metrics.main(f"{evaluate} --dtype {dtype} --output_dir {dtype}".split())
+        assert results(dtype)["eval_dtype"] == dtype
+        scores[dtype] = pd.read_csv(f"{dtype}/predictions.csv")["score"]
+    assert seen == [(torch.bfloat16, "no", torch.float32), (torch.float32, "no", torch.float32)]
+    np.testing.assert_allclose(scores["bfloat16"], scores["float32"], atol=5e-3)
+    assert results("bfloat16")["eval_thresholds_per_layer"] == results("float32")["eval_thresholds_per_layer"]
+    with pytest.raises(UserError, match="--dtype float32 and --bf16 contradict each other"):
+        run_code_metrics.main(f"{evaluate} --dtype float32 --bf16 --output_dir out".split())
 
 
 def test_a_function_longer_than_a_batch_is_an_error_before_training(place):

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from ltp_pipeline.token_batches import EvalTokenBatches, TrainTokenBatches, rounded_lengths
+from ltp_pipeline.token_batches import (
+    DEFAULT_MAX_TOKENS,
+    EvalTokenBatches,
+    TrainTokenBatches,
+    rounded_lengths,
+    sorted_batches,
+)
 
 LENGTHS = np.random.default_rng(0).integers(5, 200, size=300)
 
@@ -89,3 +95,14 @@ def test_lengths_are_rounded_up_by_an_eighth_at_most():
     assert rounded[:16].tolist() == list(range(1, 17))
     assert len(np.unique(rounded)) == 8 * 7 + 8
     assert rounded_lengths(np.array([1000]), 1010).tolist() == [1010]
+
+
+def test_sorted_batches_by_tokens_or_by_number():
+    lengths = [3, 9, 5, 5, 12]
+    assert sorted_batches(lengths, max_tokens=14) == [[4], [1, 2], [3, 0]]
+    assert sorted_batches(lengths, max_tokens=14, size=1) == [[4], [1, 2], [3, 0]]
+    assert sorted_batches(lengths, max_tokens=14, padded=True) == [[4], [1], [2, 3], [0]]
+    assert sorted_batches(lengths, max_tokens=4) == [[4], [1], [2], [3], [0]]  # too long ones by themselves
+    assert sorted_batches(lengths, size=2) == [[4, 1], [2, 3], [0]]
+    assert sorted_batches([DEFAULT_MAX_TOKENS - 1, 1, 1]) == [[0, 1], [2]]
+    assert sorted_batches([]) == []
