@@ -19,7 +19,9 @@ import pytest  # noqa: E402
 from ltp_pipeline import precision  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def same_numbers_on_every_machine(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def same_numbers_on_every_machine():
     """`--dtype auto` is float32 in this process, whatever the processor can."""
-    monkeypatch.setattr(precision, "is_bfloat16_fast", lambda device: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "is_bfloat16_fast", lambda device: False)
+        yield
