@@ -12,6 +12,7 @@ from ltp_pipeline.errors import UserError
 SHINGLE = 5  # tokens in a row that count as one feature
 PERMUTATIONS = 64
 THRESHOLD = 0.85
+HIGHEST = 0.9  # similarity that so few permutations can be indexed for; what is above is told apart exactly
 _CODE = re.compile(
     r"""(?P<comment>/\*.*?\*/|//[^\n]*)|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\w+|[^\w\s]""", re.DOTALL
 )
@@ -48,7 +49,7 @@ class NearDuplicates:
         except ImportError as error:
             raise UserError("near duplicates need datasketch; expected `pip install datasketch`") from error
         self.threshold = threshold
-        self._index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+        self._index = MinHashLSH(threshold=min(threshold, HIGHEST), num_perm=PERMUTATIONS)
         self._empty = MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)
         self._features: dict[int, frozenset[int]] = {}
 
