@@ -27,7 +27,7 @@ if [ "${1:-}" = --quick ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200
     LENGTH=256 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.03
 else
-    SOURCES=Data/sources.txt TRAIN=4000 VALIDATION=1000 TEST=2000
+    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000
     LENGTH=512 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.003
 fi
 
@@ -41,7 +41,8 @@ run() { # a title, then a command, which is shown as it could be typed
     "$LTP_PYTHON" "${@:2}"
 }
 
-run "data set" Data/build_dataset.py --sources "$SOURCES" --output_dir "$OUTPUT/data" --seed "$SEED" \
+run "data set" Data/build_dataset.py --sources "$SOURCES" --analyzers flawfinder --near_duplicates 1 \
+    --output_dir "$OUTPUT/data" --seed "$SEED" \
     --max_train_functions "$TRAIN" --max_validation_functions "$VALIDATION" --max_test_functions "$TEST"
 
 cd "$OUTPUT"

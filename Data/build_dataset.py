@@ -1,6 +1,7 @@
-"""Build a data set of labelled C/C++ functions from pinned source distributions or from folders.
+"""Build a data set of labelled functions from pinned source distributions, Debian sources or folders.
 
-Writes train_subset.csv, validation.csv, test.csv and dataset_card.json; Data/README.md explains their columns.
+Writes train_subset, validation and test (.csv or .parquet), findings.jsonl, dataset_card.json and dataset_card.md;
+Data/README.md explains them.
 """
 
 from __future__ import annotations
@@ -8,18 +9,28 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from Data.analyse_functions import analyse
-from Data.dataset_card import describe, summary_rows, to_frame, write_dataset
-from Data.gather_projects import projects_from_folders, projects_from_list
-from Data.read_sources import is_generated
+from tqdm import tqdm
+
+from Data.agreement import agreement
+from Data.analyse_functions import LabelledFunction, analyse
+from Data.analyzers import PACKAGES, Analysis, check_installed, default_analyzers
+from Data.clang_headers import ClangTree, lay_out
+from Data.dataset_card import describe, findings_text, summary_rows, to_frame, write_dataset
+from Data.gather_projects import Project, projects_from_debian, projects_from_folders, projects_from_list
+from Data.languages import LANGUAGES, grammar, language_of, suffixes_of
+from Data.near_duplicates import drop_near_duplicates
+from Data.read_sources import SourceFile, is_generated
 from Data.source_list import SPLITS
-from Data.split_functions import drop_duplicates, sample, split_by_name, split_by_size
+from Data.split_functions import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
+from Data.user_findings import NAME as FINDINGS_CSV
+from Data.user_findings import read_findings
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reports import format_table
 
@@ -47,9 +58,54 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="read these folders instead of --sources, each one a project; whole projects are dealt to training, "
         "validation and test by size, whole files if there are fewer than three projects",
     )
-    parser.add_argument("--output_dir", type=Path, default=DATA, metavar="DIR", help="default: Data")
     parser.add_argument(
-        "--cache_dir", type=Path, default=DATA / "cache", metavar="DIR", help="of downloads (default: Data/cache)"
+        "--debian_sources",
+        type=Path,
+        metavar="DIR",
+        help="read the NAME_VERSION.orig.tar.* of this folder as projects (apt-get source --download-only fills one)",
+    )
+    parser.add_argument(
+        "--language", nargs="+", choices=LANGUAGES, default=["c", "cpp"], help="whose files to read (default: c cpp)"
+    )
+    parser.add_argument("--granularity", choices=("function", "file"), default="function", help="what a row is")
+    parser.add_argument(
+        "--analyzers",
+        nargs="+",
+        choices=PACKAGES,
+        metavar="NAME",
+        help="flawfinder, cppcheck, clang (for C, C++), bandit (for Python) (default: flawfinder cppcheck, or bandit; "
+        "clang takes much longer)",
+    )
+    parser.add_argument(
+        "--findings_csv",
+        type=Path,
+        metavar="FILE",
+        help="labels of your own: columns file,line,rule and, if known, cwe",
+    )
+    parser.add_argument("--output_dir", type=Path, default=DATA, metavar="DIR", help="default: Data")
+    parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables (default: csv)")
+    parser.add_argument(
+        "--group_columns", action="store_true", help="add a 0/1 column for each of VDISC's five groups"
+    )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        default=DATA / "cache",
+        metavar="DIR",
+        help="of downloads and findings (default: Data/cache)",
+    )
+    parser.add_argument(
+        "--near_duplicates",
+        type=float,
+        default=0.9,
+        metavar="S",
+        help="keep one of functions whose runs of tokens are alike to this degree, 1 keeps all (default: 0.9)",
+    )
+    parser.add_argument(
+        "--max_negative_ratio",
+        type=float,
+        metavar="R",
+        help="keep at most R negatives for each positive of a split (default: all)",
     )
     parser.add_argument(
         "--min_level",
@@ -75,37 +131,112 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, analyse, split, sample, then write. Raises UserError for what the user gave wrong."""
     options = parse_arguments(arguments)
-    if options.source_dir:
-        projects = projects_from_folders(options.source_dir)
-    else:
-        projects = projects_from_list(options.sources, options.cache_dir)
-    files = [file for project in projects for file in project.files]
-    by_hand = [file for file in files if not is_generated(file.text)]
-    functions = analyse(by_hand, options.min_level, options.workers)
+    analyzers = tuple(options.analyzers or default_analyzers(options.language))
+    versions = _check(analyzers, options)
+    projects = _projects(options)
+    files, dropped = choose_files([file for project in projects for file in project.files])
+    with tempfile.TemporaryDirectory(prefix="ltp-clang-") as folder:
+        analysis = Analysis(
+            analyzers=analyzers,
+            min_level=options.min_level,
+            cache_dir=options.cache_dir,
+            granularity=options.granularity,
+            signatures=options.near_duplicates < 1,
+            trees=_trees(projects, Path(folder)) if "clang" in analyzers else {},
+            given=read_findings(options.findings_csv, files) if options.findings_csv else {},
+        )
+        functions = analyse(files, analysis, options.workers)
     distinct = drop_duplicates(functions)
+    dropped["functions_the_same_but_for_layout_and_comments"] = len(functions) - len(distinct)
+    if options.near_duplicates < 1:
+        found, distinct = len(distinct), drop_near_duplicates(distinct, options.near_duplicates)
+        dropped["functions_nearly_the_same"] = found - len(distinct)
     if not distinct:
-        raise UserError(f"no C/C++ function definition in {len(files)} files, {len(files) - len(by_hand)} generated")
-    if options.source_dir:
-        splits = split_by_size(distinct)
-    else:
-        splits = split_by_name(distinct, {project.name: project.split for project in projects})
-    limits = {split: getattr(options, f"max_{split}_functions") for split in SPLITS}
-    kept = {split: sample(splits[split], limits[split], options.seed) for split in SPLITS}
+        language = "C/C++" if options.language == ["c", "cpp"] else "/".join(options.language)
+        generated = dropped["files_generated"]
+        read = sum(len(project.files) for project in projects)
+        raise UserError(f"no {language} function definition in {read} files, {generated} generated")
+    splits = _split(distinct, projects, options)
+    kept = {}
+    for split in SPLITS:
+        balanced = limit_negatives(splits[split], options.max_negative_ratio, options.seed)
+        kept[split] = sample(balanced, getattr(options, f"max_{split}_functions"), options.seed)
     card = {
-        "analyser": f"flawfinder {version('flawfinder')}, risk level {options.min_level} and above",
-        "seed": options.seed,
-        "files": len(files),
-        "generated_files_dropped": len(files) - len(by_hand),
-        "duplicate_functions_dropped": len(functions) - len(distinct),
+        "settings": _settings(options, analyzers, versions),
+        "files": sum(len(project.files) for project in projects),
+        "functions_found": len(functions),
+        "distinct_functions": len(distinct),
+        "dropped": dropped,
         "splits": {split: describe(kept[split], available=len(splits[split])) for split in SPLITS},
+        "agreement": agreement(distinct, analyzers),
         "sources": [project.origin for project in projects],
     }
-    write_dataset(options.output_dir, {split: to_frame(kept[split]) for split in SPLITS}, card)
+    frames = {split: to_frame(kept[split], options.group_columns) for split in SPLITS}
+    write_dataset(options.output_dir, frames, card, findings_text(kept), options.format)
     print(format_table(summary_rows(card["splits"])))
     in_training = set(card["splits"]["train"]["projects"])
     if any(in_training & set(card["splits"][split]["projects"]) for split in SPLITS[1:]):
         print("note: fewer than three projects, so whole files were dealt: test and training share projects")
     print(f"written to {options.output_dir}")
+
+
+def choose_files(files: Sequence[SourceFile]) -> tuple[list[SourceFile], dict[str, int]]:
+    """Files that a person wrote, each content once (the first stays); how many were dropped, and why."""
+    by_hand = [file for file in files if not is_generated(file.text)]
+    first: dict[tuple[str, str], SourceFile] = {}
+    for file in by_hand:
+        first.setdefault((language_of(file.path).name, file.text), file)
+    dropped = {"files_generated": len(files) - len(by_hand), "files_of_the_same_content": len(by_hand) - len(first)}
+    return list(first.values()), dropped
+
+
+def _check(analyzers: Sequence[str], options: argparse.Namespace) -> dict[str, str]:
+    """The versions of the analysers. Raises UserError for a missing package or an analyser with nothing to read."""
+    for name in options.language:
+        grammar(LANGUAGES[name])
+    for name in analyzers:
+        if not any(name in LANGUAGES[language].analyzers for language in options.language):
+            raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
+    if not analyzers and options.findings_csv is None:
+        raise UserError(f"--language {' '.join(options.language)} has no analyser here: give labels by --findings_csv")
+    if not 0 < options.near_duplicates <= 1:
+        raise UserError(f"--near_duplicates {options.near_duplicates} is not over 0 and at most 1")
+    return check_installed(analyzers)
+
+
+def _projects(options: argparse.Namespace) -> list[Project]:
+    suffixes = suffixes_of(options.language)
+    folders = projects_from_folders(options.source_dir, suffixes) if options.source_dir else []
+    debian = projects_from_debian(options.debian_sources, suffixes) if options.debian_sources else []
+    return folders + debian or projects_from_list(options.sources, options.cache_dir, suffixes)
+
+
+def _trees(projects: Sequence[Project], folder: Path) -> dict[str, ClangTree]:
+    bar = tqdm(
+        list(enumerate(projects)), desc="lay out", unit="project", mininterval=0.1 if sys.stderr.isatty() else 10
+    )
+    return {project.name: lay_out(project.files, folder / str(number)) for number, project in bar}
+
+
+def _split(distinct: Sequence[LabelledFunction], projects: Sequence[Project], options: argparse.Namespace) -> Splits:
+    if options.source_dir or options.debian_sources:
+        return split_by_size(distinct)
+    return split_by_name(distinct, {project.name: project.split for project in projects})
+
+
+def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: dict[str, str]) -> dict[str, Any]:
+    named = [f"{name} ({PACKAGES[name]} {versions[name]})" for name in analyzers]
+    if options.findings_csv:
+        named.append(f"{FINDINGS_CSV} ({options.findings_csv.name})")
+    return {
+        "analyzers": ", ".join(named),
+        "flawfinder_min_level": options.min_level,
+        "language": " ".join(options.language),
+        "granularity": options.granularity,
+        "near_duplicates": options.near_duplicates,
+        "max_negative_ratio": options.max_negative_ratio,
+        "seed": options.seed,
+    }
 
 
 def _positive(text: str) -> int:

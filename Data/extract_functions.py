@@ -1,27 +1,17 @@
-"""C and C++ function definitions of a source file, found with tree-sitter."""
+"""Function definitions of a source file, found with tree-sitter, or the file as a whole."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import PurePosixPath
 
-import tree_sitter_c
-import tree_sitter_cpp
-from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
+from tree_sitter import Node, Query, QueryCursor, Tree
 
-from Data.read_sources import CPP_SUFFIXES, SourceFile
-
-_TOKEN = re.compile(
-    r"//(?:\\\n|[^\n])*|/\*.*?(?:\*/|\Z)"  # comments, outside the group
-    r"""|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\.?\d[\w.]*|\w+"""
-    r"|<<=|>>=|->|\+\+|--|&&|\|\||<<|>>|::|[-+*/%&|^!=<>]=|\S)",
-    re.DOTALL,
-)
+from Data.languages import LANGUAGES, Language, grammar, language_of, token_pattern
+from Data.read_sources import SourceFile
 
 
 @dataclass(frozen=True)
@@ -44,25 +34,36 @@ _STATEMENTS = frozenset({b"if", b"for", b"while", b"switch", b"catch"})
 def extract_functions(file: SourceFile) -> list[Function]:
     """Function definitions of a file, outermost only, in order."""
     content = file.text.encode()
-    tree, query = _parse(file.path, content)
+    language = language_of(file.path)
+    tree, query = _parse(language, file.path, content)
+    is_function = _is_function if language.name in ("c", "cpp") else _is_whole
     nodes = sorted(QueryCursor(query).captures(tree.root_node).get("function", []), key=lambda node: node.start_byte)
     functions, end = [], 0
     for node in nodes:
-        if node.start_byte >= end and _is_function(node):
+        if node.start_byte >= end and is_function(node):
             end = node.end_byte
             source = content[node.start_byte : end].decode()
             functions.append(Function(file.project, file.path, node.start_point.row + 1, source))
     return functions
 
 
-def code_tokens(source: str) -> list[str]:
-    """Lexical tokens of C/C++ source, without comments: `a+=1; // x` -> `["a", "+=", "1", ";"]`."""
-    return [token for token in _TOKEN.findall(source) if token]
+def whole_file(file: SourceFile) -> list[Function]:
+    """The file as one function, from its line 1; nothing for a file of white space."""
+    return [Function(file.project, file.path, 1, file.text)] if file.text.strip() else []
+
+
+def code_tokens(source: str, language: Language = LANGUAGES["c"]) -> list[str]:
+    """Lexical tokens of source code, without comments: `a+=1; // x` -> `["a", "+=", "1", ";"]`."""
+    return [token for token in token_pattern(language).findall(source) if token]
 
 
 def token_hash(tokens: list[str]) -> str:
     """A hash that two functions share if they differ in layout and comments only."""
     return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+
+
+def _is_whole(node: Node) -> bool:
+    return not node.has_error
 
 
 def _is_function(node: Node) -> bool:
@@ -95,19 +96,11 @@ def _is_one_block(tokens: Iterable[str]) -> bool:
     return depth[-1] == 0 and 0 not in depth[:-1]
 
 
-def _parse(path: str, content: bytes) -> tuple[Tree, Query]:
+def _parse(language: Language, path: str, content: bytes) -> tuple[Tree, Query]:
     """Parse with the grammar of the file's ending; a `.h` that is no C is taken as C++."""
-    suffix = PurePosixPath(path).suffix
-    is_cpp = suffix.lower() in CPP_SUFFIXES or suffix == ".C"
-    parser, query = _grammar(is_cpp)
+    parser, query = grammar(language)
     tree = parser.parse(content)
-    if suffix == ".h" and tree.root_node.has_error and re.search(rb"\b(?:class|namespace|template)\b", content):
-        parser, query = _grammar(True)
+    if path.endswith(".h") and tree.root_node.has_error and re.search(rb"\b(?:class|namespace|template)\b", content):
+        parser, query = grammar(LANGUAGES["cpp"])
         tree = parser.parse(content)
     return tree, query
-
-
-@functools.cache
-def _grammar(is_cpp: bool) -> tuple[Parser, Query]:
-    language = Language(tree_sitter_cpp.language() if is_cpp else tree_sitter_c.language())
-    return Parser(language), Query(language, "(function_definition) @function")

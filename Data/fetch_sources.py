@@ -51,7 +51,7 @@ def fetch(sources: Iterable[PinnedSource], cache_dir: str | Path) -> list[Path]:
 
 def _cached(source: PinnedSource, cache: Path) -> Path | None:
     paths = [cache / f"{source.name}-{source.version}{ending}" for ending in ENDINGS]
-    return next((path for path in paths if path.is_file() and _sha256(path) == source.sha256), None)
+    return next((path for path in paths if path.is_file() and file_sha256(path) == source.sha256), None)
 
 
 def _download(source: PinnedSource, cache: Path, clients: list[PyPISimple]) -> Path:
@@ -84,7 +84,7 @@ def _download_from(client: PyPISimple, source: PinnedSource, cache: Path) -> Pat
     cache.mkdir(parents=True, exist_ok=True)
     try:
         client.download_package(package, partial, verify=False, timeout=TIMEOUT, progress=bar)
-        sha256 = _sha256(partial)
+        sha256 = file_sha256(partial)
         if sha256 != source.sha256:
             raise OSError(f"hash mismatch: what arrived has sha256:{sha256}, the list says sha256:{source.sha256}")
         os.replace(partial, target)
@@ -124,7 +124,8 @@ def _same_version(left: str, right: str) -> bool:
         return False
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

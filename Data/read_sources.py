@@ -1,8 +1,10 @@
-"""C and C++ files of an archive or a folder, decoded, in memory: nothing of an archive is ever written to disk."""
+"""Source files of an archive or a folder, decoded, in memory."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 import stat
@@ -15,14 +17,14 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from Data.languages import C_SUFFIXES, CPP_SUFFIXES
 from ltp_pipeline.errors import UserError
 
-C_SUFFIXES = frozenset({".c", ".h"})
-CPP_SUFFIXES = frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"})
-
+DEFAULT_SUFFIXES = C_SUFFIXES | CPP_SUFFIXES
 MAX_FILE_BYTES = 4 << 20  # a larger C file is generated or data
 MAX_ARCHIVE_BYTES = 1 << 30  # unpacked
 MAX_ARCHIVE_MEMBERS = 100_000
+MINIFIED_LINE = 250  # characters a line: code by hand has 30 or so
 
 _GENERATED = re.compile(
     r"\b(?:this|file)\b[^.\n]{0,40}\bauto[- ]?(?:matically[- ])?generated"
@@ -44,8 +46,10 @@ class SourceFile:
     text: str
 
 
-def read_archive(path: Path, project: str) -> tuple[list[SourceFile], str]:
-    """Read the C/C++ files of a source distribution (.tar.gz or .zip).
+def read_archive(
+    path: Path, project: str, suffixes: frozenset[str] = DEFAULT_SUFFIXES
+) -> tuple[list[SourceFile], str]:
+    """Read the files with these endings out of a source distribution (.tar.gz, .tar.xz, .tar.bz2 or .zip).
 
     Returns the files, sorted by path, and the licence its PKG-INFO names ("" if none). Only regular files are looked
     at: links, devices and names that lead out of the archive are skipped.
@@ -54,26 +58,34 @@ def read_archive(path: Path, project: str) -> tuple[list[SourceFile], str]:
     members = _zip_members if path.suffix == ".zip" else _tar_members
     files, licence = [], ""
     try:
-        for name, content in members(path):
+        for name, content in members(path, suffixes):
             inner = _inner_path(name)
             if inner == "PKG-INFO":
                 licence = _licence(content)
-            elif inner is not None and _is_source(inner):
+            elif inner is not None and _is_source(inner, suffixes):
                 files.append(SourceFile(project, inner, decode(content)))
-    except (OSError, EOFError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        zlib.error,
+        lzma.LZMAError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(f"{path}: not a readable .tar.gz or .zip archive: {error}") from None
     return sorted(files, key=lambda file: file.path), licence
 
 
-def read_folder(folder: Path, project: str) -> list[SourceFile]:
-    """Read the C/C++ files below a folder, sorted by path; links and hidden files and folders are skipped.
+def read_folder(folder: Path, project: str, suffixes: frozenset[str] = DEFAULT_SUFFIXES) -> list[SourceFile]:
+    """Read the files with these endings below a folder, sorted by path; links and what is hidden are skipped.
 
     Raises UserError for a file that cannot be read.
     """
     files = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(parent, name) for name in names if _is_source(name) and not name.startswith(".")):
+        for path in (Path(parent, name) for name in names if _is_source(name, suffixes) and not name.startswith(".")):
             try:
                 status = path.lstat()
                 if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES:
@@ -94,12 +106,14 @@ def decode(content: bytes) -> str:
 
 
 def is_generated(text: str) -> bool:
-    """Whether the head of a file says that a program wrote it (Cython, Bison, flex, protobuf, SWIG, amalgamations)."""
-    return _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None
+    """Whether a program wrote the file: its head says so (Cython, Bison, flex, protobuf, SWIG, amalgamations), or it
+    is minified: more than MINIFIED_LINE characters a line, white space aside."""
+    minified = sum(map(len, text.split())) > MINIFIED_LINE * (text.count("\n") + 1)
+    return minified or _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None
 
 
-def _is_source(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in C_SUFFIXES | CPP_SUFFIXES
+def _is_source(path: str, suffixes: frozenset[str]) -> bool:
+    return PurePosixPath(path).suffix.lower() in suffixes
 
 
 def _inner_path(name: str) -> str | None:
@@ -115,25 +129,26 @@ def _encodable(path: str) -> str:
     return path.encode("utf-8", errors="replace").decode()
 
 
-def _wanted(name: str) -> bool:
-    return _is_source(name) or PurePosixPath(name).name == "PKG-INFO"
+def _wanted(name: str, suffixes: frozenset[str]) -> bool:
+    return _is_source(name, suffixes) or PurePosixPath(name).name == "PKG-INFO"
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    with gzip.open(path) as unpacked, tarfile.open(fileobj=_Bounded(unpacked, path), mode="r|") as archive:
+def _tar_members(path: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    unpack = {".xz": lzma.open, ".bz2": bz2.open}.get(path.suffix, gzip.open)
+    with unpack(path) as unpacked, tarfile.open(fileobj=_Bounded(unpacked, path), mode="r|") as archive:
         for count, member in enumerate(archive):
             _check_bounds(path, members=count + 1)
-            if member.isreg() and _wanted(member.name) and member.size <= MAX_FILE_BYTES:
+            if member.isreg() and _wanted(member.name, suffixes) and member.size <= MAX_FILE_BYTES:
                 yield member.name, archive.extractfile(member).read()
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _zip_members(path: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, bytes]]:
     given = 0
     with zipfile.ZipFile(path) as archive:
         for count, member in enumerate(archive.infolist()):
             _check_bounds(path, members=count + 1, size=given)
             kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG) or member.is_dir() or not _wanted(member.filename):
+            if kind not in (0, stat.S_IFREG) or member.is_dir() or not _wanted(member.filename, suffixes):
                 continue
             with archive.open(member) as file:
                 content = file.read(MAX_FILE_BYTES + 1)

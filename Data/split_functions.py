@@ -59,3 +59,14 @@ def sample(functions: Sequence[LabelledFunction], count: int | None, seed: int) 
     shuffled = list(functions)
     random.Random(seed).shuffle(shuffled)
     return shuffled[:count]
+
+
+def limit_negatives(functions: Sequence[LabelledFunction], ratio: float | None, seed: int) -> list[LabelledFunction]:
+    """At most `ratio` negatives for each positive, drawn by `seed`, in the order given; None keeps all."""
+    positives = sum(function.label for function in functions)
+    negatives = [number for number, function in enumerate(functions) if not function.label]
+    if ratio is None or len(negatives) <= ratio * positives:
+        return list(functions)
+    random.Random(seed).shuffle(negatives)
+    dropped = set(negatives[int(ratio * positives) :])
+    return [function for number, function in enumerate(functions) if number not in dropped]

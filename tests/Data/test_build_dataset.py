@@ -6,19 +6,26 @@ import json
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from Data import analyzers
 from Data.build_dataset import main
 from ltp_pipeline.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {"finding_lines": str, "cwes": str}
 QUOTES = '\tputs("a, \\"b\\"\\\n'
-NAMES = ("train_subset.csv", "validation.csv", "test.csv", "dataset_card.json")
+NAMES = ("train_subset.csv", "validation.csv", "test.csv", "dataset_card.json", "dataset_card.md", "findings.jsonl")
+
+
+def fast(folder):
+    """Flags of a quick build in which the near duplicates, which these small functions are, stay."""
+    return ["--analyzers", "flawfinder", "--near_duplicates", "1", "--cache_dir", str(folder / "cache")]
 
 
 def code(name, count, newline="\n"):
@@ -55,7 +62,8 @@ def arguments(tmp_path):
         ("validation", "beta", code("a", 6).replace(b"    ", b"\t") + b"int only(void) { return 1; }\n"),
     ]
     source_list = write_list(tmp_path, projects)
-    return ["--sources", str(source_list), "--cache_dir", str(tmp_path), "--output_dir", str(tmp_path / "out")]
+    folders = ["--cache_dir", str(tmp_path), "--output_dir", str(tmp_path / "out")]
+    return ["--sources", str(source_list), "--analyzers", "flawfinder", "--near_duplicates", "1", *folders]
 
 
 def read(folder, name):
@@ -90,9 +98,18 @@ def test_build_from_a_list(arguments, tmp_path, capsys):
 def test_card(arguments, tmp_path):
     main([*arguments, "--max_train_functions", "4"])
     card = json.loads((tmp_path / "out" / "dataset_card.json").read_text())
-    assert card["analyser"] == f"flawfinder {version('flawfinder')}, risk level 1 and above"
-    assert (card["seed"], card["files"], card["generated_files_dropped"]) == (42, 6, 3)
-    assert card["duplicate_functions_dropped"] == 7
+    assert card["settings"]["analyzers"] == f"flawfinder (flawfinder {version('flawfinder')})"
+    assert (card["settings"]["seed"], card["files"], card["functions_found"], card["distinct_functions"]) == (
+        42,
+        6,
+        20,
+        13,
+    )
+    same = "functions_the_same_but_for_layout_and_comments"
+    assert card["dropped"] == {"files_generated": 3, "files_of_the_same_content": 0, same: 7}
+    assert card["agreement"]["analyzers"][0]["positive"] == 5
+    page = (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "6 files, 20 functions, 13 distinct." in page and "| flawfinder | 13 | 5 | 0 | 5 | 0 | 0 | 5 |" in page
     train = card["splits"]["train"]
     positives = train["projects"]["alpha"]["positives"]
     assert (train["functions"], train["available"], train["positive_rate"]) == (4, 7, positives / 4)
@@ -115,7 +132,7 @@ def test_build_from_folders(tmp_path, capsys):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.c").write_bytes(code(name, count))
     folders = [str(tmp_path / name) for name in ("one", "two", "three")]
-    main(["--source_dir", *folders, "--output_dir", str(tmp_path / "out")])
+    main(["--source_dir", *folders, *fast(tmp_path), "--output_dir", str(tmp_path / "out")])
     assert [list(set(read(tmp_path / "out", name).project)) for name in NAMES[:3]] == [["one"], ["three"], ["two"]]
     assert "note:" not in capsys.readouterr().out
 
@@ -124,7 +141,7 @@ def test_one_folder_is_split_by_file(tmp_path, capsys):
     (tmp_path / "p").mkdir()
     for name, count in (("x", 9), ("y", 5), ("z", 2)):
         (tmp_path / "p" / f"{name}.c").write_bytes(code(name, count))
-    main(["--source_dir", str(tmp_path / "p"), "--output_dir", str(tmp_path / "out")])
+    main(["--source_dir", str(tmp_path / "p"), *fast(tmp_path), "--output_dir", str(tmp_path / "out")])
     assert [list(set(read(tmp_path / "out", name).path)) for name in NAMES[:3]] == [["x.c"], ["z.c"], ["y.c"]]
     assert "note: fewer than three projects" in capsys.readouterr().out
 
@@ -134,7 +151,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
         (tmp_path / name / "src").mkdir(parents=True)
         (tmp_path / name / "src" / "a.c").write_bytes(code(name, 2))
     folders = [tmp_path / name / "src" for name in ("one", "two", "three")]
-    main(["--source_dir", *map(str, folders), "--output_dir", str(tmp_path / "out")])
+    main(["--source_dir", *map(str, folders), *fast(tmp_path), "--output_dir", str(tmp_path / "out")])
     projects = {project for name in NAMES[:3] for project in read(tmp_path / "out", name).project}
     assert projects == {folder.as_posix() for folder in folders}
 
@@ -150,8 +167,16 @@ def test_user_errors(tmp_path):
         (["p"], "no C/C.. function definition in 1 files, 0 generated"),
     ):
         with pytest.raises(UserError, match=message):
-            main(["--source_dir", *(str(tmp_path / folder) for folder in folders), "--output_dir", str(tmp_path)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "p"]
+            main(
+                [
+                    "--source_dir",
+                    *(str(tmp_path / folder) for folder in folders),
+                    *fast(tmp_path),
+                    "--output_dir",
+                    str(tmp_path),
+                ]
+            )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "empty", "p"]
 
 
 def test_failed_write_leaves_the_old_files(arguments, tmp_path, monkeypatch):
@@ -174,3 +199,104 @@ def test_script_runs_from_anywhere_and_shows_no_traceback(arguments, tmp_path):
     assert (done.returncode, sorted(path.name for path in (tmp_path / "out").iterdir())) == (0, sorted(NAMES))
     wrong = subprocess.run([*script, "--sources", "no.txt"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stderr) == (2, "error: --sources: no such file: no.txt\n")
+
+
+def test_cppcheck_findings_lines_and_groups(arguments, tmp_path):
+    main([*arguments, "--analyzers", "flawfinder", "cppcheck", "--group_columns"])
+    train = read(tmp_path / "out", NAMES[0])
+    assert (train["CWE-120"].sum(), train["CWE-476"].sum(), len(train)) == (3, 0, 7)
+    assert set(train.cwes[train["CWE-120"] == 1]) == {"CWE-20 CWE-120"}
+    lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
+    found = next(line for line in lines if line["path"] == "src/alpha.c" and line["rule"] == "strcpy")
+    row = train.iloc[found["row"]]
+    assert (found["split"], found["analyzer"], found["cwes"], found["groups"]) == (
+        "train", "flawfinder", ["CWE-120"], ["CWE-120"])  # fmt: skip
+    assert "strcpy" in row.functionSource.split("\n")[found["line"] - 1]
+    assert found["line_in_file"] == row.first_line + found["line"] - 1
+    pair = json.loads((tmp_path / "out" / "dataset_card.json").read_text())["agreement"]["pairs"][0]
+    assert (pair["pair"], pair["functions"]) == ("flawfinder / cppcheck", 13)
+
+
+def test_parquet_holds_what_csv_holds(arguments, tmp_path):
+    main(arguments)
+    main([*arguments, "--format", "parquet", "--output_dir", str(tmp_path / "parquet")])
+    table = pd.read_parquet(tmp_path / "parquet" / "train_subset.parquet")
+    pd.testing.assert_frame_equal(table, read(tmp_path / "out", NAMES[0]), check_dtype=False)
+
+
+def test_near_duplicates_never_cross_splits(arguments, tmp_path):
+    main([*arguments, "--near_duplicates", "0.5"])
+    card = json.loads((tmp_path / "out" / "dataset_card.json").read_text())
+    assert card["dropped"]["functions_nearly_the_same"] > 0
+    assert card["distinct_functions"] == 13 - card["dropped"]["functions_nearly_the_same"]
+
+
+def test_negatives_are_limited_in_each_split(arguments, tmp_path):
+    main([*arguments, "--max_negative_ratio", "1"])
+    train, _, test = (read(tmp_path / "out", name) for name in NAMES[:3])
+    assert (train.label.mean(), test.label.mean()) == (0.5, 0.5)
+
+
+def test_a_killed_build_goes_on_where_it_was(arguments, tmp_path, monkeypatch):
+    main([*arguments, "--analyzers", "cppcheck"])
+    before = [(tmp_path / "out" / name).read_bytes() for name in NAMES]
+    stored = sorted((tmp_path / "findings").rglob("*.json"))
+    stored[0].unlink()
+    monkeypatch.setattr("Data.analyse_functions.ProcessPoolExecutor", Here)
+    runs = []
+    original = analyzers.cppcheck_findings
+    monkeypatch.setattr(analyzers, "cppcheck_findings", lambda files: runs.append(len(files)) or original(files))
+    main([*arguments, "--analyzers", "cppcheck"])
+    assert (runs, [(tmp_path / "out" / name).read_bytes() for name in NAMES]) == ([1], before)
+
+
+class Here(ThreadPoolExecutor):
+    """Workers that see what a test has replaced."""
+
+
+def test_python_and_powershell(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text(f"import os\n\n\ndef {name}(x):\n    # shell\n    os.system(x)\n")
+        text = f"function Get-{name} {{\n    param($x)\n    Invoke-Expression $x # {name}\n}}\n"
+        (tmp_path / name / "a.ps1").write_text(text)
+    (tmp_path / "f.csv").write_text("file,line,rule,cwe\none/a.ps1,3,InvokeExpression,78\n")
+    folders = ["--source_dir", *(str(tmp_path / name) for name in ("one", "two", "three"))]
+    rest = ["--near_duplicates", "1", "--cache_dir", str(tmp_path / "cache"), "--output_dir", str(tmp_path / "out")]
+    main([*folders, *rest, "--language", "python"])
+    python = pd.concat(read(tmp_path / "out", name) for name in NAMES[:3])
+    assert (len(python), python.label.tolist(), set(python.cwes), set(python.finding_lines)) == (
+        3,
+        [1] * 3,
+        {"CWE-78"},
+        {"3"},
+    )
+    with pytest.raises(UserError, match="--language powershell has no analyser here: give labels by --findings_csv"):
+        main([*folders, *rest, "--language", "powershell"])
+    main([*folders, *rest, "--language", "powershell", "--findings_csv", str(tmp_path / "f.csv")])
+    powershell = pd.concat(read(tmp_path / "out", name) for name in NAMES[:3])
+    assert sorted(zip(powershell.project, powershell.label, powershell.finding_lines, strict=True)) == [
+        ("one", 1, "3"), ("three", 0, ""), ("two", 0, "")]  # fmt: skip
+
+
+def test_debian_sources(tmp_path):
+    for name in ("alpha", "beta", "gamma"):
+        with tarfile.open(tmp_path / f"{name}_1.0.orig.tar.xz", "w:xz") as archive:
+            entry, content = tarfile.TarInfo(f"{name}-1.0/a.c"), code(name[0], 3)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    main(["--debian_sources", str(tmp_path), *fast(tmp_path), "--output_dir", str(tmp_path / "out")])
+    card = json.loads((tmp_path / "out" / "dataset_card.json").read_text())
+    assert [(source["name"], source["version"]) for source in card["sources"]] == [
+        ("alpha", "1.0"), ("beta", "1.0"), ("gamma", "1.0")]  # fmt: skip
+    with pytest.raises(UserError, match="--debian_sources: no NAME_VERSION.orig.tar.gz, .xz or .bz2 in .*out"):
+        main(["--debian_sources", str(tmp_path / "out"), *fast(tmp_path), "--output_dir", str(tmp_path / "out")])
+
+
+def test_wrong_choices(tmp_path):
+    for flags, message in (
+        (["--near_duplicates", "1.5"], "--near_duplicates 1.5 is not over 0 and at most 1"),
+        (["--analyzers", "bandit"], "--analyzers bandit does not read --language c cpp"),
+    ):
+        with pytest.raises(UserError, match=message):
+            main([*flags, "--output_dir", str(tmp_path)])

@@ -185,3 +185,9 @@ def test_generated_heads(head):
 )
 def test_written_by_hand(text):
     assert not is_generated(text)
+
+
+def test_minified_code_is_generated():
+    assert is_generated("function();" * 100)
+    assert not is_generated("function();\n" * 100)
+    assert not is_generated("int table[] = {" + "1," * 200 + "};\n" + "int f(void);\n" * 100)

@@ -60,5 +60,6 @@ def test_missing_list_and_missing_split(tmp_path):
 
 def test_the_lists_in_the_repository_are_well_formed():
     folder = Path(source_list.__file__).parent
-    assert len(read_source_list(folder / "sources.txt")) == 13
+    assert len(read_source_list(folder / "sources.txt")) == 40
+    assert len(read_source_list(folder / "sources_demo.txt")) == 13
     assert [s.split for s in read_source_list(folder / "sources_quick.txt")] == ["train", "validation", "test"]

@@ -4,14 +4,15 @@ import pytest
 
 from Data.analyse_functions import LabelledFunction
 from Data.extract_functions import Function
-from Data.split_functions import drop_duplicates, sample, split_by_name, split_by_size
+from Data.findings import Finding
+from Data.split_functions import drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
 from ltp_pipeline.errors import UserError
 
 
 def functions(sizes):
     """`sizes`: (project, path) -> number of functions."""
     return [
-        LabelledFunction(Function(project, path, line, f"{project}{path}{line}"), f"{project}{path}{line}", 1, (), ())
+        LabelledFunction(Function(project, path, line, f"{project}{path}{line}"), f"{project}{path}{line}", 1, ())
         for (project, path), size in sizes.items()
         for line in range(size)
     ]
@@ -23,7 +24,7 @@ def projects(split):
 
 def test_first_duplicate_stays():
     a, b, c = functions({("p", "a"): 1, ("q", "b"): 1, ("r", "c"): 1})
-    same = LabelledFunction(b.function, a.token_hash, 1, (1,), ())
+    same = LabelledFunction(b.function, a.token_hash, 1, (Finding(1, (), "x"),))
     assert drop_duplicates([a, same, c]) == [a, c]
 
 
@@ -61,3 +62,14 @@ def test_a_smaller_sample_begins_a_larger_one():
     assert sample(everything, None, seed=1)[:50] == large
     assert len(set(f.token_hash for f in large)) == 50
     assert sample(everything, 50, seed=2) != large
+
+
+def test_negatives_are_limited_by_the_positives():
+    negatives = functions({("a", "x"): 20})
+    positives = [LabelledFunction(f.function, f.token_hash, 1, (Finding(1, (), "x"),)) for f in negatives[:4]]
+    mixed = [*negatives[10:], *positives, *negatives[4:10]]
+    kept = limit_negatives(mixed, 1.5, seed=1)
+    assert [f for f in mixed if f in kept] == kept
+    assert [sum(f.label == label for f in kept) for label in (0, 1)] == [6, 4]
+    assert limit_negatives(mixed, None, seed=1) == mixed == limit_negatives(mixed, 4, seed=1)
+    assert limit_negatives(mixed, 1.5, seed=2) != kept
