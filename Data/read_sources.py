@@ -34,6 +34,7 @@ _GENERATED = re.compile(
     r"|@generated|\b(?:do not|don't) (?:edit|modify by hand)|is an amalgamation of|^#line \d+ \"[^\"\n]",
     re.IGNORECASE | re.MULTILINE,
 )
+_DATA = re.compile(r'"[^"\n]*"|\s+|\b\d\w*,?')
 _GENERATED_WITHIN = 3000  # characters from the beginning of a file
 
 
@@ -107,9 +108,13 @@ def decode(content: bytes) -> str:
 
 def is_generated(text: str) -> bool:
     """Whether a program wrote the file: its head says so (Cython, Bison, flex, protobuf, SWIG, amalgamations), or it
-    is minified: more than MINIFIED_LINE characters a line, white space aside."""
-    minified = sum(map(len, text.split())) > MINIFIED_LINE * (text.count("\n") + 1)
-    return minified or _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None
+    is minified: over MINIFIED_LINE characters a line on average, but for white space, numbers and strings."""
+    return _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None or _is_minified(text)
+
+
+def _is_minified(text: str) -> bool:
+    bound = MINIFIED_LINE * (text.count("\n") + 1)
+    return len(text) > bound and len(_DATA.sub("", text)) > bound
 
 
 def _is_source(path: str, suffixes: frozenset[str]) -> bool:

@@ -205,7 +205,7 @@ def test_cppcheck_findings_lines_and_groups(arguments, tmp_path):
     main([*arguments, "--analyzers", "flawfinder", "cppcheck", "--group_columns"])
     train = read(tmp_path / "out", NAMES[0])
     assert (train["CWE-120"].sum(), train["CWE-476"].sum(), len(train)) == (3, 0, 7)
-    assert set(train.cwes[train["CWE-120"] == 1]) == {"CWE-20 CWE-120"}
+    assert train.cwes[train["CWE-120"] == 1].str.startswith("CWE-20 CWE-120").all()
     lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
     found = next(line for line in lines if line["path"] == "src/alpha.c" and line["rule"] == "strcpy")
     row = train.iloc[found["row"]]
