@@ -151,6 +151,7 @@ class LTPSelfAttention(LongformerSelfAttention):
         query = query.mul_(self.head_dim**-0.5)
         context, importance = local_attention(query, key, value, plan, with_importance=with_importance, **settings)
         attentions = local_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
+        del query, key, value  # most of what a long sequence takes in memory
         context = context.transpose(0, 1).reshape(len(packed), self.embed_dim)
         return context[packed.first_index] if first else context, importance, plan.pairs, attentions
 

@@ -17,7 +17,7 @@ from transformers.models.longformer.modeling_longformer import (
 )
 
 # Tokens whose feed-forward part is computed at a time: what lies between its two products stays in a cache.
-FEED_FORWARD_TOKENS = 1024
+FEED_FORWARD_TOKENS = 512
 
 
 def _onednn_dtypes() -> tuple[torch.dtype, ...]:
