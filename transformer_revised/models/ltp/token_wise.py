@@ -106,5 +106,8 @@ def feed_forward(intermediate: LTPIntermediate, output: LTPOutput, x: torch.Tens
     """The feed-forward part of a layer, `[N, D]` to `[N, D]`, on a CPU without gradients in pieces."""
     if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= FEED_FORWARD_TOKENS:
         return output(intermediate(x), x)
+    result = torch.empty_like(x)
     pieces = -(-len(x) // FEED_FORWARD_TOKENS)
-    return torch.cat([output(intermediate(piece), piece) for piece in x.tensor_split(pieces)])
+    for piece, place in zip(x.tensor_split(pieces), result.tensor_split(pieces)):
+        place.copy_(output(intermediate(piece), piece))
+    return result
