@@ -7,6 +7,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # also for the commands that tests start
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from ltp_pipeline import precision  # noqa: E402
+
 torch.set_num_threads(1)
 
 
@@ -14,9 +16,6 @@ torch.set_num_threads(1)
 def own_cache(tmp_path_factory):
     """Tokens that the tests cache are not the user's."""
     os.environ["LTP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-import pytest  # noqa: E402
-
-from ltp_pipeline import precision  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
