@@ -59,6 +59,8 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
     """Whether `linear` multiplies through oneDNN: a plain layer, on a CPU, with nothing to differentiate."""
     if type(layer) is not nn.Linear or x.device.type != "cpu" or torch.is_grad_enabled() or layer.bias is None:
         return False
+    if type(layer.weight) not in (nn.Parameter, torch.Tensor):  # sharded, quantised
+        return False
     if layer._forward_hooks or layer._forward_pre_hooks or torch.compiler.is_compiling():
         return False
     if torch.is_autocast_enabled("cpu"):
