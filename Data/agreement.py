@@ -45,8 +45,8 @@ def _of_two(functions: Sequence[LabelledFunction], first: str, second: str) -> d
         "pair": f"{first} / {second}",
         "functions": len(checked),
         "both": cells[True, True],
-        f"only_{first}": cells[True, False],
-        f"only_{second}": cells[False, True],
+        "only_first": cells[True, False],
+        "only_second": cells[False, True],
         "neither": cells[False, False],
         "kappa": cohens_kappa(cells[True, True], cells[True, False], cells[False, True], cells[False, False]),
     }

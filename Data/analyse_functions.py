@@ -11,10 +11,10 @@ from functools import partial
 from tqdm import tqdm
 
 from Data.analyzers import Analysis, findings_of, reads
+from Data.drop_near_duplicates import signature
 from Data.extract_functions import Function, code_tokens, extract_functions, token_hash, whole_file
 from Data.findings import FileFindings, Finding
 from Data.languages import language_of
-from Data.near_duplicates import signature
 from Data.read_sources import SourceFile
 
 CHUNK_CHARACTERS = 400_000  # of source a task: large beside flawfinder's start, small beside the whole

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from Data import run_clang, run_cppcheck
 from Data.clang_headers import ClangTree
-from Data.findings import FileFindings, Finding
+from Data.cwe_groups import table
+from Data.findings import FileFindings, Finding, without_line_marks
 from Data.languages import LANGUAGES, language_of
 from Data.read_sources import SourceFile
 from Data.run_bandit import bandit_findings
@@ -98,10 +99,13 @@ def _key(name: str, file: SourceFile, analysis: Analysis) -> str:
         "cppcheck": str(
             (run_cppcheck.FLAGS, run_cppcheck.MACROS, language_of(file.path).name, file.path[-2:] == ".h")
         ),
-        "clang": str((run_clang.CONFIG, run_clang.FLAGS, run_clang.LENIENT, file.path, tree and tree.digest)),
+        "clang": str(
+            (run_clang.CONFIG, run_clang.FLAGS, run_clang.LENIENT, file.path, tree and tree.digest, table("clang"))
+        ),
         "bandit": os.sys.version,
     }[name]
-    parts = (name, version(PACKAGES[name]), flags, file.text)
+    text = without_line_marks(file.text) if name == "cppcheck" else file.text
+    parts = (name, version(PACKAGES[name]), flags, text)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

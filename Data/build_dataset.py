@@ -23,15 +23,16 @@ from Data.analyse_functions import LabelledFunction, analyse
 from Data.analyzers import PACKAGES, Analysis, check_installed, default_analyzers
 from Data.clang_headers import ClangTree, lay_out
 from Data.dataset_card import describe, findings_text, summary_rows, to_frame, write_dataset
+from Data.drop_near_duplicates import drop_near_duplicates
 from Data.gather_projects import Project, projects_from_debian, projects_from_folders, projects_from_list
 from Data.languages import LANGUAGES, grammar, language_of, suffixes_of
-from Data.near_duplicates import drop_near_duplicates
 from Data.read_sources import SourceFile, is_generated
 from Data.source_list import SPLITS
 from Data.split_functions import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
 from Data.user_findings import NAME as FINDINGS_CSV
 from Data.user_findings import read_findings
 from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.near_duplicates import check_threshold
 from ltp_pipeline.reports import format_table
 
 DATA = Path(__file__).resolve().parent
@@ -99,7 +100,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=float,
         default=0.9,
         metavar="S",
-        help="keep one of functions whose runs of tokens are alike to this degree, 1 keeps all (default: 0.9)",
+        help="keep one of functions that share this much of their runs of four tokens, 0.7 to 1; 1 keeps all "
+        "(default: 0.9)",
     )
     parser.add_argument(
         "--max_negative_ratio",
@@ -199,8 +201,7 @@ def _check(analyzers: Sequence[str], options: argparse.Namespace) -> dict[str, s
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
     if not analyzers and options.findings_csv is None:
         raise UserError(f"--language {' '.join(options.language)} has no analyser here: give labels by --findings_csv")
-    if not 0 < options.near_duplicates <= 1:
-        raise UserError(f"--near_duplicates {options.near_duplicates} is not over 0 and at most 1")
+    check_threshold(options.near_duplicates, off=1)
     return check_installed(analyzers)
 
 

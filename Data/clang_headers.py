@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from Data.findings import without_line_marks
 from Data.read_sources import SourceFile
 
 STUB = Path(__file__).resolve().parent / "libc_stub.h"
@@ -45,7 +46,7 @@ class ClangTree:
 def lay_out(files: Iterable[SourceFile], folder: Path) -> ClangTree:
     """Write a project's files and stand-ins below `folder`. Raises OSError if it cannot be written to."""
     tree = ClangTree(folder / "source", folder / "stubs")
-    texts = {file.path: file.text for file in files}
+    texts = {file.path: without_line_marks(file.text) for file in files}
     digest = hashlib.sha256(STUB.read_bytes())
     for path, text in texts.items():
         if _SAFE.fullmatch(path):

@@ -10,7 +10,8 @@ TABLE = Path(__file__).resolve().parent / "cwe_groups.tsv"
 
 
 @functools.cache
-def _table(kind: str) -> dict[str, str]:
+def table(kind: str) -> dict[str, str]:
+    """The lines of one kind: of `group`, a CWE and its group; of `clang`, a checker and its CWE or `-`."""
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     return {key: value for found, key, value, _ in rows if found == kind}
@@ -18,7 +19,7 @@ def _table(kind: str) -> dict[str, str]:
 
 def group_of(cwe: str) -> str:
     """VDISC's group of a CWE, e.g. `CWE-121` -> `CWE-120`; `CWE-other` for every CWE without a line."""
-    return _table("group").get(cwe, GROUPS[-1])
+    return table("group").get(cwe, GROUPS[-1])
 
 
 def groups_of(cwes: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,5 +30,5 @@ def groups_of(cwes: tuple[str, ...]) -> tuple[str, ...]:
 
 def clang_cwe(checker: str) -> str | None:
     """The CWE of a checker named without `clang-analyzer-`, or None if its findings are left out."""
-    cwe = next(value for beginning, value in _table("clang").items() if checker.startswith(beginning))
+    cwe = next(value for beginning, value in table("clang").items() if checker.startswith(beginning))
     return None if cwe == "-" else cwe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ class Finding:
 
 
 FileFindings = list[Finding] | None  # None: the analyser could not parse the file
+_LINE_MARK = re.compile(r'^[ \t]*#[ \t]*(?:line\b|\d+[ \t]+").*$', re.MULTILINE)
+
+
+def without_line_marks(text: str) -> str:
+    """The text with `#line 7 "a.y"` and `# 7 "a.y"` blank: after those, analysers count the lines of another file."""
+    return _LINE_MARK.sub("", text)
 
 
 def run_tool(command: Sequence[str], timeout: float | None = None, env: Mapping[str, str] | None = None) -> tuple:

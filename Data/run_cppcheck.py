@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from Data.findings import FileFindings, Finding, run_tool
+from Data.findings import FileFindings, Finding, run_tool, without_line_marks
 from Data.languages import language_of
 from Data.read_sources import SourceFile
 
@@ -58,7 +58,7 @@ def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[li
         for number, file in enumerate(files):
             ending = "cpp" if language_of(file.path).name == "cpp" or _is_cpp_header(file) else "c"
             paths.append(Path(folder, f"{number}.{ending}"))
-            paths[-1].write_bytes(file.text.encode())
+            paths[-1].write_bytes(without_line_marks(file.text).encode())
         listed = Path(folder, "files")
         listed.write_text("\n".join(map(str, paths)))
         command = [sys.executable, "-m", "cppcheck", *FLAGS, *flags, f"--file-list={listed}"]

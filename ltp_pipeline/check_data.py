@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.near_duplicates import check_threshold, code_tokens
 from ltp_pipeline.reading_flags import add_flags
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more")
-    if not 0 <= args.near_duplicates <= 1:
-        raise UserError(f"--near_duplicates {args.near_duplicates}: expected a similarity up to 1, or 0 for no search")
+    check_threshold(args.near_duplicates, off=0)
     wrong = [kind for kind in args.allow if kind not in KINDS]
     if wrong:
         raise UserError(f"--allow {wrong[0]}: no such kind of finding; expected {', '.join(KINDS)}")
@@ -75,7 +75,6 @@ def _read(args: argparse.Namespace) -> list[Functions]:
     from ltp_pipeline.data import read_rows
     from ltp_pipeline.data_findings import Functions
     from ltp_pipeline.labels import parse_label_map
-    from ltp_pipeline.near_duplicates import code_tokens
     from ltp_pipeline.tables import BadRows
 
     tokenizer = None
@@ -180,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.85,
         metavar="SHARE",
-        help="least share of common runs of five tokens (Jaccard); 0: no search (default: 0.85)",
+        help="least share of common runs of four tokens (Jaccard), 0.7 to 1; 0: no search (default: 0.85)",
     )
     parser.add_argument(
         "--allow", nargs="+", default=[], metavar="KIND", help=f"findings that are warnings only: {', '.join(KINDS)}"

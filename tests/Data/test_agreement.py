@@ -22,7 +22,7 @@ def test_agreement():
         {"analyzer": "a", "checked": 5, "positive": 3, "CWE-120": 3, **groups},
         {"analyzer": "b", "checked": 4, "positive": 1, "CWE-120": 1, **groups},
     ]
-    cells = {"functions": 4, "both": 1, "only_a": 1, "only_b": 0, "neither": 2, "kappa": 0.5}
+    cells = {"functions": 4, "both": 1, "only_first": 1, "only_second": 0, "neither": 2, "kappa": 0.5}
     assert found["pairs"] == [{"pair": "a / b", **cells}]
 
 

@@ -145,3 +145,21 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_findings_are_comparable():
     assert sorted([Finding(2, (), "a"), Finding(1, ("CWE-1",), "b")])[0].line == 1
+
+
+def test_line_marks_do_not_move_findings(tmp_path):
+    marked = SourceFile("p", "deep.c", DEEP.replace('#include "own.h"', "struct own { int x; };").replace(
+        "#include <stdlib.h>", '#line 500 "deep.y"').replace("int second", '# 7 "other.y"\nint second'))  # fmt: skip
+    tree = lay_out([marked], tmp_path)
+    analysis = Analysis((), trees={"p": tree})
+    assert {6, 13} <= {line for line, *_ in places(findings_of("cppcheck", [marked], analysis)[0])}
+    assert {6, 13} <= {line for line, *_ in places(findings_of("clang", [marked], analysis)[0])}
+
+
+def test_clangs_cache_depends_on_the_table_of_groups(tmp_path, monkeypatch):
+    deep = SourceFile("p", "deep.c", DEEP)
+    analysis = Analysis((), cache_dir=tmp_path / "cache", trees={"p": lay_out([OWN, deep], tmp_path / "tree")})
+    before = analyzers._key("clang", deep, analysis)
+    assert analyzers._key("clang", deep, analysis) == before
+    monkeypatch.setattr(analyzers, "table", lambda kind: {"": "CWE-1"})
+    assert analyzers._key("clang", deep, analysis) != before

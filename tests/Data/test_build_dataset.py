@@ -225,7 +225,7 @@ def test_parquet_holds_what_csv_holds(arguments, tmp_path):
 
 
 def test_near_duplicates_never_cross_splits(arguments, tmp_path):
-    main([*arguments, "--near_duplicates", "0.5"])
+    main([*arguments, "--near_duplicates", "0.7"])
     card = json.loads((tmp_path / "out" / "dataset_card.json").read_text())
     assert card["dropped"]["functions_nearly_the_same"] > 0
     assert card["distinct_functions"] == 13 - card["dropped"]["functions_nearly_the_same"]
@@ -295,7 +295,8 @@ def test_debian_sources(tmp_path):
 
 def test_wrong_choices(tmp_path):
     for flags, message in (
-        (["--near_duplicates", "1.5"], "--near_duplicates 1.5 is not over 0 and at most 1"),
+        (["--near_duplicates", "1.5"], "--near_duplicates 1.5: expected a similarity from 0.7 to 1"),
+        (["--near_duplicates", "0.6"], "0.6: expected .* 1; below, too many pairs would be missed .1: no search."),
         (["--analyzers", "bandit"], "--analyzers bandit does not read --language c cpp"),
     ):
         with pytest.raises(UserError, match=message):

@@ -123,7 +123,7 @@ def test_a_file_of_none_but_bad_rows_is_not_sound(tmp_path, capsys):
     [
         (["none.csv"], "none.csv: no such file"),
         (["a.csv", "--max_length", "2"], "--max_length 2: expected 3 or more"),
-        (["a.csv", "--near_duplicates", "85"], "--near_duplicates 85.0: expected a similarity up to 1"),
+        (["a.csv", "--near_duplicates", "85"], "--near_duplicates 85.0: expected a similarity from 0.7 to 1"),
         (["a.csv", "--allow", "leaks"], "--allow leaks: no such kind of finding; expected bad_rows, one_class"),
         (["a.csv", "--tokenizer", "none"], "--tokenizer none: no such folder"),
     ],

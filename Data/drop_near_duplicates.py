@@ -1,41 +1,27 @@
-"""Functions that are nearly the same, found by MinHash (Broder 1997) over runs of tokens, as datasketch has it."""
+"""Of functions that are nearly the same, the first stays; what nearly is, ltp_pipeline/near_duplicates.py says.
+
+Unlike the check of finished files, the builder compares signatures alone: its workers compute them, and 256 bytes a
+function are all that it holds.
+"""
 
 from __future__ import annotations
 
-import functools
 import sys
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from ltp_pipeline.near_duplicates import PERMUTATIONS, empty, new_index, runs, sketch
+
 if TYPE_CHECKING:
-    from datasketch import MinHash
-
     from Data.analyse_functions import LabelledFunction
-
-PERMUTATIONS = 64
-BANDS = (16, 4)  # bands, rows: a pair of similarity 0.9, 0.8, 0.7 is met with probability 1.0000, 0.9998, 0.988
-RUN = 4  # tokens a shingle
-SCHEME = "affine32"  # of datasketch: which permutations
 
 
 def signature(tokens: Sequence[str]) -> bytes:
-    """The MinHash of a function's runs of RUN tokens: PERMUTATIONS numbers, uint32, as bytes."""
-    runs = {"\n".join(tokens[start : start + RUN]).encode() for start in range(max(1, len(tokens) - RUN + 1))}
-    minhash = _empty().copy()
-    minhash.update_batch(sorted(runs))
-    return minhash.hashvalues.astype(np.uint32).tobytes()
-
-
-@functools.cache
-def _empty() -> MinHash:
-    """Drawn once: the permutations take longer than most functions."""
-    from datasketch import MinHash
-
-    return MinHash(PERMUTATIONS, seed=1, hashfunc=zlib.crc32, scheme=SCHEME)
+    """The MinHash of a function's runs of tokens: PERMUTATIONS numbers, uint32, as bytes."""
+    return sketch(runs(tokens)).hashvalues.astype(np.uint32).tobytes()
 
 
 def drop_near_duplicates(functions: Sequence[LabelledFunction], threshold: float) -> list[LabelledFunction]:
@@ -44,15 +30,13 @@ def drop_near_duplicates(functions: Sequence[LabelledFunction], threshold: float
     The order decides who stays. Since what stays is compared with all that stays, no two of them, in one split or in
     two, are found alike.
     """
-    from datasketch import MinHashLSH
-
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=BANDS)
+    index = new_index()
     values: list[np.ndarray] = []
     kept: list[LabelledFunction] = []
     interval = 0.1 if sys.stderr.isatty() else 10
     for function in tqdm(functions, desc="near duplicates", unit="function", mininterval=interval):
         own = np.frombuffer(function.signature, dtype=np.uint32)
-        minhash = _empty().copy()
+        minhash = empty().copy()
         minhash.hashvalues = own
         candidates = index.query(minhash)
         if any(np.count_nonzero(values[number] == own) >= threshold * PERMUTATIONS for number in candidates):
