@@ -23,8 +23,6 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_c
 from benchmarks.speed_models import DTYPES, converted
 from ltp_pipeline.errors import UserError, run_main
 from ltp_pipeline.reports import format_table, write_json
-from transformer_revised import LTPConfig, LTPForSequenceClassification
-from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts
 
 TOLERANCE = 0.01
 WINDOWS = {"64": [64] * 4, "256": [256] * 4, "16-128": [16, 32, 64, 128]}
@@ -111,6 +109,8 @@ def counted_flops(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tup
 
 def make_model(window: list[int], threshold: float | None, dtype: str, attention: str | None) -> torch.nn.Module:
     """A classifier of 4 layers of 128 with random weights; every layer has the same threshold."""
+    from transformer_revised import LTPConfig, LTPForSequenceClassification  # here: --help need not wait for it
+
     settings = {"prune_mode": None} if threshold is None else {"final_token_threshold": 0.0}
     if attention is not None:
         settings["attn_implementation"] = attention
@@ -142,6 +142,8 @@ def make_batch(lengths: list[int], global_columns: list[int]) -> dict[str, torch
 
 def compare(attention: str | None = None, dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[dict]:
     """A row for every case: what the accounting says, what the counter saw, and whether they agree."""
+    from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts
+
     rows = []
     for dtype, pruning, window in itertools.product(dtypes, PRUNING, WINDOWS):
         model = make_model(WINDOWS[window], PRUNING[pruning], dtype, attention)

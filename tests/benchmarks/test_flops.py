@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import flops
 from ltp_pipeline.errors import UserError
+from transformer_revised.models.ltp import flops_ltp
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def test_the_accounting_agrees_and_pruning_shows(few, tmp_path, capsys):
 
 
 def test_an_accounting_that_is_off_fails(few, tmp_path, capsys, monkeypatch):
-    right = flops.executed_flops
-    monkeypatch.setattr(flops, "executed_flops", lambda *args: right(*args) * 102 // 100)
+    right = flops_ltp.executed_flops
+    monkeypatch.setattr(flops_ltp, "executed_flops", lambda *args: right(*args) * 102 // 100)
     with pytest.raises(SystemExit) as ended:
         flops.main(["--output_dir", str(tmp_path), "--dtype", "float32"])
     assert ended.value.code == 1
