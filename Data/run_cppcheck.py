@@ -8,11 +8,14 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+from Data.extract_functions import extract_functions
 from Data.findings import FileFindings, Finding, run_tool, without_line_marks
 from Data.languages import language_of
 from Data.read_sources import SourceFile
 
-FLAGS = ("--enable=warning", "--max-configs=1", "--check-level=normal", "--quiet", "--xml")
+FLAGS = (
+    "--enable=warning", "--library=python", "--max-configs=1", "--check-level=normal", "--quiet", "--xml"
+)  # fmt: skip
 UNPARSED = frozenset(
     {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
 )
@@ -35,7 +38,10 @@ def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
 
 
 def _retry(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
-    """Define away the macro that Cppcheck stumbles over, as it asks for, and look again."""
+    """Define away the macro that Cppcheck stumbles over, as it asks for, and look again.
+
+    Where a function uses such a macro in its body, what it says afterwards is about other code: that is left out.
+    """
     macros: list[str] = []
     for _ in range(MACROS):
         named = [re.search(r"If (\w+) is a macro", error.get("msg", "")) for error in report]
@@ -47,8 +53,18 @@ def _retry(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
             return None
         report = reports[0]
         if not UNPARSED & _ids(report):
-            return _findings(report)
+            changed = _lines_of_users(file, macros)
+            return [finding for finding in _findings(report) if finding.line not in changed]
     return None
+
+
+def _lines_of_users(file: SourceFile, macros: list[str]) -> set[int]:
+    """The lines of functions with one of the macros in their body."""
+    lines: set[int] = set()
+    for function in extract_functions(file):
+        if set(macros) & set(re.findall(r"\w+", function.source.partition("{")[2])):
+            lines.update(range(function.first_line, function.last_line + 1))
+    return lines
 
 
 def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[list[ElementTree.Element]] | None:

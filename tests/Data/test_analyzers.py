@@ -163,3 +163,15 @@ def test_clangs_cache_depends_on_the_table_of_groups(tmp_path, monkeypatch):
     assert analyzers._key("clang", deep, analysis) == before
     monkeypatch.setattr(analyzers, "table", lambda kind: {"": "CWE-1"})
     assert analyzers._key("clang", deep, analysis) != before
+
+
+def test_cppcheck_knows_pythons_macros_and_is_not_asked_about_those_defined_away():
+    python = SourceFile(
+        "p", "m.c", "PyObject *f(PyObject *a)\n{\n    if (!a)\n        return NULL;\n    Py_RETURN_NONE;\n}\n"
+    )
+    printed = (
+        'void f(long n)\n{\n    printf("%" OWN_FORMAT " of %d\\n", n, 3);\n}\nint g(void) { int a[2]; return a[2]; }\n'
+    )
+    found = findings_of("cppcheck", [python, SourceFile("p", "f.c", printed)], Analysis(()))
+    assert found[0] == []
+    assert {line for line, *_ in places(found[1])} == {5}
