@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from benchmarks.dense_ltp import DenseOutput, Masking, dense_forward
 from benchmarks.loop_bounds import make_split
 from ltp_pipeline.errors import UserError, run_main
+from transformer_revised.models.ltp.attention_plan import one_block_pairs
 from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops
 from transformer_revised.models.ltp.rank_distillation import rank_loss as distillation_loss
 
@@ -201,7 +202,7 @@ def hard_counts(model, output: DenseOutput, real: torch.Tensor) -> list[LayerCou
     entered = [alive.sum(1).numpy() for alive in output.alive]
     stayed = [(alive & mask).sum(1).numpy() for alive, mask in zip(output.alive, output.masks)]
     one = np.ones(len(real), dtype=np.int64)
-    layers = [LayerCounts(n, m, n * n, one) for n, m in zip(entered, stayed)]
+    layers = [LayerCounts(n, m, one_block_pairs(n), one) for n, m in zip(entered, stayed)]
     return [*layers, LayerCounts(stayed[-1], one, 0 * one, one)]
 
 
@@ -237,8 +238,8 @@ def evaluate(model, examples: Examples, masking: Masking, whole: Examples | None
 
 def _unpruned(lengths: list[int], config) -> int:
     n, one = np.array(lengths), np.ones(len(lengths), dtype=np.int64)
-    layers = [LayerCounts(n, n, n * n, one)] * (config.num_hidden_layers - 1) + [LayerCounts(n, one, 0 * n, one)]
-    return executed_flops(config, layers).sum()
+    layers = [LayerCounts(n, n, one_block_pairs(n), one)] * (config.num_hidden_layers - 1)
+    return executed_flops(config, [*layers, LayerCounts(n, one, 0 * n, one)]).sum()
 
 
 def pruners(model) -> list:

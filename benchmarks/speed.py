@@ -216,7 +216,7 @@ class Bench:
         model.eval()
         if name.startswith("ltp"):
             if name == "ltp_pruned":
-                thresholds = prune_to(model, batches, self.args.relative_flops)
+                thresholds = prune_to(model, batches, self.args.relative_flops, self.size.tolerance)
             row |= executed(model, batches)
 
         def step(batch):
@@ -256,7 +256,7 @@ class Bench:
         if name.startswith("ltp"):
             model.eval()
             if name == "ltp_pruned":
-                thresholds = prune_to(model, batches, self.args.relative_flops)
+                thresholds = prune_to(model, batches, self.args.relative_flops, self.size.tolerance)
             row["relative_flops"] = executed(model, batches)["relative_flops"]
         # At a rate of 0 a step costs the same, and the weights that other models share stay as they are.
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)

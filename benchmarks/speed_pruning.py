@@ -17,7 +17,9 @@ SAMPLE = 16  # functions of the first, cheap search
 
 
 @torch.no_grad()
-def prune_to(model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], target: float) -> list[float]:
+def prune_to(
+    model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], target: float, tolerance: float = TOLERANCE
+) -> list[float]:
     """
     Sets the thresholds of an LTP classifier so that it executes `target` relative FLOPs on `batches`.
 
@@ -28,18 +30,18 @@ def prune_to(model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], targe
         The thresholds, one a layer.
 
     Raises:
-        UserError: the target cannot be reached, or not to within `TOLERANCE`.
+        UserError: the target cannot be reached, or not to within `tolerance`.
     """
     from transformer_revised.models.ltp.compute_budget import UnreachableTargetError, meet_target
 
     sample = _sample(batches)
     _set_quantiles(model, sample, _share_to_drop(target, model.config.num_hidden_layers))
     try:
-        meet_target(model, [sample], target, tolerance=TOLERANCE / 4)
-        reached = meet_target(model, list(batches), target, tolerance=TOLERANCE * 0.8)
+        meet_target(model, [sample], target, tolerance=tolerance / 4)
+        reached = meet_target(model, list(batches), target, tolerance=tolerance * 0.8)
     except UnreachableTargetError as error:
         raise UserError(f"--relative_flops {target:g}: {error}") from error
-    if abs(reached - target) > TOLERANCE:
+    if abs(reached - target) > tolerance:
         raise UserError(
             f"--relative_flops {target:g}: the nearest that thresholds give is {reached:.3f}: too many tokens have "
             "almost the same score; expected another target or seed"

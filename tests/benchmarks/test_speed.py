@@ -36,7 +36,7 @@ def test_every_work_is_run_with_every_model(quick):
 def test_pruned_runs_execute_half(quick):
     for (_, model, _), run in by_key(quick[1]).items():
         if model == "ltp_pruned":
-            assert run["relative_flops"] == pytest.approx(0.5, abs=0.011)
+            assert run["relative_flops"] == pytest.approx(0.5, abs=0.03)
         elif model == "ltp":
             assert run["relative_flops"] == 1
 

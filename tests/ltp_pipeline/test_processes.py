@@ -95,7 +95,9 @@ def test_two_processes_meet_a_budget(place):
 def test_two_processes_measure_a_checkpoint_as_one_although_its_functions_cannot_be_divided(place, name):
     one, two = metrics(place / "one" / name), metrics(place / "two" / name)
     assert one["eval_functions"] == two["eval_functions"] == 11
-    assert 0.3 < one["eval_relative_flops"] < 0.95
+    # Of tiny functions the padding of attention's tiles is a good part of the FLOPs: the tokens tell of pruning.
+    assert one["eval_relative_flops"] < 1
+    assert one["eval_tokens_kept_per_layer"][1] < 0.9 * one["eval_tokens_kept_per_layer"][0]
     assert two.pop("eval_loss") == pytest.approx(one.pop("eval_loss"), abs=1e-6)
     assert two == one
     tables = [pd.read_csv(place / by / name / "predictions.csv") for by in ("one", "two")]

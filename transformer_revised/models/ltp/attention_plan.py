@@ -8,6 +8,7 @@ multiplied together as a tile. Pairs inside a tile that are out of reach are mas
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -39,8 +40,7 @@ class Block:
     @property
     def size(self) -> tuple[int, int]:
         """Queries and keys once padded."""
-        queries, keys = self.q1 - self.q0, self.k1 - self.k0 + len(self.far)
-        return (queries if queries == 1 else padded(queries, QUERY_STEP)), padded(keys, KEY_STEP)
+        return padded_size(self.q1 - self.q0, self.k1 - self.k0 + len(self.far))
 
 
 class Tile:
@@ -237,7 +237,17 @@ def _block(packed: PackedSequence, b: int, q0: int, q1: int, half_window: int) -
     return Block(q0, q1, k0, k1, far[(far < k0) | (far >= k1)], bool(all_in_reach))
 
 
-def padded(number: int, step: int) -> int:
+def padded_size(queries: int, keys: int) -> tuple[int, int]:
+    """How many queries and keys are computed where a block has so many; a single query is not padded."""
+    return (queries if queries == 1 else _padded(queries, QUERY_STEP)), _padded(keys, KEY_STEP)
+
+
+def _padded(number: int, step: int) -> int:
     """`number` up to the next multiple of `step`; of 8 up to 32, of 16 up to 64, if these are less."""
     step = min(step, 8 if number <= 32 else 16 if number <= 64 else step)
     return -(-number // step) * step
+
+
+def one_block_pairs(lengths: np.ndarray) -> np.ndarray:
+    """Pairs computed for sequences of at most `SHORT_SEQUENCE` tokens, `[B]` int64."""
+    return np.array([math.prod(padded_size(n, n)) for n in lengths.tolist()], dtype=np.int64)

@@ -92,7 +92,8 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         logits = self.classifier(encoding.first_states[:, None])
         loss = None
         if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits.float(), config=self.config)
+            exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            loss = self.loss_function(labels=labels, pooled_logits=exact, config=self.config)
         return self._as_asked(LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
 
 
