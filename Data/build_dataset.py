@@ -32,6 +32,7 @@ from Data.split_functions import Splits, drop_duplicates, limit_negatives, sampl
 from Data.user_findings import NAME as FINDINGS_CSV
 from Data.user_findings import read_findings
 from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.labels import parse_label_map
 from ltp_pipeline.near_duplicates import check_threshold
 from ltp_pipeline.reports import format_table
 
@@ -81,7 +82,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--findings_csv",
         type=Path,
         metavar="FILE",
-        help="labels of your own: columns file,line,rule and, if known, cwe",
+        help="labels of your own: columns file,line,rule and, if known, cwe and label (0: looked at, no defect)",
+    )
+    parser.add_argument(
+        "--label_map", metavar="NAME=0,...", help="the labels of --findings_csv, such as dismissed=0,confirmed=1"
     )
     parser.add_argument("--output_dir", type=Path, default=DATA, metavar="DIR", help="default: Data")
     parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables (default: csv)")
@@ -135,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     analyzers = tuple(options.analyzers or default_analyzers(options.language))
     versions = _check(analyzers, options)
+    label_map = parse_label_map(options.label_map)
     projects = _projects(options)
     files, dropped = choose_files([file for project in projects for file in project.files])
     with tempfile.TemporaryDirectory(prefix="ltp-clang-") as folder:
@@ -145,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             granularity=options.granularity,
             signatures=options.near_duplicates < 1,
             trees=_trees(projects, Path(folder)) if "clang" in analyzers else {},
-            given=read_findings(options.findings_csv, files) if options.findings_csv else {},
+            given=read_findings(options.findings_csv, files, label_map) if options.findings_csv else {},
         )
         functions = analyse(files, analysis, options.workers)
     distinct = drop_duplicates(functions)
@@ -201,6 +206,8 @@ def _check(analyzers: Sequence[str], options: argparse.Namespace) -> dict[str, s
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
     if not analyzers and options.findings_csv is None:
         raise UserError(f"--language {' '.join(options.language)} has no analyser here: give labels by --findings_csv")
+    if options.label_map and options.findings_csv is None:
+        raise UserError("--label_map is for the labels of --findings_csv: give both or neither")
     check_threshold(options.near_duplicates, off=1)
     return check_installed(analyzers)
 
@@ -228,7 +235,8 @@ def _split(distinct: Sequence[LabelledFunction], projects: Sequence[Project], op
 def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: dict[str, str]) -> dict[str, Any]:
     named = [f"{name} ({PACKAGES[name]} {versions[name]})" for name in analyzers]
     if options.findings_csv:
-        named.append(f"{FINDINGS_CSV} ({options.findings_csv.name})")
+        given = f"{FINDINGS_CSV} ({options.findings_csv.name})"
+        named.append(f"{given} --label_map {options.label_map}" if options.label_map else given)
     return {
         "analyzers": ", ".join(named),
         "flawfinder_min_level": options.min_level,

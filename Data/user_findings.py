@@ -11,16 +11,21 @@ from pathlib import Path
 from Data.findings import Finding
 from Data.read_sources import SourceFile
 from ltp_pipeline.errors import UserError
+from ltp_pipeline.labels import as_class, expected, shown
 
 NAME = "findings_csv"  # as analyser
 COLUMNS = ("file", "line", "rule")
 
 
-def read_findings(path: Path, files: Iterable[SourceFile]) -> dict[tuple[str, str], tuple[Finding, ...]]:
-    """Findings by project and path, from columns `file,line,rule` and, if there, `cwe` and `message`.
+def read_findings(
+    path: Path, files: Iterable[SourceFile], label_map: dict[str, int] | None = None
+) -> dict[tuple[str, str], tuple[Finding, ...]]:
+    """Findings by project and path, from columns `file,line,rule` and, if there, `cwe`, `message` and `label`.
 
-    `file` is a path inside its project, or `project/path` where that is not clear.
-    Raises UserError naming the row for a missing column, a file that is not there, or a line or CWE that is no number.
+    `file` is a path inside its project, or `project/path` where that is not clear. A row whose label is 0, as it
+    stands or by `label_map`, is no finding: someone has looked at it and found nothing.
+    Raises UserError naming the row for a missing column, a file that is not there, a line or CWE that is no number, or
+    an unknown label.
     """
     if not path.is_file():
         raise UserError(f"--findings_csv: no such file: {path}")
@@ -31,14 +36,20 @@ def read_findings(path: Path, files: Iterable[SourceFile]) -> dict[tuple[str, st
     found: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
         reader = csv.DictReader(opened)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        needed = (*COLUMNS, "label") if label_map else COLUMNS
+        missing = [column for column in needed if column not in (reader.fieldnames or ())]
         if missing:
             raise UserError(
-                f"{path}: no column {', '.join(missing)}; expected file,line,rule and, if known, cwe,message"
+                f"{path}: no column {', '.join(missing)}; expected file,line,rule and, if known, cwe,message,label"
             )
         for row in reader:
-            place, finding = _finding(row, places, f"{path}:{reader.line_num}")
-            found[place].append(finding)
+            where = f"{path}:{reader.line_num}"
+            place, finding = _finding(row, places, where)
+            label = as_class(row.get("label", 1), label_map if "label" in row else None)
+            if label is None:
+                raise UserError(f"{where}: the label is {shown(row['label'])}; {expected(label_map)}")
+            if label:
+                found[place].append(finding)
     return {place: tuple(sorted(findings)) for place, findings in found.items()}
 
 

@@ -3,9 +3,13 @@
 import hashlib
 import io
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -117,14 +121,39 @@ def test_card(arguments, tmp_path):
     assert [source["name"] for source in card["sources"]] == ["alpha", "beta", "gamma"]
 
 
-def test_same_bytes_every_time(arguments, tmp_path):
+def test_same_bytes_every_time(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr("Data.analyse_functions.CHUNK_CHARACTERS", 200)
     contents = []
     for workers in ("1", "2"):
-        main([*arguments, "--workers", workers])
+        caches = ["--cache_dir", str(tmp_path / f"cache{workers}")]
+        shutil.copytree(tmp_path, caches[1], ignore=lambda folder, names: [n for n in names if ".tar" not in n])
+        main([*arguments, *caches, "--analyzers", "flawfinder", "cppcheck", "--workers", workers])
         contents.append([(tmp_path / "out" / name).read_bytes() for name in NAMES])
     assert contents[0] == contents[1]
+    assert b'"cppcheck"' in contents[0][5]
     main([*arguments, "--seed", "7"])
     assert (tmp_path / "out" / NAMES[0]).read_bytes() != contents[0][0]
+
+
+def test_after_a_kill_the_next_build_gives_the_same_bytes(tmp_path):
+    """SIGKILL to a build and its workers after the first of six tasks; the second run finds that task in the cache."""
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        for number in (1, 2):
+            (tmp_path / name / f"{number}.c").write_bytes(code(f"{name}_{number}_", 4))
+    folders = ["--source_dir", *(str(tmp_path / name) for name in ("one", "two", "three")), *fast(tmp_path)]
+    build = [*folders, "--analyzers", "cppcheck", "--workers", "1", "--output_dir"]
+    change = "from Data import analyse_functions, build_dataset; analyse_functions.CHUNK_CHARACTERS = 1"
+    script = [sys.executable, "-c", f"{change}; build_dataset.main({[*build, str(tmp_path / 'out')]})"]
+    killed = subprocess.Popen(script, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (stored := list(tmp_path.glob("cache/findings/*/*.json"))) and killed.poll() is None:
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and 1 <= len(stored) < 6 and not (tmp_path / "out").exists()
+    main([*build, str(tmp_path / "out")])
+    main([*build, str(tmp_path / "anew"), "--cache_dir", str(tmp_path / "empty")])
+    for name in NAMES:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "anew" / name).read_bytes()
 
 
 def test_build_from_folders(tmp_path, capsys):
@@ -297,6 +326,7 @@ def test_wrong_choices(tmp_path):
     for flags, message in (
         (["--near_duplicates", "1.5"], "--near_duplicates 1.5: expected a similarity from 0.7 to 1"),
         (["--near_duplicates", "0.6"], "0.6: expected .* 1; below, too many pairs would be missed .1: no search."),
+        (["--label_map", "bad=1"], "--label_map is for the labels of --findings_csv: give both or neither"),
         (["--analyzers", "bandit"], "--analyzers bandit does not read --language c cpp"),
     ):
         with pytest.raises(UserError, match=message):

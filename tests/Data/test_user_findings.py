@@ -19,6 +19,22 @@ def test_places_and_cwes(tmp_path):
     }
 
 
+def test_rows_of_label_0_are_no_findings(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("file,line,rule,label\nb.ps1,1,R1,dismissed\nb.ps1,2,R2,confirmed\n")
+    found = {("q", "b.ps1"): (Finding(2, (), "findings_csv", "R2"),)}
+    assert read_findings(path, FILES, {"dismissed": 0, "confirmed": 1}) == found
+    with pytest.raises(UserError, match="f.csv:3: the label is 'confirmed'; expected one of dismissed, yes"):
+        read_findings(path, FILES, {"dismissed": 0, "yes": 1})
+    with pytest.raises(UserError, match="f.csv:2: the label is 'dismissed'; expected 0 or 1 .* give --label_map"):
+        read_findings(path, FILES)
+    path.write_text("file,line,rule,label\nb.ps1,1,R1,0\nb.ps1,2,R2,1\n")
+    assert read_findings(path, FILES) == found
+    path.write_text("file,line,rule\nb.ps1,1,R1\n")
+    with pytest.raises(UserError, match="f.csv: no column label; expected file,line,rule and"):
+        read_findings(path, FILES, {"dismissed": 0, "yes": 1})
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
