@@ -100,7 +100,7 @@ def test_each_log_has_the_layers_and_the_checkpoint_a_card(place, capsys, mode):
     values = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert values["f1"] == everything["eval_f1"] and values["roc_auc"] == everything["eval_auc"]
     assert "| train | train.csv | 24 | 0 | 0: 12, 1: 12 |" in card.content
-    assert "| eval | test.csv | 10 | 0: 5, 1: 5 |" in card.content
+    assert "| eval | test.csv | 10 | 0 | 0: 5, 1: 5 |" in card.content
     assert f"| relative_flops | {everything['eval_relative_flops']:.4g} |" in card.content
     for layer in range(3):
         row = f"| {layer + 1} | {everything['eval_thresholds_per_layer'][layer]:.4g} | "
