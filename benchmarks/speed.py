@@ -387,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--preset", choices=PRESETS, default="cpu",
-        help="cpu: base size, both dtypes, one to two hours on two cores; gpu: base size, bfloat16; quick: a tiny size, "
+        help="cpu: base size, both dtypes, 1 to 2 hours on two cores; gpu: base size, bfloat16; quick: a tiny size, "
         "under a minute, to see that it works (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--output_dir", type=Path, default=Path("benchmark_speed"), help="folder of the results")
