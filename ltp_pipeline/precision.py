@@ -69,11 +69,16 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def hold_in(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """`model` with its weights in `dtype`, as `from_pretrained(dtype=...)` loads them: what has to stays float32."""
+    """
+    `model`, to be evaluated, with its weights in `dtype`, as `from_pretrained(dtype=...)` loads them: what has to
+    stays float32. In bfloat16 an LTP model's are prepacked.
+    """
     strict = [re.escape(name) for name in model._keep_in_fp32_modules_strict or ()]
     stays = re.compile(rf"(^|\.)({'|'.join(strict)})(\.|$)") if strict else None
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
         if parameter.is_floating_point() and not (stays and stays.search(name)):
             parameter.data = parameter.data.to(dtype)
     model.config.dtype = dtype
+    if dtype == torch.bfloat16 and hasattr(model, "prepack_weights"):
+        model.prepack_weights()
     return model

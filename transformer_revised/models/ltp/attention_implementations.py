@@ -80,8 +80,12 @@ def local_attention(
     dropout: float = 0.0,
     with_importance: bool = False,
     importance_gradient: bool = False,
+    overwrite_query: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """[`sparse_attention.local_attention`] by any plan; a [`FlexPlan`] has no dropout and no importance gradient."""
+    """
+    [`sparse_attention.local_attention`] by any plan; a [`FlexPlan`] has no dropout and no importance gradient, and of
+    `overwrite_query` only an [`AttentionPlan`](attention_plan.AttentionPlan) makes use.
+    """
     if isinstance(plan, FlexPlan):
         return plan.attend(query, key, value, with_importance=with_importance)
     settings = {
@@ -89,4 +93,4 @@ def local_attention(
     }  # fmt: skip
     if isinstance(plan, BandedPlan):
         return plan.attend(query, key, value, **settings)
-    return sparse_attention.local_attention(query, key, value, plan, **settings)
+    return sparse_attention.local_attention(query, key, value, plan, overwrite_query=overwrite_query, **settings)

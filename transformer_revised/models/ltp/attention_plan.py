@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +97,8 @@ class Tile:
     def queries(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of `x` (`[H, N, d]`) for the queries, `[H * G, m, d]`."""
         if self._query_slice is not None:
-            return x[:, self._query_slice]
+            # A copy: oneDNN compiles a product for the strides it has, here those of the whole row.
+            return x[:, self._query_slice].contiguous()
         return x.index_select(1, self.query_index).view(-1, self.shape[1], x.shape[2])
 
     def query_gradients(self, x: torch.Tensor) -> torch.Tensor:
@@ -113,7 +115,7 @@ class Tile:
     def put_product(self, target: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
         """Writes `a @ b` (`[H * G, m, d]`) to the rows of the queries in `target`, `[H, N, d]`."""
         if self._query_slice is not None:
-            torch.matmul(a, b, out=target[:, self._query_slice])
+            target[:, self._query_slice] = a @ b
             return
         values = (a @ b).view(target.shape[0], -1, target.shape[2])
         target.index_copy_(1, self.tokens, values if self.places is None else values.index_select(1, self.places))
@@ -144,15 +146,21 @@ class Tile:
         received = grad_importance[self.key_index].to(grad_probabilities.dtype).view(self.shape[0], 1, self.shape[2])
         self._by_block(grad_probabilities).add_(received * self.real_queries[:, :, None])
 
-    def mask(self, scores: torch.Tensor) -> None:
-        """Puts the pairs of `scores` (`[H * G, m, c]`) that are out of reach beyond what a softmax sees, in place."""
+    def scores(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """`queries @ keys^T`, `[H * G, m, c]`; pairs that are out of reach lie below what a softmax sees."""
         if self.half_window is None:
-            return
-        if scores.dtype not in self._biases:
-            blocked = torch.tensor(torch.finfo(scores.dtype).min, dtype=scores.dtype, device=scores.device)
-            self._biases[scores.dtype] = torch.where(self.blocked, blocked, blocked * 0)
-        # A sum runs at the speed of memory; `masked_fill_` with a mask that is broadcast takes ten times as long.
-        self._by_block(scores).add_(self._biases[scores.dtype])
+            return queries @ keys.transpose(1, 2)
+        # The product is added to a copy of the mask while it is made: `masked_fill_` with a mask that is broadcast
+        # takes several times as long as the product, and adding the mask afterwards a third of it.
+        scores = self._bias(queries.dtype).repeat(len(queries) // self.shape[0], 1, 1)
+        return torch.baddbmm(scores, queries, keys.transpose(1, 2), out=scores)
+
+    def _bias(self, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores, `[G, m, c]`."""
+        if dtype not in self._biases:
+            lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype, device=self.query_index.device)
+            self._biases[dtype] = torch.where(self.blocked, lowest, lowest * 0)
+        return self._biases[dtype]
 
     @property
     def blocked(self) -> torch.Tensor:
@@ -220,9 +228,8 @@ def _plan(packed: PackedSequence, queries: list[tuple[int, int, int]], half_wind
         is_masked = not block.all_in_reach or c > block.k1 - block.k0 + len(block.far)
         alike[m, c, is_masked].append(block)
     for (m, c, is_masked), blocks in alike.items():
-        step = max(1, TILE_PAIRS // (m * c))
-        for i in range(0, len(blocks), step):
-            plan.tiles.append(Tile(packed, blocks[i : i + step], half_window if is_masked else None))
+        for begin, end in powers_of_two(len(blocks), max(1, TILE_PAIRS // (m * c))):
+            plan.tiles.append(Tile(packed, blocks[begin:end], half_window if is_masked else None))
     return plan
 
 
@@ -239,13 +246,26 @@ def _block(packed: PackedSequence, b: int, q0: int, q1: int, half_window: int) -
 
 def padded_size(queries: int, keys: int) -> tuple[int, int]:
     """How many queries and keys are computed where a block has so many; a single query is not padded."""
-    return (queries if queries == 1 else _padded(queries, QUERY_STEP)), _padded(keys, KEY_STEP)
+    return (queries if queries == 1 else padded(queries, QUERY_STEP)), padded(keys, KEY_STEP)
 
 
-def _padded(number: int, step: int) -> int:
+def padded(number: int, step: int) -> int:
     """`number` up to the next multiple of `step`; of 8 up to 32, of 16 up to 64, if these are less."""
     step = min(step, 8 if number <= 32 else 16 if number <= 64 else step)
     return -(-number // step) * step
+
+
+def powers_of_two(number: int, most: int | None = None) -> Iterator[tuple[int, int]]:
+    """
+    Cuts `number` into parts whose sizes are powers of two, at most `most`: `7 -> (0, 4), (4, 6), (6, 7)`.
+
+    oneDNN compiles each product for its shape: of few shapes, it has soon compiled all.
+    """
+    begin = 0
+    while begin < number:
+        end = begin + 2 ** (min(number - begin, most or number).bit_length() - 1)
+        yield begin, end
+        begin = end
 
 
 def one_block_pairs(lengths: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from .attention_implementations import attention_plan_for, implementation_for
 from .attention_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
 from .packed_sequence import PackedSequence
-from .sparse_attention import folds
+from .sparse_attention import folded_keys, folds
 
 
 @dataclass
@@ -47,7 +47,7 @@ def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
     projections = 6 * n * D * D if counts.pairs.any() else np.zeros_like(n)
     local = 4 * counts.pairs * D
     if fold and folds(n, g, H, D):
-        global_ = 6 * g * D * D + 4 * n * g * H * D
+        global_ = 6 * g * D * D + 4 * folded_keys(n) * g * H * D
     else:
         global_ = 2 * g * D * D + (4 * n * D * D + 4 * n * g * D if g.any() else np.zeros_like(n))
     rest = counts.stayed * (2 * D * D + 4 * D * config.intermediate_size)

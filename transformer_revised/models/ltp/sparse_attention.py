@@ -6,20 +6,51 @@ A query sees the tokens of its sequence whose original position is at most `w` a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .attention_plan import AttentionPlan, Tile
+from .attention_plan import AttentionPlan, Tile, padded, powers_of_two
 from .packed_sequence import PackedSequence
 
 
 def _probabilities(tile: Tile, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """Attention of a tile, `[P, m, c]`, in the dtype of `queries`."""
-    scores = queries @ keys.transpose(1, 2)
-    tile.mask(scores)
-    return torch.softmax(scores, dim=-1)
+    return torch.softmax(tile.scores(queries, keys), dim=-1)
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    plan: AttentionPlan,
+    dropout: float,
+    seed: int | None,
+    with_importance: bool,
+    context: torch.Tensor,
+) -> torch.Tensor:
+    """Writes the context and returns the importance, `[0]` if it is not wanted."""
+    generator = _seeded(seed, query.device)
+    importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=_accumulation_dtype(query.dtype))
+    for tile in plan.tiles:
+        probabilities = _probabilities(tile, tile.queries(query), tile.keys(key))
+        if with_importance:
+            tile.add_received(importance, probabilities)
+        if dropout:
+            probabilities = probabilities * _dropout_mask(probabilities, dropout, generator)
+        tile.put_product(context, probabilities, tile.keys(value))
+    return importance
+
+
+def _draw_seed(dropout: float) -> int | None:
+    return int(torch.randint(2**62, ())) if dropout else None
+
+
+def _empty_context(query: torch.Tensor, plan: AttentionPlan) -> torch.Tensor:
+    return torch.empty_like(query) if plan.is_complete else torch.zeros_like(query)
 
 
 class _TiledAttention(torch.autograd.Function):
@@ -32,24 +63,11 @@ class _TiledAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, plan, dropout, with_importance, importance_gradient):
         ctx.save_for_backward(query, key, value)
         ctx.importance_gradient = importance_gradient
-        ctx.plan, ctx.dropout = plan, dropout
-        ctx.seed = int(torch.randint(2**62, ())) if dropout else None
+        ctx.plan, ctx.dropout, ctx.seed = plan, dropout, _draw_seed(dropout)
+        context = _empty_context(query, plan)
         with torch.autocast(query.device.type, enabled=False):
-            return _TiledAttention._forward(ctx, query, key, value, with_importance)
-
-    @staticmethod
-    def _forward(ctx, query, key, value, with_importance):
-        generator = _seeded(ctx.seed, query.device)
-        context = torch.empty_like(query) if ctx.plan.is_complete else torch.zeros_like(query)
-        importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=_accumulation_dtype(query.dtype))
-        for tile in ctx.plan.tiles:
-            probabilities = _probabilities(tile, tile.queries(query), tile.keys(key))
-            if with_importance:
-                tile.add_received(importance, probabilities)
-            if ctx.dropout:
-                probabilities = probabilities * _dropout_mask(probabilities, ctx.dropout, generator)
-            tile.put_product(context, probabilities, tile.keys(value))
-        if not ctx.importance_gradient:
+            importance = _attend(query, key, value, plan, dropout, ctx.seed, with_importance, context)
+        if not importance_gradient:
             ctx.mark_non_differentiable(importance)
         return context, importance
 
@@ -109,6 +127,7 @@ def local_attention(
     dropout: float = 0.0,
     with_importance: bool = False,
     importance_gradient: bool = False,
+    overwrite_query: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """
     Attention of every token to its window and to the global tokens (Longformer, Beltagy et al. 2020, section 3.1).
@@ -119,14 +138,21 @@ def local_attention(
         dropout: probability of dropping an attention weight.
         with_importance: whether to sum what each token receives (before dropout).
         importance_gradient: whether that is differentiable in `query` and `key`.
+        overwrite_query: whether the context may be written over `query`; not where gradients are enabled.
 
     Returns:
         The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and
         queries, or `None`.
     """
-    context, importance = _TiledAttention.apply(
-        query, key, value, plan, dropout, with_importance, importance_gradient
-    )
+    if torch.is_grad_enabled():
+        context, importance = _TiledAttention.apply(
+            query, key, value, plan, dropout, with_importance, importance_gradient
+        )
+        return context, importance if with_importance else None
+    # Each query is in one tile, which reads it before it writes its context.
+    context = query if overwrite_query and plan.is_complete else _empty_context(query, plan)
+    with torch.autocast(query.device.type, enabled=False):
+        importance = _attend(query, key, value, plan, dropout, _draw_seed(dropout), with_importance, context)
     return context, importance if with_importance else None
 
 
@@ -139,6 +165,11 @@ def folds(num_tokens: np.ndarray, num_queries: np.ndarray, num_heads: int, hidde
     folded = 2 * pairs * num_heads * hidden_size + 2 * g * hidden_size**2
     plain = 2 * pairs * hidden_size + 2 * n * hidden_size**2
     return bool(folded < plain)
+
+
+def folded_keys(num_tokens: np.ndarray) -> np.ndarray:
+    """How many keys of sequences of these lengths (`[B]`) the folded way of [`global_attention`] computes, `[B]`."""
+    return np.array([padded(n, 64) for n in num_tokens.tolist()], dtype=np.int64)
 
 
 def global_attention(
@@ -168,28 +199,73 @@ def global_attention(
         The context `[G, D]`, and the attention weights (before dropout) of each sequence, `[g, H, n]`.
     """
     (G, H, d), D = query.shape, hidden_states.shape[1]
-    fold = folds(np.array(num_tokens), np.array(num_queries), H, D)
-    if fold:  # every head of a query becomes a query of its own, as wide as the hidden states
+    if folds(np.array(num_tokens), np.array(num_queries), H, D):  # a head of a query is a query as wide as the states
         folded = query.transpose(0, 1) @ key.weight.view(H, d, D)  # [H, G, D]
-        queries = folded.transpose(0, 1).flatten(0, 1).split([n * H for n in num_queries])
-        keys = values = hidden_states.split(num_tokens)
-    else:
-        queries = query.transpose(0, 1).split(num_queries, dim=1)  # [H, g, d]
-        keys, values = (
-            project(hidden_states).view(-1, H, d).transpose(0, 1).split(num_tokens, dim=1) for project in (key, value)
+        context, totals, weights = _folded_attention(
+            folded.transpose(0, 1), hidden_states, num_queries, num_tokens, dropout
         )
-    weights, contexts, totals = [], [], []
-    for g, q, k, v in zip(num_queries, queries, keys, values):
+        context = context.transpose(0, 1) @ value.weight.view(H, d, D).transpose(1, 2)
+        context = context + totals.T[:, :, None] * value.bias.view(H, 1, d)  # [H, G, d]
+        return context.transpose(0, 1).reshape(G, D), weights
+    queries = query.transpose(0, 1).split(num_queries, dim=1)  # [H, g, d]
+    keys, values = (
+        project(hidden_states).view(-1, H, d).transpose(0, 1).split(num_tokens, dim=1) for project in (key, value)
+    )
+    weights, contexts = [], []
+    for q, k, v in zip(queries, keys, values):
         attention = torch.softmax(q @ k.transpose(-1, -2), dim=-1)
+        contexts.append((nn.functional.dropout(attention, dropout) if dropout else attention) @ v)
+        weights.append(attention.transpose(0, 1))
+    return torch.cat(contexts, dim=1).transpose(0, 1).reshape(G, D), weights
+
+
+def _folded_attention(
+    queries: torch.Tensor, states: torch.Tensor, num_queries: list[int], num_tokens: list[int], dropout: float
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """
+    Attention of `queries` (`[G, H, D]`) to the `states` (`[N, D]`) of their sequences, as keys and as values.
+
+    Sequences of like size ([`folded_keys`]) are multiplied together, as many as a power of two.
+
+    Returns:
+        The context `[G, H, D]`, how much each query attends in all `[G, H]`, and the weights of each sequence,
+        `[g, H, n]`.
+    """
+    H, D = queries.shape[1:]
+    n, g = np.array(num_tokens), np.array(num_queries)
+    first_token, first_query = np.cumsum(n) - n, np.cumsum(g) - g
+    contexts, totals, order, weights = [], [], [], [queries.new_zeros(0, H, length) for length in num_tokens]
+    for (num, width), members in _alike(np.stack([g, folded_keys(n)], axis=1)):
+        size, length = len(members), n[members, None]
+        # A sequence's last token stands in for padding.
+        tokens = first_token[members, None] + np.minimum(np.arange(width), length - 1)
+        rows = first_query[members, None] + np.arange(num)
+        keys = states.index_select(0, _index(tokens, states)).view(size, width, D)
+        query = queries.index_select(0, _index(rows, states)).view(size, num * H, D)
+        scores, is_padding = query @ keys.transpose(1, 2), np.arange(width) >= length
+        if is_padding.any():
+            scores = scores.masked_fill(torch.as_tensor(is_padding, device=scores.device)[:, None], -torch.inf)
+        attention = torch.softmax(scores, dim=-1)
         dropped = nn.functional.dropout(attention, dropout) if dropout else attention
-        contexts.append(dropped @ v)
-        totals.append(dropped.sum(-1))
-        weights.append(attention.view(g, H, len(k)) if fold else attention.transpose(0, 1))
-    if not fold:
-        return torch.cat(contexts, dim=1).transpose(0, 1).reshape(G, D), weights
-    context = torch.cat(contexts).view(G, H, D).transpose(0, 1) @ value.weight.view(H, d, D).transpose(1, 2)
-    context = context + torch.cat(totals).view(G, H).T[:, :, None] * value.bias.view(H, 1, d)  # [H, G, d]
-    return context.transpose(0, 1).reshape(G, D), weights
+        contexts.append((dropped @ keys).view(-1, H, D))
+        totals.append(dropped.sum(-1).view(-1, H))
+        order.append(rows.ravel())
+        for member, weight in zip(members.tolist(), attention):
+            weights[member] = weight[:, : num_tokens[member]].unflatten(0, (num, H))
+    back = _index(np.argsort(np.concatenate(order)), states)
+    return torch.cat(contexts).index_select(0, back), torch.cat(totals).index_select(0, back), weights
+
+
+def _alike(sizes: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Sizes of sequences (`[B, 2]`: queries, padded keys), and which have them: as many as a power of two."""
+    for size in np.unique(sizes[sizes[:, 0] > 0], axis=0):
+        members = (sizes == size).all(axis=1).nonzero()[0]
+        for begin, end in powers_of_two(len(members)):
+            yield tuple(size.tolist()), members[begin:end]
+
+
+def _index(index: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(index.ravel(), device=like.device)
 
 
 @torch.no_grad()

@@ -8,6 +8,9 @@ hook), the library's own forward pass is taken.
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers.models.longformer.modeling_longformer import (
@@ -16,8 +19,9 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
-# Tokens whose feed-forward part is computed at a time: what lies between its two products stays in a cache.
-FEED_FORWARD_TOKENS = 512
+# Most tokens of a piece ([`pieces`]), so that what lies between two products stays in a cache, and the step of their
+# number.
+PIECE_TOKENS, PIECE_STEP = 512, 64
 
 
 def _onednn_dtypes() -> tuple[torch.dtype, ...]:
@@ -45,10 +49,11 @@ def linear(
         y = layer(x)
         y = nn.functional.gelu(y) if gelu else y
         return y if residual is None else y + residual
-    weight, bias = layer.weight, layer.bias
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        x, weight, bias = x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype)
+    else:
+        weight, bias = _weight(layer), layer.bias
     if residual is not None and residual.dtype == x.dtype and not gelu:
         return torch.ops.mkldnn._linear_pointwise.binary(x, residual, weight, bias, "add")
     y = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu" if gelu else "none", [], "none")
@@ -66,6 +71,25 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
     if torch.is_autocast_enabled("cpu"):
         return torch.get_autocast_dtype("cpu") in ONEDNN_DTYPES
     return x.dtype == layer.weight.dtype and x.dtype in ONEDNN_DTYPES
+
+
+# Layers whose weights are also kept in oneDNN's layout, by what these were made from.
+_PREPACKED: weakref.WeakKeyDictionary[nn.Linear, tuple[tuple, torch.Tensor] | None] = weakref.WeakKeyDictionary()
+
+
+def prepack(layer: nn.Linear) -> None:
+    """Has `linear` keep the layer's weight a second time, in the layout oneDNN multiplies in, from its next use on."""
+    _PREPACKED[layer] = None
+
+
+def _weight(layer: nn.Linear) -> torch.Tensor:
+    weight = layer.weight
+    if layer not in _PREPACKED or weight.is_inference() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return weight
+    state = weight._version, weight.data_ptr(), weight.dtype  # an optimiser's step or a load changes one of them
+    if (_PREPACKED[layer] or [None])[0] != state:
+        _PREPACKED[layer] = state, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
+    return _PREPACKED[layer][1]
 
 
 class LTPSelfOutput(LongformerSelfOutput):
@@ -104,12 +128,94 @@ def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: t
     return block.LayerNorm(linear(block.dense, x, residual=residual))
 
 
-def feed_forward(intermediate: LTPIntermediate, output: LTPOutput, x: torch.Tensor) -> torch.Tensor:
-    """The feed-forward part of a layer, `[N, D]` to `[N, D]`, on a CPU without gradients in pieces."""
-    if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= FEED_FORWARD_TOKENS:
-        return output(intermediate(x), x)
-    result = torch.empty_like(x)
-    pieces = -(-len(x) // FEED_FORWARD_TOKENS)
-    for piece, place in zip(x.tensor_split(pieces), result.tensor_split(pieces)):
-        place.copy_(output(intermediate(piece), piece))
+def pieces(x: torch.Tensor) -> list[slice]:
+    """
+    How the `N` rows of `x` are computed: 1,100 as 512, 512, 64 and 12; all at once on a GPU or with gradients.
+
+    oneDNN compiles each product for the number of rows it has, which takes as long as computing some hundred rows, and
+    pruning leaves another number in every layer of every batch. Of pieces there are 135 sizes, soon all compiled.
+    """
+    n = len(x)
+    if torch.is_grad_enabled() or x.device.type != "cpu" or n < 2 * PIECE_STEP:
+        return [slice(0, n)]
+    even = n // PIECE_STEP * PIECE_STEP
+    bounds = [*range(0, even, PIECE_TOKENS), even]
+    return [slice(*pair) for pair in zip(bounds, [*bounds[1:], n] if n > even else bounds[1:])]
+
+
+def projected_heads(
+    layer: nn.Module,
+    x: torch.Tensor,
+    num_heads: int,
+    scale: float = 1.0,
+    take: Callable[[tuple[int, ...], torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """
+    `layer(x) * scale`, cut into heads: `[N, D]` to `[H, N, d]`; contiguous on a CPU, whose products are then twice as
+    fast.
+
+    Args:
+        take: gives the memory for the result, without gradients on a CPU, from its shape and a tensor of its kind.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        heads = linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1)
+        heads = heads.contiguous() if x.device.type == "cpu" else heads
+        return heads if scale == 1.0 else heads.mul_(scale)
+    result = None
+    for place in pieces(x):
+        heads = linear(layer, x[place]).unflatten(1, (num_heads, -1)).transpose(0, 1)
+        if result is None:
+            shape = num_heads, len(x), heads.shape[2]
+            result = heads.new_empty(shape) if take is None else take(shape, heads)
+        if scale == 1.0:
+            result[:, place].copy_(heads)
+        else:
+            torch.mul(heads, scale, out=result[:, place])
     return result
+
+
+def after_attention(
+    attention_output: LTPSelfOutput,
+    intermediate: LTPIntermediate,
+    output: LTPOutput,
+    context: torch.Tensor,
+    residual: torch.Tensor,
+    stay: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """
+    The token-wise rest of a layer, piece by piece.
+
+    Args:
+        context: `[N, H, d]`; residual: `[N, D]`.
+        stay: which tokens are left, `[M]` int64; `None`: all.
+
+    Returns:
+        `[M, D]`.
+    """
+
+    def compute(place: slice) -> torch.Tensor:
+        if stay is None:
+            heads, kept = context[place], residual[place]
+        else:
+            index = stay[place]
+            heads, kept = _rows(context, index), residual.index_select(0, index)
+        attended = attention_output(heads.flatten(1), kept)
+        return output(intermediate(attended), attended)
+
+    places = pieces(residual if stay is None else stay)
+    if len(places) == 1:
+        return compute(places[0])
+    result = None
+    for place in places:
+        states = compute(place)
+        if result is None:
+            result = states.new_empty(places[-1].stop, states.shape[1])
+        result[place] = states
+    return result
+
+
+def _rows(heads: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Rows of `[N, H, d]`; where that is a view of `[H, N, d]`, head by head."""
+    if heads.is_contiguous():
+        return heads.index_select(0, index)
+    return heads.transpose(0, 1).index_select(1, index).transpose(0, 1)

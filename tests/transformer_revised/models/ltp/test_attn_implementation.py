@@ -404,13 +404,15 @@ def test_thresholds_read_at_one_go():
         assert which_prune([*pruners, None]) == [False, True, True, True, None]
 
 
-def test_a_gpu_computes_the_feed_forward_part_at_one_go():
+def test_a_gpu_computes_a_layer_at_one_go():
     """No device but the CPU has a cache to keep pieces for; the device without data stands for a GPU."""
-    layer, tokens = tiny_model().longformer.encoder.layer[0], 3 * token_wise.FEED_FORWARD_TOKENS
-    for device, calls in (("cpu", 3), ("meta", 1)):
+    layer, tokens = tiny_model().longformer.encoder.layer[0], 2 * token_wise.PIECE_TOKENS + token_wise.PIECE_STEP + 5
+    for device, calls in (("cpu", 4), ("meta", 1)):
         layer.to(device)
+        blocks = layer.attention.output, layer.intermediate, layer.output
+        context, residual = torch.zeros(tokens, 4, 8, device=device), torch.zeros(tokens, 32, device=device)
         with mock.patch.object(layer.output, "forward", wraps=layer.output.forward) as output, torch.no_grad():
-            states = token_wise.feed_forward(layer.intermediate, layer.output, torch.zeros(tokens, 32, device=device))
+            states = token_wise.after_attention(*blocks, context, residual)
         assert output.call_count == calls and len(states) == tokens
 
 
