@@ -8,6 +8,7 @@ from ltp_pipeline.arguments import FineTuningArguments
 from ltp_pipeline.errors import UserError
 from ltp_pipeline.precision import chosen_dtype, hold_in, is_bfloat16_fast
 from transformer_revised import LTPConfig, LTPForSequenceClassification
+from transformer_revised.models.ltp import token_wise
 
 SMALL = {
     "vocab_size": 50,
@@ -87,6 +88,8 @@ def test_held_as_the_library_loads_it(tmp_path):
     in_float32 = [name for name, value in held.items() if value.dtype == torch.float32]
     assert in_float32 == [f"longformer.encoder.layer.{i}.attention.self.pruner.keep_threshold" for i in range(2)]
     assert model.dtype == torch.bfloat16 and model.config.dtype == torch.bfloat16
+    for layer in model.longformer.encoder.layer:
+        assert layer.output.dense in token_wise._PREPACKED and layer.attention.self.value in token_wise._PREPACKED
 
 
 def test_importance_and_loss_are_float32_in_a_model_held_in_bfloat16():

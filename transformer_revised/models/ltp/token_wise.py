@@ -136,7 +136,7 @@ def pieces(x: torch.Tensor) -> list[slice]:
     pruning leaves another number in every layer of every batch. Of pieces there are 135 sizes, soon all compiled.
     """
     n = len(x)
-    if torch.is_grad_enabled() or x.device.type != "cpu" or n < 2 * PIECE_STEP:
+    if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling() or n < 2 * PIECE_STEP:
         return [slice(0, n)]
     even = n // PIECE_STEP * PIECE_STEP
     bounds = [*range(0, even, PIECE_TOKENS), even]
@@ -202,7 +202,9 @@ def after_attention(
         attended = attention_output(heads.flatten(1), kept)
         return output(intermediate(attended), attended)
 
-    places = pieces(residual if stay is None else stay)
+    left = residual if stay is None else stay
+    # In training all at once: gradient checkpointing draws dropout first without gradients, then again with them.
+    places = [slice(0, len(left))] if attention_output.training else pieces(left)
     if len(places) == 1:
         return compute(places[0])
     result = None

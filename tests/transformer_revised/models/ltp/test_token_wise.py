@@ -55,6 +55,22 @@ def test_pieces_change_nothing(threshold):
     assert (whole.ffn_sentence_lengths[1].sum() < 104) == bool(threshold)
 
 
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_gradient_checkpointing_drops_the_same(use_reentrant):
+    """The first pass of a reentrant checkpoint runs without gradients, in training mode."""
+    model = tiny_model(hidden_dropout_prob=0.5, final_token_threshold=0.0).train()
+    batch, grads = random_batch([200, 90]) | {"labels": torch.tensor([0, 1])}, []
+    for checkpointing in (False, True):
+        model.zero_grad()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+            model.get_input_embeddings().weight.requires_grad_()
+        torch.manual_seed(3)
+        model(**batch).loss.backward()
+        grads.append(model.longformer.encoder.layer[1].output.dense.weight.grad.clone())
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-7)
+
+
 def test_what_a_pass_returns_is_not_written_over_by_the_next():
     model = tiny_model(final_token_threshold=0.0)
     seen = []
