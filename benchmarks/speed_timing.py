@@ -26,14 +26,16 @@ class Limits:
         rounds: most rounds.
         seconds: what they may take, if that is enough for `LEAST_ROUNDS`.
         warm_ups: calls of each run's first step before the rounds.
-        short: seconds below which a run is repeated within its round, after one call that is not timed. It would
-            otherwise be measured with the caches and the memory that the run before it has left.
+        short: seconds below which a run is repeated within its round, after one call that is not timed.
+        settled: seconds below which a run is called once, not timed, before it is timed in a round. It would otherwise
+            be measured with the caches and the memory that the run before it, another model's, has left.
     """
 
     rounds: int
     seconds: float
     warm_ups: int
     short: float
+    settled: float = 0.0
 
 
 @dataclass
@@ -42,11 +44,13 @@ class Timed:
     Args:
         steps: calls that are timed as one; a warm-up makes the first one only.
         prepare: called before, not timed.
+        practice: how many times all steps are called after the warm-ups, not timed.
     """
 
     key: Hashable
     steps: Sequence[Callable[[], object]]
     prepare: Callable[[], object] = lambda: None
+    practice: int = 0
 
 
 def time_in_rounds(
@@ -63,7 +67,8 @@ def time_in_rounds(
     for run in tqdm(runs, desc="warm-up", leave=False):
         run.prepare()
         warm_ups = [_seconds(run.steps[:1], 1, synchronize) for _ in range(limits.warm_ups)]
-        expected.append(warm_ups[-1] * len(run.steps))
+        practised = [_seconds(run.steps, 1, synchronize) for _ in range(run.practice)]
+        expected.append(practised[-1] if practised else warm_ups[-1] * len(run.steps))
     if rounds is None:
         rounds = max(LEAST_ROUNDS, min(limits.rounds, int(limits.seconds / sum(expected))))
     times = {run.key: [] for run in runs}
@@ -74,18 +79,19 @@ def time_in_rounds(
             for place in range(len(runs)):
                 at = (index + place) % len(runs)
                 calls = max(1, min(MOST_CALLS, math.ceil(limits.short / expected[at])))
-                times[runs[at].key].append(_timed_round(runs[at], calls, synchronize))
+                settle = calls > 1 or expected[at] < limits.settled
+                times[runs[at].key].append(_timed_round(runs[at], calls, settle, synchronize))
                 progress.update()
     gc.unfreeze()
     return times
 
 
-def _timed_round(run: Timed, calls: int, synchronize: Callable) -> float:
+def _timed_round(run: Timed, calls: int, settle: bool, synchronize: Callable) -> float:
     run.prepare()
     gc.collect()
     gc.disable()
     try:
-        if calls > 1:
+        if settle:
             _seconds(run.steps, 1, synchronize)
         return _seconds(run.steps, calls, synchronize)
     finally:

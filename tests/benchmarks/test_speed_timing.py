@@ -54,6 +54,19 @@ def test_short_runs_are_repeated_after_an_untimed_call(clock):
     assert clock.calls.count("a") == 1 + 1 + 5
 
 
+def test_runs_below_a_limit_are_called_once_before_each_round(clock):
+    runs = [clock.run("a", 1.0, 9.0, 2.0), clock.run("b", 30.0, 31.0)]
+    times = time_in_rounds(runs, 1, Limits(9, 1, 1, 0.5, settled=20.0), CPU)
+    assert times == {"a": [2.0], "b": [31.0]}
+    assert clock.calls == ["prepare a", "a", "prepare b", "b", "prepare a", "a", "a", "prepare b", "b"]
+
+
+def test_practice_comes_before_the_rounds_and_is_not_timed(clock):
+    run = clock.run("a", 9.0, 5.0, 4.0, 2.0)
+    run.practice = 2
+    assert time_in_rounds([run], 1, Limits(9, 1, 1, 0.5), CPU) == {"a": [2.0]}
+
+
 def test_steps_are_timed_together_and_warmed_up_by_the_first(clock):
     times = time_in_rounds([clock.run("a", 2.0, steps=3)], 2, Limits(9, 1, 2, 0.5), CPU)
     assert times["a"] == [6.0, 6.0]
