@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltp_pipeline import processes
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
-from ltp_pipeline.flag_parser import FlagParser
-from ltp_pipeline.precision import name_of
-from ltp_pipeline.reading_flags import reading_options
-from ltp_pipeline.reports import format_table, write_csv, write_json
-from ltp_pipeline.result_folder import open_folder
-from ltp_pipeline.tables import SKIPPED, shortened
-from ltp_pipeline.tasks import Task, find_task
-from ltp_pipeline.truncation import Truncation, choose_cut
+from ltp_pipeline.base import processes
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_csv, write_json
+from ltp_pipeline.base.flags import FlagParser
+from ltp_pipeline.base.result_folder import open_folder
+from ltp_pipeline.data.file_formats import SKIPPED, shortened
+from ltp_pipeline.data.flags import reading_options
+from ltp_pipeline.data.truncation import Truncation, choose_cut
+from ltp_pipeline.model.precision import name_of
+from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.view.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ def extract_file(
 
 def main() -> None:
     args = parse_arguments()
-    from ltp_pipeline.glue import read_labelled  # after parsing, as --help need not wait for pandas
+    from ltp_pipeline.data.glue import read_labelled  # after parsing, as --help need not wait for pandas
 
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
     files = {flag: path for flag, path in files.items() if path is not None}

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from transformers import HfArgumentParser
 
-from ltp_pipeline import precision
-from ltp_pipeline.decision import stored_threshold
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
-from ltp_pipeline.reading_flags import reading_options
-from ltp_pipeline.reports import write_json, write_text
-from ltp_pipeline.tasks import find_task
-from ltp_pipeline.truncation import choose_cut
-from ltp_pipeline.visualise import FunctionTrace, TerminalView, html_page, save_figure
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import write_json, write_text
+from ltp_pipeline.data.flags import reading_options
+from ltp_pipeline.data.truncation import choose_cut
+from ltp_pipeline.model import precision
+from ltp_pipeline.task.decision import stored_threshold
+from ltp_pipeline.task.tasks import find_task
+from ltp_pipeline.view.extract import Encoding, Pruned, PrunedModelArguments, encode, joined, load_pruned, prune
+from ltp_pipeline.view.visualise import FunctionTrace, TerminalView, html_page, save_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +130,7 @@ def raw(trace: FunctionTrace) -> dict:
 
 def main() -> None:
     (args,) = HfArgumentParser(VisualiseArguments, description=__doc__).parse_args_into_dataclasses()
-    from ltp_pipeline.glue import read_labelled  # after parsing, as --help need not wait for pandas
+    from ltp_pipeline.data.glue import read_labelled  # after parsing, as --help need not wait for pandas
 
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file

@@ -8,6 +8,6 @@ python=$here/.venv/bin/python
 exec "$python" -B -c '
 import sys
 sys.path.insert(0, sys.argv.pop(1))
-from ltp_pipeline.errors import run_main
-from ltp_pipeline.overlay_command import main
+from ltp_pipeline.base.errors import run_main
+from ltp_pipeline.overlay.command import main
 run_main(main)' "$here" "$@"

@@ -9,17 +9,19 @@ task of GLUE stands in the place of CODE.
         --masking_mode soft --epoch 3 --save_step 100 --no_load
 """
 
-from ltp_pipeline.errors import run_main
-from ltp_pipeline.flag_parser import spare_help_imports
+from ltp_pipeline.base.errors import run_main
+from ltp_pipeline.base.flags import spare_help_imports
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
-    from ltp_pipeline.arguments import DataArguments, StageArguments, StageTrainingArguments, parse_arguments
+    from ltp_pipeline.training.arguments import DataArguments, StageArguments, StageTrainingArguments, parse_arguments
 
     arguments = parse_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
-    from ltp_pipeline.pruning_stage import run_stage  # after parsing, as it takes seconds that --help need not wait
+
+    # After parsing: this import takes seconds, and --help need not wait for it.
+    from ltp_pipeline.training.pruning_stage import run_stage
 
     run_stage(*arguments)
 

@@ -13,17 +13,19 @@ A task of GLUE is read from the hub, or from files in its columns:
         --do_eval --max_seq_length 128 --output_dir mnli_test
 """
 
-from ltp_pipeline.errors import run_main
-from ltp_pipeline.flag_parser import spare_help_imports
+from ltp_pipeline.base.errors import run_main
+from ltp_pipeline.base.flags import spare_help_imports
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
-    from ltp_pipeline.arguments import DataArguments, FineTuningArguments, ModelArguments, parse_arguments
+    from ltp_pipeline.training.arguments import DataArguments, FineTuningArguments, ModelArguments, parse_arguments
 
     arguments = parse_arguments((ModelArguments, DataArguments, FineTuningArguments), argv, __doc__)
-    from ltp_pipeline.fine_tuning import fine_tune  # after parsing, as it takes seconds that --help need not wait
+
+    # After parsing: this import takes seconds, and --help need not wait for it.
+    from ltp_pipeline.training.fine_tuning import fine_tune
 
     fine_tune(*arguments)
 

@@ -18,23 +18,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
-from Data.agreement import agreement
-from Data.analyse_functions import LabelledFunction, analyse
-from Data.analyzers import PACKAGES, Analysis, check_installed, default_analyzers
-from Data.clang_headers import ClangTree, lay_out
-from Data.dataset_card import describe, findings_text, summary_rows, to_frame, write_dataset
-from Data.drop_near_duplicates import drop_near_duplicates
-from Data.gather_projects import Project, projects_from_debian, projects_from_folders, projects_from_list
-from Data.languages import LANGUAGES, grammar, language_of, suffixes_of
-from Data.read_sources import SourceFile, is_generated
-from Data.source_list import SPLITS
-from Data.split_functions import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
-from Data.user_findings import NAME as FINDINGS_CSV
-from Data.user_findings import read_findings
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.labels import parse_label_map
-from ltp_pipeline.near_duplicates import check_threshold
-from ltp_pipeline.reports import format_table
+from Data.analysers.clang_headers import ClangTree, lay_out
+from Data.analysers.registry import PACKAGES, Analysis, check_installed, default_analyzers
+from Data.analysers.user_findings import NAME as FINDINGS_CSV
+from Data.analysers.user_findings import read_findings
+from Data.functions.agreement import agreement
+from Data.functions.card import describe, findings_text, summary_rows, to_frame, write_dataset
+from Data.functions.drop_near_duplicates import drop_near_duplicates
+from Data.functions.labelling import LabelledFunction, analyse
+from Data.functions.splits import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
+from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
+from Data.sources.source_files import SourceFile, is_generated
+from Data.sources.source_list import SPLITS
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table
+from ltp_pipeline.code.languages import LANGUAGES, grammar, language_of, suffixes_of
+from ltp_pipeline.data.near_duplicates import check_threshold
+from ltp_pipeline.task.labels import parse_label_map
 
 DATA = Path(__file__).resolve().parent
 

@@ -28,8 +28,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.reports import format_table, write_json
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_json
 
 if TYPE_CHECKING:
     import h5py

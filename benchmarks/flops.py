@@ -20,9 +20,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
 
-from benchmarks.speed_models import DTYPES, converted
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.reports import format_table, write_json
+from benchmarks.speed.models import DTYPES, converted
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_json
 
 TOLERANCE = 0.01
 WINDOWS = {"64": [64] * 4, "256": [256] * 4, "16-128": [16, 32, 64, 128]}

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.reports import format_table, write_json
-from ltp_pipeline.resume import checkpoints_in, what_is_missing
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.training.resume import checkpoints_in, what_is_missing
 
 FLAGS = (
     "--restore start --train_file train.csv --validation_file test.csv --masking_mode mixed --temperature 0.1 "
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--kills {args.kills}: expected 1 or more")
     quiet = "ignore:resource_tracker"  # which counts what the killed processes could not give back
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONWARNINGS=quiet)
-    multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.pruning_stage"])
+    multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.pruning_stage"])
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         make_start(place)

@@ -21,8 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.reports import format_table, write_json
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 2.0  # seconds beyond torch

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.near_duplicates import check_threshold, code_tokens
-from ltp_pipeline.reading_flags import add_flags
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.data.flags import add_flags
+from ltp_pipeline.data.near_duplicates import check_threshold, code_tokens
 
 if TYPE_CHECKING:
-    from ltp_pipeline.data_findings import Finding, Functions
+    from ltp_pipeline.data.data_findings import Finding, Functions
 
 KINDS = (
     "bad_rows",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def check(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Finding]]:
     """What each file is, and what was found. Raises UserError for a file that cannot be read."""
-    from ltp_pipeline import data_findings as find
+    from ltp_pipeline.data import data_findings as find
 
     files = _read(args)
     findings = find.bad_row_findings(files)
@@ -72,14 +72,14 @@ def check(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Finding]
 
 
 def _read(args: argparse.Namespace) -> list[Functions]:
-    from ltp_pipeline.data import read_rows
-    from ltp_pipeline.data_findings import Functions
-    from ltp_pipeline.labels import parse_label_map
-    from ltp_pipeline.tables import BadRows
+    from ltp_pipeline.data.data_findings import Functions
+    from ltp_pipeline.data.file_formats import BadRows
+    from ltp_pipeline.data.readers import read_rows
+    from ltp_pipeline.task.labels import parse_label_map
 
     tokenizer = None
     if args.tokenizer is not None:
-        from ltp_pipeline.checkpoints import load_tokenizer
+        from ltp_pipeline.model.checkpoints import load_tokenizer
 
         tokenizer = load_tokenizer(args.tokenizer, flag="--tokenizer")
     files = []
@@ -110,8 +110,8 @@ def _lengths(texts: list[str], tokenizer: Any) -> list[int]:
 def _near_duplicates(files: list[Functions], threshold: float) -> list[Finding]:
     from tqdm import tqdm
 
-    from ltp_pipeline.data_findings import near_duplicate_findings
-    from ltp_pipeline.near_duplicates import NearDuplicates
+    from ltp_pipeline.data.data_findings import near_duplicate_findings
+    from ltp_pipeline.data.near_duplicates import NearDuplicates
 
     interval = 0.2 if sys.stderr.isatty() else 30
     with tqdm(total=sum(map(len, files)), desc="near duplicates", unit=" functions", mininterval=interval) as bar:
@@ -134,7 +134,7 @@ def _described(file: Functions, max_length: int) -> dict[str, Any]:
 
 
 def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: argparse.Namespace) -> None:
-    from ltp_pipeline.reports import format_table, write_json
+    from ltp_pipeline.base.files import format_table, write_json
 
     if files:
         kind = "its tokenizer's tokens" if args.tokenizer else "lexical tokens"

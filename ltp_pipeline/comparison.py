@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ltp_pipeline.errors import UserError, run_main
-from ltp_pipeline.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
-from ltp_pipeline.precision import HELP as DTYPE_HELP
-from ltp_pipeline.reading_flags import add_flags, reading_options
-from ltp_pipeline.reports import format_table, write_csv, write_json
-from ltp_pipeline.tasks import CODE, GLUE_NAMES, Task, find_task
-from ltp_pipeline.token_batches import EVAL_HELP, sorted_batches
-from ltp_pipeline.truncation import TruncationArguments
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import format_table, write_csv, write_json
+from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
+from ltp_pipeline.data.flags import add_flags, reading_options
+from ltp_pipeline.data.truncation import TruncationArguments
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
+from ltp_pipeline.model.precision import HELP as DTYPE_HELP
+from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     import pandas as pd
 
-    from ltp_pipeline.checkpoints import check_checkpoint
-    from ltp_pipeline.glue import read_labelled
+    from ltp_pipeline.data.glue import read_labelled
+    from ltp_pipeline.model.checkpoints import check_checkpoint
 
     task = find_task(args.task_name, "--task_name")
     paths = _named_checkpoints(args.checkpoints)
@@ -101,10 +101,10 @@ def compare(
     Raises:
         UserError: a checkpoint that is no Longformer or LTP classifier, not for `task`, or too short for `max_length`.
     """
-    from ltp_pipeline.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
-    from ltp_pipeline.data import tokenize
-    from ltp_pipeline.training import sequence_length
-    from ltp_pipeline.truncation import choose_truncation, truncation_report
+    from ltp_pipeline.data.readers import tokenize
+    from ltp_pipeline.data.truncation import choose_truncation, truncation_report
+    from ltp_pipeline.model.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
+    from ltp_pipeline.training.run import sequence_length
 
     models, tokens, batches, orders = {}, {}, {}, {}
     for name, path in paths.items():
@@ -178,7 +178,7 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
 
 def _own_pruning(load, path: str):
     """The checkpoint as it is: a plain Longformer does not prune."""
-    from ltp_pipeline.checkpoints import load_config
+    from ltp_pipeline.model.checkpoints import load_config
 
     overrides = {} if load_config(path, flag="--checkpoints").model_type == "ltp" else {"prune_mode": None}
     return load(path, flag="--checkpoints", **overrides)
@@ -196,9 +196,9 @@ def _batches(tokens, tokenizer, sizes: dict[str, int | None], device) -> tuple[l
 
 def _quality(model, batches: list[dict], order: np.ndarray, tokens, task: Task) -> dict:
     """Metrics and compute of one pass, which also warms the model up. `order` `[W]`: of the rows of `tokens`."""
-    from ltp_pipeline.compute import FlopsMeter, summary
-    from ltp_pipeline.decision import stored_threshold
-    from ltp_pipeline.windows import best_windows, functions_of, summed_windows
+    from ltp_pipeline.model.flops_meter import FlopsMeter, summary
+    from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
+    from ltp_pipeline.task.decision import stored_threshold
 
     meter, logits, counts = FlopsMeter(model), [], []
     for batch in batches:

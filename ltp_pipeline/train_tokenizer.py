@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltp_pipeline.errors import UserError, run_main
+from ltp_pipeline.base.errors import UserError, run_main
 
 if TYPE_CHECKING:
     from transformers import RobertaTokenizer
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line of this module."""
     import argparse
 
-    from ltp_pipeline.reading_flags import add_flags, reading_options
+    from ltp_pipeline.data.flags import add_flags, reading_options
 
     parser = argparse.ArgumentParser(
         prog="python -m ltp_pipeline.train_tokenizer",
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more: <s>, a token and </s>")
 
-    from ltp_pipeline.data import read_functions
+    from ltp_pipeline.data.readers import read_functions
 
     functions = read_functions(args.train_file, **reading_options(args))
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)

@@ -7,7 +7,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # also for the commands that tests start
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from ltp_pipeline import precision  # noqa: E402
+from ltp_pipeline.model import precision  # noqa: E402
 
 torch.set_num_threads(1)
 

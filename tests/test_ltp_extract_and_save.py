@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import ltp_extract_and_save
-from ltp_pipeline.errors import UserError
-from ltp_pipeline.extract import PrunedModelArguments, encode, kept_text, load_pruned, prune
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.view.extract import PrunedModelArguments, encode, kept_text, load_pruned, prune
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, save_checkpoint, save_functions
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import ltp_test
-from ltp_pipeline.errors import UserError
-from ltp_pipeline.extract import PrunedModelArguments, load_pruned
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.view.extract import PrunedModelArguments, load_pruned
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_checkpoint, save_functions
 
 

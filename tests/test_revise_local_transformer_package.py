@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ltp_pipeline import overlay
+from ltp_pipeline.overlay import package as overlay
 
 ROOT = Path(__file__).parents[1]
 

@@ -52,7 +52,7 @@ def test_help_of_every_script():
 
 
 def test_nothing_is_left_out_of_a_run(monkeypatch):
-    from ltp_pipeline.flag_parser import spare_help_imports
+    from ltp_pipeline.base.flags import spare_help_imports
 
     monkeypatch.delitem(sys.modules, "peft", raising=False)
     for argv, given in (([], None), (["--do_train"], None), ([], ["--help"])):

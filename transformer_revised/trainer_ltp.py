@@ -11,8 +11,8 @@ from torch import nn
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
 
-from .models.ltp.compute_budget import ComputeBudget, learned_thresholds, meet_target
-from .models.ltp.rank_distillation import Teacher, rank_loss
+from .models.ltp.pruning_budget import ComputeBudget, learned_thresholds, meet_target
+from .models.ltp.pruning_ranks import Teacher, rank_loss
 from .training_args_ltp import LTPTrainingArguments
 
 START = 0.9  # relative FLOPs where soft training to a budget begins

@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from Data import analyzers
+from Data.analysers import registry as analyzers
 from Data.build_dataset import main
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {"finding_lines": str, "cwes": str}
@@ -122,7 +122,7 @@ def test_card(arguments, tmp_path):
 
 
 def test_same_bytes_every_time(arguments, tmp_path, monkeypatch):
-    monkeypatch.setattr("Data.analyse_functions.CHUNK_CHARACTERS", 200)
+    monkeypatch.setattr("Data.functions.labelling.CHUNK_CHARACTERS", 200)
     contents = []
     for workers in ("1", "2"):
         caches = ["--cache_dir", str(tmp_path / f"cache{workers}")]
@@ -143,7 +143,7 @@ def test_after_a_kill_the_next_build_gives_the_same_bytes(tmp_path):
             (tmp_path / name / f"{number}.c").write_bytes(code(f"{name}_{number}_", 4))
     folders = ["--source_dir", *(str(tmp_path / name) for name in ("one", "two", "three")), *fast(tmp_path)]
     build = [*folders, "--analyzers", "cppcheck", "--workers", "1", "--output_dir"]
-    change = "from Data import analyse_functions, build_dataset; analyse_functions.CHUNK_CHARACTERS = 1"
+    change = "from Data import build_dataset; from Data.functions import labelling; labelling.CHUNK_CHARACTERS = 1"
     script = [sys.executable, "-c", f"{change}; build_dataset.main({[*build, str(tmp_path / 'out')]})"]
     killed = subprocess.Popen(script, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     while not (stored := list(tmp_path.glob("cache/findings/*/*.json"))) and killed.poll() is None:
@@ -215,7 +215,7 @@ def test_failed_write_leaves_the_old_files(arguments, tmp_path, monkeypatch):
     def fail(path, obj):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("Data.dataset_card.write_json", fail)
+    monkeypatch.setattr("Data.functions.card.write_json", fail)
     with pytest.raises(UserError, match="--output_dir: cannot write to .*out: No space left on device"):
         main([*arguments, "--seed", "7"])
     assert [(tmp_path / "out" / name).read_bytes() for name in NAMES] == before
@@ -271,7 +271,7 @@ def test_a_killed_build_goes_on_where_it_was(arguments, tmp_path, monkeypatch):
     before = [(tmp_path / "out" / name).read_bytes() for name in NAMES]
     stored = sorted((tmp_path / "findings").rglob("*.json"))
     stored[0].unlink()
-    monkeypatch.setattr("Data.analyse_functions.ProcessPoolExecutor", Here)
+    monkeypatch.setattr("Data.functions.labelling.ProcessPoolExecutor", Here)
     runs = []
     original = analyzers.cppcheck_findings
     monkeypatch.setattr(analyzers, "cppcheck_findings", lambda files: runs.append(len(files)) or original(files))

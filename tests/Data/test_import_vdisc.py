@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from Data.import_vdisc import CHUNK, GROUPS, main
-from ltp_pipeline.data import read_functions
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.readers import read_functions
 
 h5py = pytest.importorskip("h5py")
 

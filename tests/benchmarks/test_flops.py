@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import flops
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
 from transformer_revised.models.ltp import flops_ltp
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.startup import main, measure
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
 
 
 def test_seconds_beyond_the_first():

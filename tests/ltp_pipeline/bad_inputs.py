@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"
 BEGIN, END = "<!-- bad inputs: begin -->", "<!-- bad inputs: end -->"

@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
+from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.check_data import KINDS, main
-from ltp_pipeline.errors import UserError, run_main
 from tests.ltp_pipeline.conftest import functions
 
 

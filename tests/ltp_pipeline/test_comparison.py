@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
-from ltp_pipeline.errors import UserError
-from ltp_pipeline.metrics import classification_metrics
+from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.train_tokenizer import main as train_tokenizer
 from transformer_revised import LTPForSequenceClassification
 

@@ -1,7 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from ltp_pipeline.errors import UserError
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.train_tokenizer import main, train_tokenizer
 
 

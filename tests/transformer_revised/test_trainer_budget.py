@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from transformer_revised import LTPForSequenceClassification, LTPTrainer
-from transformer_revised.models.ltp.compute_budget import measure_relative_flops
+from transformer_revised.models.ltp.pruning_budget import measure_relative_flops
 
 from .models.ltp.tiny import random_batch, tiny_model
 from .test_trainer_ltp import arguments, pad

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .attention_implementations import attention_plan_for, implementation_for
-from .attention_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
+from .attention_dispatch import attention_plan_for, implementation_for
+from .attention_local import folded_keys, folds
+from .attention_tiles import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
 from .packed_sequence import PackedSequence
-from .sparse_attention import folded_keys, folds
 
 
 @dataclass

@@ -24,24 +24,24 @@ from transformers.models.longformer.modeling_longformer import (
     create_position_ids_from_input_ids,
 )
 
-from .attention_implementations import (
+from .attention_dispatch import (
     IMPLEMENTATIONS,
     attention_plan_for,
     implementation_for,
     local_attention,
 )
-from .attention_plan import first_token_plan
-from .configuration_ltp import LTPConfig
-from .ltp_model_output import LTPBaseModelOutputWithPooling
-from .packed_sequence import PackedSequence, uncompiled
-from .padded_global_attention import padded_global_attention, suits_padding
-from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance, which_prune
-from .sparse_attention import (
+from .attention_global import padded_global_attention, suits_padding
+from .attention_local import (
     global_attention,
     global_attention_weights,
     local_attention_weights,
 )
-from .token_wise import LTPIntermediate, LTPOutput, LTPSelfOutput, after_attention, prepack, projected_heads
+from .attention_tiles import first_token_plan
+from .configuration_ltp import LTPConfig
+from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, after_attention, prepack, projected_heads
+from .ltp_model_output import LTPBaseModelOutputWithPooling
+from .packed_sequence import PackedSequence, uncompiled
+from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance, which_prune
 from .workspace import Workspace
 
 

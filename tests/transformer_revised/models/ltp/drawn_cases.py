@@ -20,7 +20,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from transformer_revised import LTPConfig, LTPModel
-from transformer_revised.models.ltp import attention_plan
+from transformer_revised.models.ltp import attention_tiles as attention_plan
 
 from .... import dense_reference as dense
 

@@ -1,0 +1,1 @@
+"""Static analysers: source files in, findings by line out."""

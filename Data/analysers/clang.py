@@ -1,0 +1,65 @@
+"""Clang's static analyser, through clang-tidy; it reads only what compiles."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from Data.analysers.clang_headers import ClangTree
+from Data.analysers.cwe_groups import clang_cwe
+from Data.analysers.findings import FileFindings, Finding, run_tool
+from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.languages import language_of
+
+CONFIG = "{CheckOptions: {clang-analyzer-mode: shallow, clang-analyzer-max-nodes: '1000'}}"
+FLAGS = ("-nostdlibinc", "-ffreestanding", "-w", "-ferror-limit=1")
+LENIENT = tuple(
+    f"-Wno-error={name}"
+    for name in (
+        "implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types",
+        "incompatible-function-pointer-types", "return-type",
+    )
+)  # fmt: skip
+TIMEOUT = 60  # seconds for a file
+_LINE = re.compile(
+    r"^(?P<path>.+?):(?P<line>\d+):\d+: (?P<kind>warning|error|fatal error): (?P<text>.*) \[(?P<check>\S+)\]$"
+)
+
+
+def clang_tidy() -> str:
+    """The program that the clang-tidy wheel installs. Raises ModuleNotFoundError without the wheel."""
+    found = importlib.util.find_spec("clang_tidy")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'clang_tidy'")
+    return str(Path(found.origin).parent / "data" / "bin" / "clang-tidy")
+
+
+def clang_findings(file: SourceFile, tree: ClangTree) -> FileFindings:
+    """The file's findings that have a CWE, by line; None if it does not compile or takes over TIMEOUT seconds."""
+    place = tree.root / file.path
+    if not place.is_file():
+        return None
+    is_cpp = language_of(file.path).name == "cpp"
+    language = ["-x", "c++", "-std=gnu++17"] if is_cpp else ["-x", "c", "-std=gnu11"]
+    folders = [flag for folder in tree.folders[file.path] for flag in ("-I", str(tree.root / folder))]
+    command = [
+        clang_tidy(),
+        "--quiet",
+        "-checks=-*,clang-analyzer-*",
+        f"-config={CONFIG}",
+        str(place),
+        "--",
+        *language,
+    ]
+    status, output, _ = run_tool([*command, *FLAGS, *LENIENT, *folders, "-I", str(tree.stubs)], TIMEOUT)
+    lines = [match for match in map(_LINE.match, output.splitlines()) if match]
+    if status is None or status < 0 or any("error" in match["kind"] for match in lines):
+        return None
+    found = set()
+    for match in lines:
+        rule = match["check"].split(",")[0].removeprefix("clang-analyzer-")
+        cwe = clang_cwe(rule)
+        if cwe and Path(match["path"]) == place:
+            found.add(Finding(int(match["line"]), (cwe,), "clang", rule, match["text"]))
+    return sorted(found)

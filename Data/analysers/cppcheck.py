@@ -1,0 +1,114 @@
+"""Cppcheck, which follows values through each function; it needs no headers, but a file that it can parse."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from Data.analysers.findings import FileFindings, Finding, run_tool, without_line_marks
+from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.functions import extract_functions
+from ltp_pipeline.code.languages import language_of
+
+FLAGS = (
+    "--enable=warning", "--library=python", "--max-configs=1", "--check-level=normal", "--quiet", "--xml"
+)  # fmt: skip
+UNPARSED = frozenset(
+    {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
+)
+MACROS = 3  # unknown macros to define away, one a run, before a file counts as not parsed
+TIMEOUT = 120  # seconds for one file; several files get as many times that
+
+
+def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
+    """Each file's errors and warnings that have a CWE, by line; None for a file that Cppcheck cannot parse.
+
+    Findings that need several files are left out: each file is judged by itself.
+    """
+    reports = _run(files, ())
+    if reports is None and len(files) > 1:
+        return [findings for file in files for findings in cppcheck_findings([file])]
+    if reports is None:
+        return [None]
+    return [_findings(report) if not UNPARSED & _ids(report) else _retry(file, report)
+            for file, report in zip(files, reports, strict=True)]  # fmt: skip
+
+
+def _retry(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
+    """Define away the macro that Cppcheck stumbles over, as it asks for, and look again.
+
+    Where a function uses such a macro in its body, what it says afterwards is about other code: that is left out.
+    """
+    macros: list[str] = []
+    for _ in range(MACROS):
+        named = [re.search(r"If (\w+) is a macro", error.get("msg", "")) for error in report]
+        macros += [match[1] for match in named if match and match[1] not in macros][:1]
+        if not macros:
+            return None
+        reports = _run([file], [f"-D{macro}=" for macro in macros])
+        if reports is None:
+            return None
+        report = reports[0]
+        if not UNPARSED & _ids(report):
+            changed = _lines_of_users(file, macros)
+            return [finding for finding in _findings(report) if finding.line not in changed]
+    return None
+
+
+def _lines_of_users(file: SourceFile, macros: list[str]) -> set[int]:
+    """The lines of functions with one of the macros in their body."""
+    lines: set[int] = set()
+    for function in extract_functions(file):
+        if set(macros) & set(re.findall(r"\w+", function.source.partition("{")[2])):
+            lines.update(range(function.first_line, function.last_line + 1))
+    return lines
+
+
+def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[list[ElementTree.Element]] | None:
+    """The `<error>` elements of each file, or None if Cppcheck failed or took too long."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, file in enumerate(files):
+            ending = "cpp" if language_of(file.path).name == "cpp" or _is_cpp_header(file) else "c"
+            paths.append(Path(folder, f"{number}.{ending}"))
+            paths[-1].write_bytes(without_line_marks(file.text).encode())
+        listed = Path(folder, "files")
+        listed.write_text("\n".join(map(str, paths)))
+        command = [sys.executable, "-m", "cppcheck", *FLAGS, *flags, f"--file-list={listed}"]
+        status, _, xml = run_tool(command, timeout=TIMEOUT * len(files))
+    try:
+        errors = ElementTree.fromstring(xml[xml.index("<?xml") :]).iter("error") if status == 0 else None
+    except (ValueError, ElementTree.ParseError):
+        errors = None
+    if errors is None:
+        return None
+    reports: list[list[ElementTree.Element]] = [[] for _ in files]
+    for error in errors:
+        place = error.find("location")
+        name = Path(error.get("file0") or (place.get("file") if place is not None else "")).stem
+        if name.isdigit():
+            reports[int(name)].append(error)
+    return reports
+
+
+def _is_cpp_header(file: SourceFile) -> bool:
+    return file.path.endswith(".h") and re.search(r"^\s*(?:class|namespace|template)\b", file.text, re.M) is not None
+
+
+def _ids(report: list[ElementTree.Element]) -> set[str]:
+    return {error.get("id", "") for error in report}
+
+
+def _findings(report: list[ElementTree.Element]) -> list[Finding]:
+    found = set()
+    for error in report:
+        place = error.find("location")
+        if error.get("severity") in ("error", "warning") and error.get("cwe") and place is not None:
+            rule = error.get("id", "")
+            if not rule.startswith("ctu"):
+                cwes = (f"CWE-{error.get('cwe')}",)
+                found.add(Finding(int(place.get("line", 0)), cwes, "cppcheck", rule, error.get("msg", "")))
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""From findings and functions to labelled rows, splits and the data card."""

@@ -1,0 +1,79 @@
+"""The projects a data set is made of: the distributions of a source list, or folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from Data.sources.downloads import fetch, file_sha256
+from Data.sources.source_files import SourceFile, read_archive, read_folder
+from Data.sources.source_list import read_source_list
+from ltp_pipeline.base.errors import UserError
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and its files; `split` is None where it is yet to be chosen."""
+
+    name: str
+    split: str | None
+    files: list[SourceFile]
+    origin: dict[str, str]  # for the data set card
+
+
+def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[str]) -> list[Project]:
+    """Fetch and read the distributions of a list, training first. Raises UserError as what it calls does."""
+    sources = read_source_list(source_list)
+    projects = []
+    for source, archive in zip(sources, fetch(sources, cache_dir), strict=True):
+        files, licence = read_archive(archive, source.name, suffixes)
+        if not files:
+            raise UserError(f"{source.place}: no {_endings(suffixes)} files in {archive.name}")
+        origin = {"name": source.name, "version": source.version, "sha256": source.sha256, "licence": licence}
+        projects.append(Project(source.name, source.split, files, origin))
+    return projects
+
+
+def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Project]:
+    """Read each folder as a project, named after the folder, or by its whole path where two have the same name.
+
+    Raises UserError for a missing folder, a folder given twice and a folder without such files.
+    """
+    for folder, count in Counter(folder.resolve() for folder in folders).items():
+        if not folder.is_dir():
+            raise UserError(f"--source_dir: no such folder: {folder}")
+        if count > 1:
+            raise UserError(f"--source_dir: given twice: {folder}")
+    names = Counter(folder.resolve().name for folder in folders)
+    projects = []
+    for folder in folders:
+        name = folder.resolve().name
+        name = name if names[name] == 1 else folder.as_posix()
+        files = read_folder(folder, name, suffixes)
+        if not files:
+            raise UserError(f"--source_dir: no {_endings(suffixes)} files in {folder}")
+        projects.append(Project(name, None, files, {"name": name}))
+    return projects
+
+
+def projects_from_debian(folder: Path, suffixes: frozenset[str]) -> list[Project]:
+    """Read each `NAME_VERSION.orig.tar.{gz,xz,bz2}` of a folder, as `apt-get source --download-only` fills it.
+
+    Raises UserError for a folder without any.
+    """
+    archives = sorted(path for path in folder.glob("*_*.orig.tar.*") if path.suffix in (".gz", ".xz", ".bz2"))
+    if not archives:
+        raise UserError(f"--debian_sources: no NAME_VERSION.orig.tar.gz, .xz or .bz2 in {folder}")
+    projects = []
+    for archive in archives:
+        name, version = archive.name.split(".orig.tar.")[0].split("_", 1)
+        files, _ = read_archive(archive, name, suffixes)
+        origin = {"name": name, "version": version, "sha256": file_sha256(archive), "licence": ""}
+        projects.append(Project(name, None, files, origin))
+    return [project for project in projects if project.files]
+
+
+def _endings(suffixes: frozenset[str]) -> str:
+    return "C/C++" if ".c" in suffixes else ", ".join(sorted(suffixes))

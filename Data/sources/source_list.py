@@ -1,0 +1,67 @@
+"""A list of pinned source distributions, and which split each is for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from ltp_pipeline.base.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+_LINE = re.compile(
+    r"(?P<split>\w+)\s+(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==(?P<version>\S+)\s+sha256:(?P<sha256>[0-9a-f]{64})"
+)
+
+
+@dataclass(frozen=True)
+class PinnedSource:
+    """One line of a source list. `place` is `file:line`, for messages."""
+
+    split: str
+    name: str
+    version: str
+    sha256: str
+    place: str
+
+
+def read_source_list(path: str | Path) -> list[PinnedSource]:
+    """Read lines `SPLIT NAME==VERSION sha256:HEX`; `#` starts a comment.
+
+    Returns the sources, training first, otherwise in the order of the file.
+    Raises UserError for a missing file, a malformed line, a name given twice or a split without a source.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--sources: no such file: {path}")
+    sources: dict[str, PinnedSource] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        line = line.split("#")[0].strip()
+        if not line:
+            continue
+        source = _parse_line(line, f"{path}:{number}")
+        name = canonicalize_name(source.name)
+        if name in sources:
+            raise UserError(f"{source.place}: {source.name} is listed already, at {sources[name].place}")
+        sources[name] = source
+    for split in SPLITS:
+        if not any(source.split == split for source in sources.values()):
+            raise UserError(f"{path}: no source for the {split} split; at least one line must start with '{split}'")
+    return sorted(sources.values(), key=lambda source: SPLITS.index(source.split))
+
+
+def _parse_line(line: str, place: str) -> PinnedSource:
+    match = _LINE.fullmatch(line)
+    if match is None or match["split"] not in SPLITS:
+        raise UserError(
+            f"{place}: not a pinned source: {line!r}; expected 'SPLIT NAME==VERSION sha256:HEX' with SPLIT one of "
+            f"{', '.join(SPLITS)} and 64 hexadecimal digits"
+        )
+    try:
+        Version(match["version"])
+    except InvalidVersion:
+        raise UserError(f"{place}: not a version: {match['version']!r}") from None
+    return PinnedSource(**match.groupdict(), place=place)

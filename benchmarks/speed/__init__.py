@@ -1,0 +1,1 @@
+"""How fast LTP is beside models of the same size."""

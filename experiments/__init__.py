@@ -1,0 +1,1 @@
+"""Finished studies. They are not part of the tests."""

@@ -1,0 +1,1 @@
+"""What every other room uses: errors, processes, files, result folders, flags."""

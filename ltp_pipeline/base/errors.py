@@ -1,0 +1,36 @@
+"""Errors that the user can cause, and how a script ends on them."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from ltp_pipeline.base import processes
+
+
+class UserError(Exception):
+    """Something the user gave is wrong. The message names the flag, file or row and says what would be right."""
+
+
+def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
+    """Runs a script's `main` and exits: 0 when it returns, 2 after `error: <message>` for a UserError, 130 for Ctrl-C.
+
+    Any other exception is a bug and keeps its traceback.
+
+    Args:
+        parallel: whether several processes, as a launcher starts them, share the work. Otherwise one does it all.
+    """
+    if not parallel:
+        processes.stay_single()
+    if not processes.is_main():
+        processes.be_quiet()
+    try:
+        main()
+    except UserError as error:
+        processes.fail(f"error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if processes.is_main():
+            print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    processes.disconnect()
+    sys.exit(0)

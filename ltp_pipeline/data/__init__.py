@@ -1,0 +1,1 @@
+"""From files of functions to batches of tokens."""

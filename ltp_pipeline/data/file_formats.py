@@ -1,0 +1,269 @@
+"""Files of rows, CSV, TSV, JSON, JSON lines or Parquet, as data frames; which row or line is wrong where one is."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ltp_pipeline.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".json": None, ".jsonl": None}  # what stands between fields, if anything
+ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
+SHOWN = 10
+SKIPPED = "skipped_rows"  # in a frame's `attrs`: numbers, from 1, of the file's rows that are not in it
+NOT_UTF8 = "\ufdd0"  # never in text: stands where a byte, or a JSON escape, is none of any character
+_SURROGATE = re.compile("[\ud800-\udfff]")
+FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
+
+
+class BadRows:
+    """
+    What becomes of rows that cannot be used: the first one stops the run, or all are left out and told.
+
+    Args:
+        where: flag and file, for messages.
+        skip: leave them out.
+    """
+
+    def __init__(self, where: str, skip: bool = False):
+        self.where, self.skip = where, skip
+        self.reasons: dict[int, str] = {}  # by row, from 0
+
+    def add(self, row: int, reason: str, place: str | None = None) -> None:
+        """Row `row`, from 0, cannot be used. Raises UserError at `place` (None: the row), unless they are skipped."""
+        if not self.skip:
+            place = row_of(self.where, row) if place is None else f"{self.where}: {place}"
+            raise UserError(f"{place}: {reason} (or leave such rows out: --on_bad_rows skip)")
+        self.reasons.setdefault(int(row), reason)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The rows left out, counted from 1."""
+        return [row + 1 for row in sorted(self.reasons)]
+
+    def tell(self, rows: int) -> None:
+        """Prints which of `rows` rows are left out. Raises UserError if all are."""
+        if not self.reasons:
+            return
+        ordered = sorted(self.reasons.items())
+        if len(ordered) == rows:
+            row, reason = ordered[0]
+            raise UserError(f"{self.where}: none of the {rows} rows can be used; row {row + 1}: {reason}")
+        shown = "".join(f"\n  row {row + 1}: {reason}" for row, reason in ordered[:SHOWN])
+        more = f"\n  and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+        print(f"{self.where}: {len(ordered)} of {rows} rows cannot be used and are left out:{shown}{more}", flush=True)
+
+
+def read_table(
+    path: Path, where: str, as_text: Sequence[str] | None = None, bad_rows: BadRows | None = None
+) -> pd.DataFrame:
+    """A file of rows as it is; "" where nothing stands in a CSV. The index is the rows' place in the file, from 0.
+
+    Args:
+        path: its name tells the format: `ENDINGS`.
+        where: flag and file, for messages.
+        as_text: columns of a CSV or TSV that are text even where all their values are numbers; None: all are.
+        bad_rows: takes rows that are not well-formed; None: they are errors.
+
+    Raises:
+        UserError: there is no such file, or it is of another kind, empty or malformed.
+    """
+    import pandas as pd
+
+    bad_rows = BadRows(where) if bad_rows is None else bad_rows
+    ending = format_of(path, where)
+    if ending == ".parquet":
+        return _read_parquet(path, where)
+    text = read_text(path, where, keep_bad_bytes=bad_rows.skip)
+    if TEXT_FORMATS[ending] is None:
+        rows = _read_json(text, where, bad_rows)
+        return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), dtype="int64"))
+    return _read_separated(text, TEXT_FORMATS[ending], where, as_text, bad_rows)
+
+
+def format_of(path: Path, where: str) -> str:
+    """The ending, without .gz, that tells a file's format. Raises UserError for another, and for no file."""
+    _check_file(path, where)
+    name = path.name.lower()
+    ending = Path(name.removesuffix(".gz")).suffix
+    if ending == ".parquet" and name.endswith(".gz"):
+        raise UserError(f"{where}: a Parquet file is compressed inside; expected one that ends in .parquet")
+    if ending not in (*TEXT_FORMATS, ".parquet"):
+        raise UserError(f"{where}: expected a file that ends in {ENDINGS}")
+    return ending
+
+
+def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
+    """What a UTF-8 file holds, unpacked if its name ends in .gz.
+
+    Args:
+        where: flag and file, for messages.
+        keep_bad_bytes: bytes that are not UTF-8 become `NOT_UTF8`, and are no error.
+
+    Raises:
+        UserError: there is no such file, or nothing or something else in it.
+    """
+    raw = _read_bytes(path, where)
+    if not raw.strip():
+        raise UserError(f"{where}: the file is empty; expected columns of text and of labels")
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UserError(f"{where}: this is UTF-16; expected UTF-8 text: convert the file first")
+    if raw[:2] == b"\x1f\x8b":
+        raise UserError(f"{where}: is compressed by gzip; expected its name to say so: {path.name}.gz")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if keep_bad_bytes:
+            return decode(raw)
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{where}: line {line} holds a byte that is not UTF-8 (0x{raw[error.start]:02x}); "
+            "expected UTF-8 text: convert the file first (or leave such rows out: --on_bad_rows skip)"
+        ) from error
+
+
+def decode(raw: bytes) -> str:
+    """UTF-8 as text, with `NOT_UTF8` for each byte that is none."""
+    return _SURROGATE.sub(NOT_UTF8, raw.decode("utf-8-sig", errors="surrogateescape"))
+
+
+def row_of(where: str, row: int) -> str:
+    """Where data row `row` (from 0) is, in words; rows are counted from 1 and the header is not one."""
+    return f"{where}: row {int(row) + 1} (the first after the header is row 1)"
+
+
+def shortened(rows: Sequence[int]) -> str:
+    """The first few of these numbers, and how many more there are."""
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return ", ".join(map(str, rows[:SHOWN])) + more
+
+
+def _check_file(path: Path, where: str) -> None:
+    if path.is_dir():
+        raise UserError(f"{where}: this is a folder; expected a file")
+    if not path.exists():
+        raise UserError(f"{where}: no such file")
+
+
+def _read_bytes(path: Path, where: str) -> bytes:
+    _check_file(path, where)
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{where}: not a whole gzip file ({error}); expected one, or a name that does not end in .gz"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read: {error.strerror}") from error
+
+
+def _read_parquet(path: Path, where: str) -> pd.DataFrame:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path).to_pandas().reset_index(drop=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{where}: not a whole Parquet file: {str(error).splitlines()[0]}") from error
+
+
+def _read_separated(
+    text: str, separator: str, where: str, as_text: Sequence[str] | None, bad_rows: BadRows
+) -> pd.DataFrame:
+    import pandas as pd
+
+    csv.field_size_limit(FIELD_LIMIT)
+    records = _records(text, separator, where)
+    header = next(records)
+    repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None:
+        raise UserError(f"{where}: the column {repeated!r} stands twice in the header; expected different names")
+    numbers, rows = [], []
+    for number, fields in enumerate(records):
+        if len(fields) == len(header):
+            numbers.append(number)
+            rows.append(fields)
+        else:
+            bad_rows.add(number, f"has {_counted(len(fields), 'field')}; expected the header's {len(header)}")
+    columns = list(zip(*rows)) or [()] * len(header)
+    frame = pd.DataFrame(
+        {name: pd.Series(values, dtype=object) for name, values in zip(header, columns)}, columns=header
+    )
+    for name in () if as_text is None else set(header).difference(as_text):
+        frame[name] = _as_numbers(frame[name])
+    return frame.set_axis(pd.Index(numbers, dtype="int64"))
+
+
+def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
+    """The header's fields and each row's. Empty lines are none."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    begin = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        if "end of data" in str(error):
+            reason = f"a quote in the row that begins at line {begin} is never closed"
+        else:
+            reason = f"line {reader.line_num}: {error}; expected quotes inside a quoted field to be doubled"
+        kind = "CSV" if separator == "," else "TSV"
+        raise UserError(f"{where}: not a well-formed {kind} file: {reason}") from error
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """`column` as numbers if all its texts are."""
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _read_json(text: str, where: str, bad_rows: BadRows) -> dict[int, dict[str, Any]]:
+    """The objects of an array, or one a line, by row."""
+    if text.lstrip().startswith("["):
+        try:
+            values = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{where}: not well-formed JSON: {error}") from error
+        numbered = [(row, row, value) for row, value in enumerate(values)]
+    else:
+        numbered = []
+        # Only "\n" ends a line: code may hold the rarer separators that str.splitlines() knows.
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        for row, (number, line) in enumerate(lines):
+            try:
+                numbered.append((row, number, json.loads(line)))
+            except (json.JSONDecodeError, RecursionError) as error:
+                bad_rows.add(row, f"not well-formed JSON: {error}", place=f"line {number}")
+    rows = {}
+    for row, number, value in numbered:
+        if isinstance(value, dict):
+            rows[row] = {name: _without_surrogates(cell) for name, cell in value.items()}
+        else:
+            place = f"item {number + 1}" if text.lstrip().startswith("[") else f"line {number}"
+            bad_rows.add(row, "expected JSON objects, each with a text and its label", place=place)
+    return rows
+
+
+def _without_surrogates(cell: Any) -> Any:
+    """A JSON file may escape halves of a character, which no UTF-8 text can hold."""
+    return _SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell

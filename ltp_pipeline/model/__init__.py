@@ -1,0 +1,1 @@
+"""Checkpoints, starting models, conversion, precision and the measuring of compute."""

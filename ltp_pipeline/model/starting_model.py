@@ -1,0 +1,114 @@
+"""The model that fine-tuning starts from: a checkpoint or random weights, a Longformer always in LTP's form."""
+
+from typing import TYPE_CHECKING
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model import conversion as convert
+from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
+from ltp_pipeline.task.tasks import CODE, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from ltp_pipeline.training.arguments import ModelArguments
+
+
+def load_classifier(
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+) -> "PreTrainedModel":
+    """Sequence classifier, or regressor, of `task` for `args`.
+
+    A Longformer becomes an LTP model that prunes nothing, and so does a BERT or RoBERTa with `--convert_to_ltp`; an
+    LTP model keeps its own pruning; any other is what the Auto class makes of it.
+
+    Args:
+        tokenizer: that of the model; a conversion makes it one for longer texts.
+        new_head: whether the classification head may start at random.
+
+    Raises:
+        UserError: no such checkpoint or configuration, one that does not fit, or a bad `--window_size`.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    if args.convert_to_ltp:
+        return _converted(args, tokenizer, new_head, task)
+    config = classifier_config(args, task)
+    if args.model_name_or_path is None:
+        return random_weights(config, path=args.config_name, flag="--config_name")
+    return load_weights(
+        AutoModelForSequenceClassification,
+        args.model_name_or_path,
+        flag="--model_name_or_path",
+        new_head=new_head,
+        config=config,
+    )
+
+
+def classifier_config(args: "ModelArguments", task: Task) -> "PreTrainedConfig":
+    """Configuration for `load_classifier`, from `--config_name` or the checkpoint. Raises UserError as that does."""
+    flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
+    config = load_config(args.config_name or args.model_name_or_path, flag=flag)
+    if config.model_type == "longformer":
+        config = as_ltp_config(config, prune_mode=None)
+    _set_task(config, task)
+    if args.window_size is not None:
+        if config.model_type not in PRUNABLE:
+            raise UserError(f"--window_size: model type {config.model_type!r} has no attention window")
+        convert.check_window(args.window_size, "--window_size")
+        config.attention_window = [args.window_size] * config.num_hidden_layers
+    return config
+
+
+def check_conversion(args: "ModelArguments") -> None:
+    """Raises UserError for flags about a conversion that do not go together, or that no model can be made with."""
+    if not args.convert_to_ltp:
+        if args.max_positions is not None:
+            raise UserError("--max_positions: only a conversion sets it; expected --convert_to_ltp with it")
+        return
+    if args.model_name_or_path is None or args.config_name is not None:
+        raise UserError(
+            "--convert_to_ltp: expected --model_name_or_path, the checkpoint to convert, and no --config_name"
+        )
+    convert.check_sizes(*_sizes(args), window_flag="--window_size")
+
+
+def _sizes(args: "ModelArguments") -> tuple[int, int]:
+    given = (args.max_positions, args.window_size)
+    defaults = (convert.MAX_POSITIONS, convert.ATTENTION_WINDOW)
+    return tuple(default if size is None else size for size, default in zip(given, defaults, strict=True))
+
+
+def _set_task(config: "PreTrainedConfig", task: Task) -> None:
+    config.num_labels = task.num_labels
+    config.problem_type = task.problem_type
+    if task is not CODE and task.labels:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {name: number for number, name in enumerate(task.labels)}
+
+
+def _converted(
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+) -> "PreTrainedModel":
+    flag, path = "--model_name_or_path", args.model_name_or_path
+    config = load_config(path, flag=flag)
+    if new_head and config.num_labels != task.num_labels:
+        config.architectures = None  # its head is left out
+    _set_task(config, task)
+    max_positions, attention_window = _sizes(args)
+    model, missing = convert.convert(
+        convert.load_source(path, flag=flag, config=config),
+        tokenizer,
+        max_positions=max_positions,
+        attention_window=attention_window,
+        head="SequenceClassification",
+    )
+    if missing and not new_head:
+        raise UserError(
+            f"{flag} {path}: has no classification head; expected one, as nothing is trained without --do_train"
+        )
+    convert.set_longest_text(tokenizer, max_positions)
+    print(
+        f"{path} as LTP: texts of up to {max_positions} tokens, the same states up to "
+        f"{convert.exact_length(attention_window)}; " + ("a new classification head" if missing else "its own head")
+    )
+    return model

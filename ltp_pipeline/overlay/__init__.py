@@ -1,0 +1,1 @@
+"""The files of LTP inside an installed Transformers package."""

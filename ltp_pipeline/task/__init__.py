@@ -1,0 +1,1 @@
+"""What a classifier predicts and how its predictions are judged."""

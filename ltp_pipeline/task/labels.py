@@ -1,0 +1,116 @@
+"""What stands in a column of labels, as classes 0 and 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ltp_pipeline.base.errors import UserError
+
+LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file of such an object"
+
+
+def parse_label_map(given: str | None, flag: str = "--label_map") -> dict[str, int] | None:
+    """The class of each name, from `good=0,bad=1` or a JSON file such as `{"good": 0, "bad": 1}`.
+
+    Raises UserError, naming `flag`, for another form, a class that is not 0 or 1, or a name given twice.
+    """
+    if given is None:
+        return None
+    if Path(given).suffix.lower() == ".json":
+        pairs = _pairs_of_file(Path(given), flag)
+    else:
+        pairs = [tuple(part.rpartition("=")[::2]) for part in given.split(",")]
+    label_map: dict[str, int] = {}
+    for name, value in pairs:
+        name, number = str(name).strip(), LABELS.get(str(value).strip().lower())
+        if not name:
+            raise UserError(f"{flag} {given}: {FORM}")
+        if number is None:
+            raise UserError(f"{flag} {given}: {name} is {value!r}; expected 0 or 1")
+        if label_map.setdefault(name, number) != number:
+            raise UserError(f"{flag} {given}: {name} is both 0 and 1; expected one of them")
+    return label_map
+
+
+def _pairs_of_file(path: Path, flag: str) -> list[tuple[Any, Any]]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{flag} {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{flag} {path}: not well-formed JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise UserError(f'{flag} {path}: expected one JSON object, such as {{"good": 0, "bad": 1}}')
+    return list(read.items())
+
+
+def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
+    """0 or 1, what `value` stands for; None for something else.
+
+    A list (of a JSON or Parquet file, or written as JSON in a CSV) holds one entry for each kind of defect: it is 1 if
+    any entry is, and 0 if none is or it is empty.
+
+    Args:
+        value: 0, 1, true or false, as a number, a boolean or text; with `label_map` one of its names.
+        label_map: see `parse_label_map`.
+    """
+    entries = _entries(value)
+    if entries is None:
+        return _single(value, label_map)
+    classes = [_single(entry, label_map) for entry in entries]
+    return None if None in classes else max(classes, default=0)
+
+
+def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
+    """0 or 1 for each of `names`, of what belongs to several at once; None for something else.
+
+    Args:
+        value: a list of as many 0 or 1, true or false; a list of some of the names; or those names as text with
+            spaces between them, "" for none.
+        names: of the groups.
+    """
+    entries = _entries(value)
+    if entries is None and isinstance(value, str):
+        entries = value.split()
+    if entries is None:
+        return None
+    if all(isinstance(entry, str) for entry in entries) and set(entries) <= set(names):
+        return [int(name in entries) for name in names]
+    classes = [_single(entry, None) for entry in entries]
+    return classes if None not in classes and len(classes) == len(names) else None
+
+
+def expected(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
+    """What a label may be, for messages."""
+    if groups:
+        return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (none: an empty text)"
+    if label_map is not None:
+        return f"expected one of {', '.join(label_map)} (--label_map), or a list of them"
+    return "expected 0 or 1 (or true, false, or a list of these); for names give --label_map, such as good=0,bad=1"
+
+
+def shown(value: Any) -> str:
+    """A label as a message shows it."""
+    text = repr(str(value))
+    return text if len(text) <= 60 else f"{text[:56]}...'"
+
+
+def _single(value: Any, label_map: dict[str, int] | None) -> int | None:
+    text = str(value).strip()
+    return LABELS.get(text.lower()) if label_map is None else label_map.get(text)
+
+
+def _entries(value: Any) -> list[Any] | None:
+    """The entries of a list; None for what is none."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return list(value) if isinstance(value, list | tuple) else None

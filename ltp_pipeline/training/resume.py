@@ -1,0 +1,152 @@
+"""Going on after an interruption: which checkpoint of the way is complete, and leaving behind what came after it.
+
+The library writes a checkpoint's files one after the other, `trainer_state.json` last (beside other processes' random
+states), so a process that is killed while it saves leaves a folder that lacks files or whose last file is cut off.
+"""
+
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.processes import agree, is_main
+from ltp_pipeline.base.result_folder import CHECKPOINTS, new_result, unfinished
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+FLAG = "--resume_from_checkpoint"
+NEWEST = ("true", "last")
+STATE = "trainer_state.json"
+WEIGHTS = ("model*.safetensors", "adapter_model.safetensors")
+
+
+def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | None:
+    """The checkpoint that `--resume_from_checkpoint` means; None: train from the start.
+
+    Args:
+        args: its `resume_from_checkpoint` is a checkpoint-N folder; or "True" or "last" for the newest complete one
+            that a run into `output_dir` has left unfinished, if there is one; or "False" or None for none. Here it
+            becomes the folder that is returned.
+        output_dir: where the result will be.
+
+    Raises:
+        UserError: a folder that is no checkpoint, or an incomplete one; one whose best checkpoint is gone.
+    """
+    checkpoint = _asked_for(args.resume_from_checkpoint, output_dir, args.world_size)
+    if checkpoint is not None and args.load_best_model_at_end:
+        best = best_checkpoint(checkpoint)
+        if best is not None and _missing_weights(best):
+            raise UserError(f"{FLAG} {checkpoint}: the best checkpoint of its run is gone; expected {best}")
+    args.resume_from_checkpoint = None if checkpoint is None else str(checkpoint)
+    return checkpoint
+
+
+def _asked_for(given: str | None, output_dir: Path, processes: int) -> Path | None:
+    if given is None or given.lower() == "false":
+        return None
+    work = unfinished(output_dir)
+    if given.lower() not in NEWEST:
+        checkpoint = Path(given)
+        if _step(checkpoint) is None or not checkpoint.is_dir():
+            raise UserError(f"{FLAG} {given}: expected a checkpoint-N folder{_hint(checkpoint)}")
+        missing = what_is_missing(checkpoint, processes)
+        if missing:
+            raise UserError(f"{FLAG} {given}: {missing}; expected a complete checkpoint{_hint(checkpoint)}")
+        return checkpoint
+    for checkpoint in reversed(checkpoints_in(work)):
+        missing = what_is_missing(checkpoint, processes)
+        if not missing:
+            return checkpoint
+        print(f"{checkpoint} is not complete: {missing}")
+    print(f"{FLAG} {given}: no complete checkpoint in {work}; training starts from the beginning")
+    return None
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoint-N folders in `folder`, complete or not, by N."""
+    found = [path for path in folder.glob(CHECKPOINTS) if path.is_dir() and _step(path) is not None]
+    return sorted(found, key=_step)
+
+
+def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
+    """Why training cannot go on from `checkpoint` exactly as it was, in words; None if it can."""
+    try:
+        step = read_state(checkpoint)["global_step"]
+    except (OSError, ValueError, KeyError):
+        return f"{STATE} is missing or cut off"
+    if step != _step(checkpoint):
+        return f"{STATE} is of step {step}"
+    states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
+    for name in ("optimizer.pt", "scheduler.pt", *states):
+        # torch.save writes a zip archive, which has its table of contents at the end.
+        if not zipfile.is_zipfile(checkpoint / name):
+            return f"{name} is missing or cut off"
+    return _missing_weights(checkpoint)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """`trainer_state.json` of a checkpoint. Raises OSError or ValueError if there is none or it is cut off."""
+    return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
+    """`new_result` that starts with what `checkpoint`, if not None, needs, and with nothing that came after it."""
+    inside = checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
+    with new_result(output_dir, inside) as work:
+        if checkpoint is not None:
+            if is_main():
+                _leave_behind(work, checkpoint)
+            agree()
+        yield work
+
+
+def best_checkpoint(checkpoint: Path) -> Path | None:
+    """The best of the run up to `checkpoint`, if evaluations were compared: a folder beside it, or itself."""
+    best = read_state(checkpoint).get("best_model_checkpoint")
+    return None if best is None else checkpoint.parent / Path(best).name
+
+
+def _leave_behind(work: Path, checkpoint: Path) -> None:
+    """Removes from `work` what is incomplete or newer than `checkpoint`: it would be taken for this run's.
+
+    A checkpoint that lies elsewhere brings along the best of its run.
+    """
+    last = _step(checkpoint)
+    for other in checkpoints_in(work):
+        if _step(other) > last or (_step(other) < last and _missing_weights(other)):
+            print(f"removed, as training goes on from {checkpoint}: {other}")
+            shutil.rmtree(other)
+    best = best_checkpoint(checkpoint)
+    if best is not None and best.is_dir() and best.parent.resolve() != work.resolve():
+        shutil.copytree(best, work / best.name, dirs_exist_ok=True)
+
+
+def _missing_weights(checkpoint: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    weights = [path for pattern in WEIGHTS for path in checkpoint.glob(pattern)]
+    for path in weights:
+        try:
+            with safe_open(path, framework="pt"):  # compares the file's size with what its header says
+                pass
+        except (SafetensorError, OSError):
+            return f"{path.name} is cut off"
+    return None if weights else "model.safetensors is missing"
+
+
+def _step(checkpoint: Path) -> int | None:
+    match = re.fullmatch(r"checkpoint-(\d+)", checkpoint.resolve().name)
+    return int(match.group(1)) if match else None
+
+
+def _hint(given: Path) -> str:
+    folder = given if _step(given) is None else given.parent
+    complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
+    return f"; did you mean {complete[-1]}?" if complete else ""

@@ -1,0 +1,123 @@
+"""The works of the speed benchmark: lengths, batches, padding, and the files that lengths are read from."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.speed.models import SIZES
+from benchmarks.speed.work import (
+    LENGTHS_FILE,
+    make_batch,
+    micro_batches,
+    padded_width,
+    read_lengths,
+    tokenized_lengths,
+    work_items,
+)
+from ltp_pipeline.base.errors import UserError
+
+BASE = SIZES["base"]
+
+
+@pytest.fixture(scope="module")
+def lengths():
+    return read_lengths(LENGTHS_FILE)
+
+
+@pytest.mark.parametrize(
+    ("work", "batches"),
+    [("W1", ((1024,) * 4,)), ("W2", ((200,) * 4,)), ("W3", ((4096,),))],
+)
+def test_fixed_works(work, batches, lengths):
+    (item,) = work_items(work, BASE, lengths)
+    assert item.batches == batches
+    assert [padded_width(model, item) for model in ("longformer", "roberta", "ltp")] == [1024, 0, 0]
+
+
+def test_the_sweep_doubles(lengths):
+    items = work_items("W5", BASE, lengths)
+    assert [item.label for item in items] == [f"W5 {256 * 2**i}" for i in range(7)]
+    assert items[-1].batches == ((16384,),) and items[-1].tokens == 16384
+
+
+def test_the_list_of_the_demo(lengths):
+    assert len(lengths) == 2000 and lengths.min() == 7 and lengths.max() == 11299
+    assert np.minimum(lengths, 1024).mean() == pytest.approx(304.05, abs=0.01)
+
+
+def test_real_lengths_are_cut_sorted_and_sampled(lengths):
+    (whole,) = work_items("W4", BASE, lengths)
+    assert whole.functions == 2000 and len(whole.batches) == 63
+    assert [n for batch in whole.batches for n in batch] == sorted(np.minimum(lengths, 1024).tolist(), reverse=True)
+    (item,) = work_items("W4", BASE, lengths, max_batches=3)
+    assert len(item.batches) == 3 and set(item.batches) <= set(whole.batches)
+    assert item == work_items("W4", BASE, lengths, max_batches=3)[0]
+    assert item.tokens / item.functions == pytest.approx(304, rel=0.02)
+
+
+def test_the_training_step_has_functions_of_all_lengths(lengths):
+    (item,) = work_items("train", BASE, lengths)
+    assert item.functions == 32 and item.tokens / 32 == pytest.approx(304, rel=0.05)
+    assert item.batches[0][0] == 1024 and min(item.batches[0]) < 60
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("longformer", [(90, 50), (30, 20), (10,)]),  # 2 x 100 each
+        ("roberta", [(90, 50), (30, 20, 10)]),  # 2 x 90, 3 x 30
+        ("ltp", [(90, 50, 30, 20, 10)]),
+    ],
+)
+def test_micro_batches_hold_what_a_model_computes(model, parts):
+    assert micro_batches((90, 50, 30, 20, 10), model, 100, 200) == parts
+
+
+def test_the_tokens_of_a_function_do_not_depend_on_its_padding():
+    narrow, wide = make_batch([7, 3], SIZES["tiny"], seed=1), make_batch([7, 3], SIZES["tiny"], seed=1, width=20)
+    assert narrow["input_ids"].shape == (2, 7) and wide["input_ids"].shape == (2, 20)
+    assert torch.equal(wide["input_ids"][:, :7], narrow["input_ids"])
+    assert wide["attention_mask"].sum(1).tolist() == [7, 3]
+    assert wide["input_ids"][1].tolist()[:4] == [0, narrow["input_ids"][1, 1].item(), 2, 1]
+    assert (wide["input_ids"][:, 7:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("length\n5\n", "expected a column 'tokens'"),
+        ("tokens\n", "expected a column 'tokens'"),
+        ("tokens\n5\n2\n", "row 2: expected a whole number from 3, not "),
+        ("tokens\n5\nmany\n", "row 2: expected a whole number from 3, not 'many'"),
+        ("tokens\n5.5\n", "row 1: expected a whole number from 3, not "),
+    ],
+)
+def test_bad_lengths_are_named(tmp_path, text, message):
+    path = tmp_path / "lengths.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"--lengths_file {path}: {message}"):
+        read_lengths(path)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(UserError, match="--lengths_file .*none.csv: no such file"):
+        read_lengths(tmp_path / "none.csv")
+    with pytest.raises(UserError, match="python Data/build_dataset.py"):
+        tokenized_lengths(tmp_path / "test.csv", "code_test")
+    (tmp_path / "test.csv").write_text("functionSource\nint f() {}\n")
+    with pytest.raises(UserError, match="--tokenizer .*none: no tokenizer was found"):
+        tokenized_lengths(tmp_path / "test.csv", str(tmp_path / "none"))
+
+
+def test_functions_are_counted_uncut(tmp_path):
+    from ltp_pipeline.train_tokenizer import main as train_tokenizer
+
+    functions = ["int f(int a) { return a; }", "int g() { return f(1) + f(2) + f(3); } " * 400]
+    pd.DataFrame({"functionSource": functions, "label": [0, 1]}).to_csv(tmp_path / "test.csv", index=False)
+    train_tokenizer(["--train_file", str(tmp_path / "test.csv"), "--output_dir", str(tmp_path / "t")])
+    limit = json.loads((tmp_path / "t" / "tokenizer_config.json").read_text())["model_max_length"]
+    short, long = tokenized_lengths(tmp_path / "test.csv", str(tmp_path / "t"))
+    assert 3 < short < 30 and long > limit

@@ -1,0 +1,230 @@
+"""Reading GLUE: files in the hub's columns, files as GLUE gives them out, and the hub, which a double stands for."""
+
+import json
+import time
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from datasets.arrow_writer import ArrowWriter
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data import glue
+from ltp_pipeline.data.glue import check_labels, read_glue, read_hub, read_labelled
+from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS
+
+
+def _write(tmp_path, text, name="in.tsv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _rows(task):
+    """Two rows in the hub's columns: texts as they are hard to read, and a label as a number and as its name."""
+    texts = ['He said "no', 'a, b; "c"', "NA", "12"]
+    labels = [4.2, 0] if task.is_regression else [1, task.labels[0]]
+    return [
+        {column: texts[2 * row + i] for i, column in enumerate(task.columns)} | {"label": labels[row]}
+        for row in range(2)
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "json"])
+@pytest.mark.parametrize("task", GLUE, ids=lambda task: task.name)
+def test_each_task_from_each_form_of_file(tmp_path, task, form):
+    rows = _rows(task)
+    if form == "csv":
+        text = pd.DataFrame(rows).to_csv(index=False)
+    elif form == "tsv":
+        text = "\n".join("\t".join(map(str, line)) for line in [rows[0], *(row.values() for row in rows)])
+    else:
+        text = json.dumps(rows) if form == "json" else "\n".join(map(json.dumps, rows)) + "\n"
+    frame = read_glue(_write(tmp_path, text, f"in.{form}"), task, name="--train_file")
+    assert frame.columns.tolist() == [*task.columns, "label"]
+    assert frame["label"].tolist() == ([4.2, 0] if task.is_regression else [1, 0])
+    assert frame["label"].dtype == ("float64" if task.is_regression else "int64")
+    assert frame[list(task.columns)].to_dict("records") == [
+        {column: row[column] for column in task.columns} for row in rows
+    ]
+
+
+GIVEN_OUT = {
+    "MRPC": ("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t70\t71\tHe left .\tNo .\n", ["He left .", "No ."], 1),
+    "QQP": ("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n3\t1\t2\tWhy?\tHow?\t0\n", ["Why?", "How?"], 0),
+    "STSB": (
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+        "0\tmain\tMSRvid\t2012\t1\tnone\tnone\tA plane.\tAn air plane.\t4.750\n",
+        ["A plane.", "An air plane."],
+        4.75,
+    ),
+    "MNLI": (
+        "index\tpromptID\tpairID\tgenre\tsentence1\tsentence2\tlabel1\tgold_label\n"
+        "0\t1\t1n\tfiction\tIt rained.\tIt was dry.\tneutral\tcontradiction\n",
+        ["It rained.", "It was dry."],
+        2,
+    ),
+    "QNLI": ("index\tquestion\tsentence\tlabel\n0\tWho?\tHe did.\tnot_entailment\n", ["Who?", "He did."], 1),
+    "RTE": ("index\tsentence1\tsentence2\tlabel\n0\tAll.\tSome.\tentailment\n", ["All.", "Some."], 0),
+    "WNLI": ("index\tsentence1\tsentence2\tlabel\n0\tIt is big.\tA box is.\t1\n", ["It is big.", "A box is."], 1),
+    "SST2": ("sentence\tlabel\na \"fine film \t1\n", ['a "fine film '], 1),
+    "COLA": ("gj04\t1\t\tOur friends left.\ngj04\t0\t*\tThey left friends our.\n", ["Our friends left."], 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GIVEN_OUT)
+def test_files_as_glue_gives_them_out(tmp_path, name):
+    text, texts, label = GIVEN_OUT[name]
+    frame = read_glue(_write(tmp_path, text), TASKS[name], name="--train_file")
+    assert frame.iloc[0].tolist() == [*texts, label]
+    assert len(frame) == (2 if name == "COLA" else 1)
+
+
+def test_test_files_of_glue_have_no_labels(tmp_path):
+    frame = read_glue(_write(tmp_path, "index\tsentence\n0\tBill left.\n1\tLeft Bill.\n"), TASKS["COLA"], name="")
+    assert frame["label"].tolist() == [NOT_GIVEN] * 2
+    frame = read_glue(_write(tmp_path, "sentence1,sentence2,label\na,b,-1\nc,d,\n", "t.csv"), TASKS["STSB"], name="")
+    assert np.isnan(frame["label"]).all()
+    check_labels(frame, TASKS["STSB"], "t.csv", "test")
+
+
+def test_what_is_measured_or_shown_needs_labels(tmp_path):
+    path = _write(tmp_path, "index\tsentence\n0\tBill left.\n")
+    with pytest.raises(UserError, match=r"--test_file .*in.tsv: row 1 .*: has no label"):
+        read_labelled(path, TASKS["COLA"], name="--test_file")
+    functions = _write(tmp_path, "functionSource,label\nint a;,1\n", "in.csv")
+    assert read_labelled(functions, CODE, name="--test_file")["functionSource"].tolist() == ["int a;"]
+
+
+def test_an_other_column_of_labels(tmp_path):
+    path = _write(tmp_path, "sentence,label,mood\ngood,0,positive\n", "in.csv")
+    assert read_glue(path, TASKS["SST2"], name="--train_file", label_column="mood")["label"].tolist() == [1]
+    with pytest.raises(UserError, match=r"no column 'moods' \(--label_column\); columns found: sentence, label, mood"):
+        read_glue(path, TASKS["SST2"], name="--train_file", label_column="moods")
+
+
+@pytest.mark.parametrize(
+    "task, name, text, message",
+    [
+        (
+            "RTE",
+            "a.csv",
+            "sentence1,label\na,1\n",
+            "expected the columns of RTE, sentence1 and sentence2, and label; ",
+        ),
+        ("MRPC", "a.csv", "x\n1\n", r"sentence1 and sentence2 \(or #1 String and #2 String\), and label; .*found: x"),
+        ("RTE", "a.csv", "sentence1,sentence2,label\na,b,2\n", r"row 1 .*'2'; expected 0 \(entailment\) or 1 \(not_e"),
+        ("MNLI", "a.csv", "premise,hypothesis,label\na,b,1\nc,d,maybe\n", "row 2 .*'maybe'; expected .*2 .contrad"),
+        ("MNLI", "a.csv", "premise,hypothesis,label\na,b,1.5\n", "row 1 .*the 'label' is '1.5'"),
+        ("STSB", "a.csv", "sentence1,sentence2,label\na,b,5.1\n", "row 1 .*'5.1'; expected a number from 0 to 5"),
+        ("STSB", "a.csv", "sentence1,sentence2,label\na,b,high\n", "row 1 .*'high'; expected a number from 0 to 5"),
+        ("QQP", "a.jsonl", '{"question1": "a", "question2": null, "label": 1}\n', "row 1 .*question2: expected text"),
+        ("QQP", "a.csv", "question1,question2,label\na,,1\n,,1\n", "row 2 .*question1 and question2: expected text"),
+        ("RTE", "a.csv", "sentence1,sentence2,label\n", "no rows; expected a header, and a row for each item of RTE"),
+        (
+            "RTE",
+            "a.tsv",
+            "sentence1\tsentence2\tlabel\na\tb\n",
+            "another number of fields than the header's 3: 1, .*2;",
+        ),
+        ("RTE", "a.txt", "x", "expected a file that ends in .csv, .tsv, .json, "),
+        ("RTE", "a.tsv", "", "the file is empty"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, task, name, text, message):
+    path = _write(tmp_path, text, name)
+    with pytest.raises(UserError, match=message) as error:
+        read_glue(path, TASKS[task], name="--train_file")
+    assert str(error.value).startswith(f"--train_file {path}: ")
+
+
+def test_a_few_broken_lines_as_qqp_has_them_are_left_out(tmp_path, capsys):
+    lines = ["question1\tquestion2\tis_duplicate", *["Why?\tHow?\t0"] * 150, "What is", *["Who?\tWhere?\t1"] * 50]
+    frame = read_glue(_write(tmp_path, "\r\n".join(lines)), TASKS["QQP"], name="--train_file")
+    assert frame["label"].tolist() == [0] * 150 + [1] * 50
+    assert "are left out: 1, the first is line 152" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "labels, split, message",
+    [
+        ([0, NOT_GIVEN], "train", "here: row 2 .*: has no label .*; expected 0 .entailment. or 1"),
+        ([NOT_GIVEN, NOT_GIVEN], "eval", "here: row 1 .*: has no label"),
+        ([0, NOT_GIVEN], "test", "here: row 2 .*: has no label .*, or in a --test_file no labels at all"),
+        ([1, 1], "train", "here: all 2 rows have the label 1; training needs different ones"),
+        ([1, 1], "eval", None),
+        ([NOT_GIVEN, NOT_GIVEN], "test_mismatched", None),
+    ],
+)
+def test_labels_that_a_split_needs(labels, split, message):
+    frame = pd.DataFrame({"label": labels})
+    if message is None:
+        check_labels(frame, TASKS["RTE"], "here", split)
+    else:
+        with pytest.raises(UserError, match=message):
+            check_labels(frame, TASKS["RTE"], "here", split)
+
+
+@pytest.mark.parametrize(
+    "task, split, asked",
+    [
+        ("RTE", "train", ("nyu-mll/glue", "rte", "train")),
+        ("STSB", "eval", ("nyu-mll/glue", "stsb", "validation")),
+        ("MNLI", "eval", ("nyu-mll/glue", "mnli", "validation_matched")),
+        ("MNLI", "eval_mismatched", ("nyu-mll/glue", "mnli", "validation_mismatched")),
+        ("SST2", "test", ("nyu-mll/glue", "sst2", "test")),
+    ],
+)
+def test_the_hub_is_asked_for_the_split(monkeypatch, task, split, asked):
+    task = TASKS[task]
+    label = -1 if split == "test" else 1
+    columns = {column: [f"a {column}"] for column in task.columns} | {"label": [label], "idx": [0]}
+    calls = []
+
+    def load_dataset(path, name, split):
+        calls.append((path, name, split, datasets.config.HF_HUB_OFFLINE))
+        return datasets.Dataset.from_dict(columns)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(glue, "hub_is_reachable", lambda: True)
+    frame = read_hub(task, split, flag="--x")
+    assert calls == [(*asked, False)]
+    assert frame.columns.tolist() == [*task.columns, "label"]
+    assert frame.iloc[0].tolist() == [*(f"a {column}" for column in task.columns), NOT_GIVEN if label < 0 else label]
+
+
+def test_without_a_network_the_cache_of_the_hub_is_read(monkeypatch, tmp_path):
+    names = datasets.ClassLabel(names=["entailment", "not_entailment"])
+    features = datasets.Features({"sentence1": datasets.Value("string"), "sentence2": datasets.Value("string")})
+    features["label"] = names
+    folder = tmp_path / "nyu-mll___glue" / "rte" / "0.0.0" / "0123456789abcdef0123456789abcdef01234567"
+    folder.mkdir(parents=True)
+    with ArrowWriter(features=features, path=str(folder / "glue-train.arrow")) as writer:
+        for label in (0, 1):
+            writer.write({"sentence1": "All.", "sentence2": f"Some {label}.", "label": label})
+        writer.finalize()
+    train = {"name": "train", "num_examples": 2, "num_bytes": 1, "dataset_name": "glue"}
+    info = {"builder_name": "parquet", "dataset_name": "glue", "config_name": "rte", "version": "0.0.0"}
+    datasets.DatasetInfo(features=features, splits={"train": train}, **info).write_to_directory(str(folder))
+
+    monkeypatch.setattr(glue, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    frame = read_hub(TASKS["RTE"], "train", flag="--train_file")
+    assert frame.values.tolist() == [["All.", "Some 0.", 0], ["All.", "Some 1.", 1]]
+
+
+def test_without_a_network_the_flags_that_name_files_are_told_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(glue, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    start = time.monotonic()
+    with pytest.raises(UserError) as error:
+        read_hub(TASKS["RTE"], "eval", flag="--validation_file")
+    assert time.monotonic() - start < 5
+    assert str(error.value).startswith(
+        "--validation_file is missing, and RTE's validation split cannot be had from the hub (nyu-mll/glue): "
+    )
+    assert str(error.value).endswith("without a network give files: --train_file, --validation_file, --test_file")
+    assert datasets.config.HF_HUB_OFFLINE is False

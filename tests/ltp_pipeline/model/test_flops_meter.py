@@ -1,0 +1,88 @@
+"""The accounting against the operations that PyTorch's FLOP counter sees."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.flops import flop_formulas
+from ltp_pipeline.model.flops_meter import FlopsMeter
+from transformer_revised import LTPConfig, LTPForSequenceClassification
+
+
+def tiny_model(**settings):
+    torch.manual_seed(0)
+    config = LTPConfig(
+        **{
+            "vocab_size": 64, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+            "intermediate_size": 128, "max_position_embeddings": 402, "type_vocab_size": 1, "attention_window": 16,
+            "final_token_threshold": 0.5, "initializer_range": 0.2, **settings,
+        }
+    )  # fmt: skip
+    return LTPForSequenceClassification(config).eval()
+
+
+def batch_of(lengths):
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    ids = torch.randint(4, 64, mask.shape).masked_fill(~mask, 1)
+    return {"input_ids": ids, "attention_mask": mask.long()}
+
+
+def counted(model, batch):
+    with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, torch.no_grad():
+        model(**batch)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("settings", [{}, {"prune_mode": None}, {"attention_window": [16, 8, 64, 16]}])
+@pytest.mark.parametrize("lengths", [[400], [300, 17, 1, 160]])
+def test_executed_flops_are_those_the_counter_sees(settings, lengths):
+    model, batch = tiny_model(**settings), batch_of(lengths)
+    meter = FlopsMeter(model)
+    seen = counted(model, batch)
+    result = meter.pop()
+    # The counter does not see the products of a sequence with a single token left: they run as plain multiplications.
+    assert result["gflops_per_function"] * len(lengths) * 1e9 == pytest.approx(seen, rel=1e-4)
+
+
+@pytest.mark.parametrize("globals_", [[0], [4], [0, 3, 9]])
+def test_relative_flops_is_the_ratio_of_two_runs(globals_):
+    batch = batch_of([300, 100])
+    batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"])
+    batch["global_attention_mask"][:, globals_] = 1
+    pruned, plain = tiny_model(), tiny_model(prune_mode=None)
+    plain.load_state_dict(pruned.state_dict(), strict=False)
+    meter = FlopsMeter(pruned)
+    ratio = counted(pruned, batch) / counted(plain, batch)
+    result = meter.pop()
+    assert result["relative_flops"] == pytest.approx(ratio, rel=1e-4)
+    assert ratio < 0.9
+
+
+def test_unpruned_model_is_at_one_and_below_one_of_the_papers_baseline():
+    model = tiny_model(prune_mode=None)
+    meter = FlopsMeter(model)
+    counted(model, batch_of([200, 50]))
+    result = meter.pop()
+    assert result["relative_flops"] == 1
+    assert 0.5 < result["full_relative_flops"] < 0.75  # one layer of four is not computed, nor the global projections
+    assert result["tokens_kept_per_layer"] == [125, 125, 125, 1]
+    assert (result["functions"], result["tokens"]) == (2, 250)
+
+
+def test_padding_costs_nothing():
+    model, meters = tiny_model(), []
+    batch = batch_of([60, 30])
+    wide = {k: torch.nn.functional.pad(v, (0, 300), value=1 if k == "input_ids" else 0) for k, v in batch.items()}
+    meter = FlopsMeter(model)
+    for each in (batch, wide):
+        assert counted(model, each) > 0
+        meters.append(meter.pop())
+    assert meters[0] == meters[1]
+
+
+def test_training_passes_are_not_counted():
+    model = tiny_model().train()
+    meter = FlopsMeter(model)
+    model(**batch_of([20]))
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        meter.pop()

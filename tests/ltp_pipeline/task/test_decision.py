@@ -1,0 +1,156 @@
+"""Decision thresholds for a false alarm rate: chosen on validation, stored, used, dropped; and class weights."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import run_code_metrics
+import run_glue_code_metrics
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.comparison import main as compare
+from ltp_pipeline.task.decision import lowest_threshold, predicted_classes
+from ltp_pipeline.task.metrics import classification_metrics
+from ltp_pipeline.task.tasks import CODE, TASKS
+from ltp_pipeline.training.run import balanced_weights
+from ltp_pipeline.training.trainer import StageTrainer
+
+FINE_TUNE = (
+    "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv "
+    "--max_seq_length 96 --max_steps 2"
+)
+STAGE = "--train_file train.csv --validation_file test.csv --max_steps 1 --no_load --masking_mode hard"
+
+
+@pytest.fixture
+def place(files, longformer_dir, tmp_path, monkeypatch):
+    for name in ("train", "test"):
+        shutil.copy(files[name], tmp_path / f"{name}.csv")
+    shutil.copytree(longformer_dir, tmp_path / "longformer")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def read(folder, name):
+    return json.loads(Path(folder, name).read_text())
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05, 0.1, 0.33, 0.5, 0.99])
+def test_the_lowest_threshold_keeps_the_rate_and_a_lower_one_does_not(limit):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 400)
+    scores = np.round(random.beta(2, 2, 400) + 0.2 * labels * random.random(400), 2).clip(0, 1)  # with ties
+    threshold = lowest_threshold(scores, labels, limit)
+    clean = scores[labels == 0]
+    assert (clean > threshold).mean() <= limit
+    lower = np.unique(scores[scores < threshold]).max(initial=0) - 0.005
+    assert (clean > lower).mean() > limit
+    assert not np.isclose(scores, threshold, atol=1e-4).any()  # in the middle between two
+
+
+def test_thresholds_at_the_ends():
+    scores, labels = np.array([0.2, 0.6, 0.9]), np.array([0, 0, 1])
+    assert lowest_threshold(scores, labels, 0.0) == pytest.approx(0.75)
+    assert lowest_threshold(scores, labels, 0.49) == pytest.approx(0.75)
+    assert lowest_threshold(scores, labels, 0.5) == pytest.approx(0.4)
+    assert lowest_threshold(scores, np.array([1, 1, 1]), 0.05) == 0  # nothing can be a false alarm
+    assert lowest_threshold(np.array([0.9, 0.1]), labels[1:], 0.0) == pytest.approx(0.95)
+
+
+def test_metrics_follow_the_threshold_but_for_the_area():
+    logits = np.array([[0, 2.0], [0, 1.0], [0, -1.0], [0, 3.0]])
+    labels = np.array([0, 1, 0, 1])
+    plain, strict = classification_metrics(logits, labels), classification_metrics(logits, labels, 0.9)
+    assert (plain["recall"], plain["false_alarm_rate"]) == (1, 0.5)
+    assert (strict["recall"], strict["false_alarm_rate"], strict["accuracy"]) == (0.5, 0, 0.75)
+    assert plain["auc"] == strict["auc"] == 0.75
+    assert predicted_classes(logits, 0.9).tolist() == [0, 0, 0, 1]
+    assert predicted_classes(logits, None).tolist() == [1, 1, 0, 1]
+
+
+def test_it_is_chosen_on_validation_stored_and_used(place, capsys):
+    run_glue_code_metrics.main(
+        f"{FINE_TUNE} --max_false_alarm 0.2 --do_predict --test_file train.csv --output_dir out".split()
+    )
+    threshold = read("out", "config.json")["decision_threshold"]
+    validation, test = pd.read_csv("out/predictions.csv"), pd.read_csv("out/test_predictions.csv")
+    assert threshold == lowest_threshold(validation["score"].to_numpy(), validation["label"].to_numpy(), 0.2)
+    for name, table in (("eval", validation), ("test", test)):
+        assert (table["prediction"] == (table["score"] > threshold)).all()
+        everything = read("out", "all_results.json")
+        assert everything[f"{name}_decision_threshold"] == threshold
+        assert everything[f"{name}_accuracy"] == pytest.approx((table["label"] == table["prediction"]).mean())
+        false_alarms = table.loc[table["label"] == 0, "prediction"].mean()
+        assert everything[f"{name}_false_alarm_rate"] == pytest.approx(false_alarms)
+    assert read("out", "all_results.json")["eval_false_alarm_rate"] == pytest.approx(0.2)
+
+    run_glue_code_metrics.main(
+        "--model_name_or_path out --do_eval --validation_file train.csv --output_dir again".split()
+    )
+    assert read("again", "all_results.json")["eval_accuracy"] == read("out", "all_results.json")["test_accuracy"]
+    compare("--checkpoints a=out --test_file train.csv --rounds 1 --max_length 96 --output_dir comparison".split())
+    row = read("comparison", "comparison.json")["checkpoints"][0]
+    assert row["accuracy"] == read("out", "all_results.json")["test_accuracy"]
+    assert read("out", "config.json")["decision_threshold"] == threshold
+
+
+def test_training_on_drops_it_unless_it_is_chosen_again(place, capsys):
+    run_glue_code_metrics.main(f"{FINE_TUNE} --max_false_alarm 0.2 --output_dir out".split())
+    capsys.readouterr()
+    run_code_metrics.main(f"{STAGE} --restore out --output_dir dropped".split())
+    assert "was chosen for the model before this training, and is dropped" in capsys.readouterr().out
+    assert read("dropped", "config.json")["decision_threshold"] is None
+    assert "eval_decision_threshold" not in read("dropped", "all_results.json")
+    run_code_metrics.main(f"{STAGE} --restore out --max_false_alarm 0 --output_dir chosen".split())
+    assert "dropped" not in capsys.readouterr().out
+    assert (
+        read("chosen", "config.json")["decision_threshold"]
+        == read("chosen", "all_results.json")["eval_decision_threshold"]
+    )
+    assert read("chosen", "all_results.json")["eval_false_alarm_rate"] == 0
+    run_code_metrics.main("--eval --restore chosen --validation_file test.csv --output_dir evaluated".split())
+    assert read("evaluated", "all_results.json")["eval_false_alarm_rate"] == 0
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--max_false_alarm 1", "--max_false_alarm 1.0: expected a rate, at least 0 and below 1"),
+        ("--max_false_alarm -0.1", "expected a rate"),
+        ("--max_false_alarm 0.1 --task_name rte", "--max_false_alarm 0.1: is for the task code, not RTE"),
+        ("--max_false_alarm 0.1 --do_eval False", "chooses a threshold on --validation_file for the model that is"),
+        ("--max_false_alarm 0.1 --do_train False", "expected training and evaluation"),
+        ("--label_smoothing 1", "--label_smoothing 1.0: expected at least 0 and below 1"),
+        ("--class_weights balanced --task_name stsb", "--class_weights: STSB predicts a number"),
+    ],
+)
+def test_bad_flags(place, flags, message):
+    with pytest.raises(UserError, match=message):
+        run_glue_code_metrics.main(f"{FINE_TUNE} --output_dir out {flags}".split())
+
+
+def test_balanced_weights_give_classes_the_same_share():
+    weights = balanced_weights([0, 0, 0, 1], CODE)
+    assert weights == pytest.approx([4 / 6, 2.0])
+    assert 3 * weights[0] == pytest.approx(weights[1])
+    assert balanced_weights([0, 0, 2], TASKS["MNLI"]) == pytest.approx([0.75, 0, 1.5])  # class 1 does not occur
+
+
+def test_class_weights_and_label_smoothing_reach_the_loss(place, monkeypatch):
+    frame = pd.read_csv("train.csv")
+    pd.concat([frame[frame["label"] == 0], frame[frame["label"] == 1].head(3)]).to_csv("train.csv", index=False)
+    seen = []
+
+    def recorded(self, *args, **kwargs):
+        seen.append((self.class_weights, self.args.label_smoothing_factor))
+        return run(self, *args, **kwargs)
+
+    run = StageTrainer.train
+    monkeypatch.setattr(StageTrainer, "train", recorded)
+    run_glue_code_metrics.main(f"{FINE_TUNE} --class_weights balanced --label_smoothing 0.1 --output_dir a".split())
+    run_glue_code_metrics.main(f"{FINE_TUNE} --label_smoothing 0.1 --output_dir b".split())
+    assert seen == [(pytest.approx([15 / 24, 15 / 6]), 0.1), (None, 0.1)]
+    assert read("a", "all_results.json")["train_loss"] != read("b", "all_results.json")["train_loss"]

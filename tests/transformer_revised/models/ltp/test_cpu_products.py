@@ -1,0 +1,141 @@
+"""A layer's token-wise blocks: pieces, memory that is written over, weights in oneDNN's layout."""
+
+import copy
+import pickle
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
+from transformer_revised.models.ltp import cpu_products as token_wise
+from transformer_revised.models.ltp.attention_tiles import powers_of_two
+from transformer_revised.models.ltp.workspace import Workspace
+
+needs_onednn = pytest.mark.skipif(
+    torch.bfloat16 not in token_wise.ONEDNN_DTYPES, reason="oneDNN has no bfloat16 on this machine"
+)
+
+
+@pytest.mark.parametrize("rows, lengths", [
+    (0, [0]),
+    (127, [127]),
+    (128, [128]),
+    (130, [128, 2]),
+    (512, [512]),
+    (1100, [512, 512, 64, 12]),
+])  # fmt: skip
+def test_pieces(rows, lengths):
+    with torch.no_grad():
+        found = token_wise.pieces(torch.zeros(rows, 1))
+    assert [place.stop - place.start for place in found] == lengths
+    assert found[0].start == 0 and found[-1].stop == rows
+    assert all(a.stop == b.start for a, b in zip(found, found[1:]))
+    assert token_wise.pieces(torch.zeros(rows, 1)) == [slice(0, rows)]  # with gradients
+
+
+def test_there_are_few_sizes_of_pieces():
+    with torch.no_grad():
+        sizes = {p.stop - p.start for n in range(3000) for p in token_wise.pieces(torch.zeros(1).expand(n))}
+    assert len(sizes) <= 136
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6])
+def test_pieces_change_nothing(threshold):
+    model = tiny_model(final_token_threshold=threshold)
+    batch = random_batch([61, 40, 3])
+    with torch.no_grad():
+        whole = model(**batch)
+        with mock.patch.multiple(token_wise, PIECE_TOKENS=16, PIECE_STEP=4):
+            cut = model(**batch)
+    torch.testing.assert_close(cut.logits, whole.logits, rtol=0, atol=1e-6)
+    for a, b in zip(cut.ffn_sentence_lengths, whole.ffn_sentence_lengths):
+        assert a.tolist() == b.tolist()
+    assert (whole.ffn_sentence_lengths[1].sum() < 104) == bool(threshold)
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_gradient_checkpointing_drops_the_same(use_reentrant):
+    """The first pass of a reentrant checkpoint runs without gradients, in training mode."""
+    model = tiny_model(hidden_dropout_prob=0.5, final_token_threshold=0.0).train()
+    batch, grads = random_batch([200, 90]) | {"labels": torch.tensor([0, 1])}, []
+    for checkpointing in (False, True):
+        model.zero_grad()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+            model.get_input_embeddings().weight.requires_grad_()
+        torch.manual_seed(3)
+        model(**batch).loss.backward()
+        grads.append(model.longformer.encoder.layer[1].output.dense.weight.grad.clone())
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-7)
+
+
+def test_what_a_pass_returns_is_not_written_over_by_the_next():
+    model = tiny_model(final_token_threshold=0.0)
+    seen = []
+    model.longformer.encoder.layer[0].register_forward_hook(lambda module, inputs, output: seen.append(output[0]))
+    with torch.no_grad():
+        first = model(**random_batch([30, 20], seed=1), output_hidden_states=True)
+        kept = [state.clone() for state in (*first.hidden_states, first.logits, seen[0])]
+        model(**random_batch([30, 20], seed=2), output_hidden_states=True)
+    for state, copied in zip((*first.hidden_states, first.logits, seen[0]), kept):
+        assert torch.equal(state, copied)
+
+
+def test_workspace_gives_the_same_memory_again():
+    space, like = Workspace(), torch.zeros(1)
+    first = space.take("query", (2, 6), like)
+    assert space.take("query", (3, 3), like).data_ptr() == first.data_ptr()
+    assert space.take("key", (3, 3), like).data_ptr() != first.data_ptr()
+    assert space.take("query", (4, 6), like).shape == (4, 6)
+    assert space.take("query", (2, 6), like.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("number, most, parts", [
+    (0, None, []),
+    (7, None, [(0, 4), (4, 6), (6, 7)]),
+    (7, 3, [(0, 2), (2, 4), (4, 6), (6, 7)]),
+    (8, None, [(0, 8)]),
+])  # fmt: skip
+def test_powers_of_two(number, most, parts):
+    assert list(powers_of_two(number, most)) == parts
+
+
+@needs_onednn
+def test_prepacked_weights_give_the_same():
+    model = tiny_model(final_token_threshold=0.6).to(torch.bfloat16)
+    batch = random_batch([61, 40, 3])
+    with torch.no_grad():
+        plain = model(**batch).logits
+        model.prepack_weights()
+        packed = model(**batch).logits
+        assert torch.equal(packed, plain)
+    layer = model.longformer.encoder.layer[0].intermediate.dense
+    assert token_wise._weight(layer).layout == torch._mkldnn
+    same = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    with torch.no_grad():
+        assert all(torch.equal(other(**batch).logits, plain) for other in same)
+
+
+@needs_onednn
+def test_prepacked_weights_follow_changes():
+    layer = nn.Linear(32, 64).to(torch.bfloat16)
+    token_wise.prepack(layer)
+    x = torch.randn(20, 32).to(torch.bfloat16)
+
+    def check():
+        with torch.no_grad():
+            torch.testing.assert_close(token_wise.linear(layer, x), nn.functional.linear(x, layer.weight, layer.bias))
+
+    check()
+    with torch.no_grad():
+        layer.weight.mul_(2)  # as an optimiser
+    check()
+    layer.load_state_dict({name: torch.randn_like(t) for name, t in layer.state_dict().items()})
+    check()
+    layer.weight.data = torch.randn_like(layer.weight)
+    check()
+    layer.weight.requires_grad_()
+    token_wise.linear(layer, x).sum().backward()
+    assert layer.weight.grad is not None

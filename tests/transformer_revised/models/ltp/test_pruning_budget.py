@@ -1,0 +1,136 @@
+"""Meeting a compute budget: what FLOPs to expect, the controller, the shift."""
+
+import pytest
+import torch
+
+from transformer_revised.models.ltp.flops_ltp import _window_sums, expected_relative_flops
+from transformer_revised.models.ltp.pruning_budget import (
+    ComputeBudget,
+    UnreachableTargetError,
+    learned_thresholds,
+    measure_relative_flops,
+    meet_target,
+)
+
+from .tiny import random_batch, tiny_config, tiny_model
+
+LENGTHS = [280, 31, 150, 7]
+WIDE = {"hidden_size": 64, "num_hidden_layers": 6, "score_normalization": "rel"}
+
+
+def test_window_sums_are_those_of_the_window():
+    values = torch.arange(10.0)[None]
+    expected = [values[0, max(i - 2, 0) : i + 3].sum() for i in range(10)]
+    assert _window_sums(values, 2)[0].tolist() == expected
+
+
+def test_nothing_dropped_is_1_and_everything_from_layer_0_on_is_what_is_left():
+    config, mask = tiny_config(attention_window=[16] * 4), random_batch(LENGTHS)["attention_mask"]
+    ones = torch.ones(mask.shape)
+    torch.testing.assert_close(expected_relative_flops(config, mask, [ones] * 4), torch.ones(4))
+    nothing = torch.zeros(mask.shape)
+    nothing[:, 0] = 1
+    n, d, i, h = 280, 32, 64, 4
+    half = 8 + 64  # window, and half a block of queries
+    pairs = sum(min(n, q + half + 1) - max(0, q - half) for q in range(n))
+    rest, head, query = 2 * d * d + 4 * d * i, 2 * d * (d + 2), 6 * d * d
+    first = query + 4 * n * h * d + 6 * n * d * d + 4 * pairs * d + rest
+    middle = query + 4 * h * d + 6 * d * d + 4 * d + rest
+    last = query + 4 * h * d + rest
+    full = 3 * (query + 4 * n * h * d + 6 * n * d * d + 4 * pairs * d + n * rest) + query + 4 * n * h * d + rest + head
+    expected = (first + 2 * middle + last + head) / full
+    got = expected_relative_flops(config, mask, [nothing] * 4)[0].item()
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.8, 1.0])
+def test_what_is_expected_of_hard_masks_is_about_what_is_executed(threshold):
+    model, batch = tiny_model(final_token_threshold=threshold, **WIDE), random_batch([200, 230, 260])
+    output = model(**batch, output_pruning=True)
+    kept = [layer.float() for layer in output.kept_tokens]
+    lengths = batch["attention_mask"].sum(dim=1)
+    expected = (expected_relative_flops(model.config, batch["attention_mask"], kept) * lengths).sum() / lengths.sum()
+    executed = measure_relative_flops(model, [batch])
+    assert executed < 0.9
+    assert expected.item() == pytest.approx(executed, abs=0.03)
+
+
+def test_the_expectation_has_the_gradient_of_finite_differences():
+    config, mask = tiny_config(attention_window=[16] * 4), random_batch([40, 9])["attention_mask"]
+    torch.manual_seed(0)
+    shares = [torch.rand(mask.shape) for _ in range(4)]
+
+    def cost(scale: torch.Tensor) -> torch.Tensor:
+        return expected_relative_flops(config, mask, [scale * share for share in shares]).sum()
+
+    scale = torch.tensor(0.5, requires_grad=True)
+    cost(scale).backward()
+    step = 1e-2
+    difference = (cost(torch.tensor(0.5 + step)) - cost(torch.tensor(0.5 - step))) / (2 * step)
+    torch.testing.assert_close(scale.grad, difference, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", [0.9, 0.7, 0.5])
+def test_thresholds_are_shifted_alike_to_meet_the_target(target):
+    model, batches = tiny_model(final_token_threshold=0.6, **WIDE), [random_batch([250, 200]), random_batch([90, 130])]
+    before = [p.item() for p in learned_thresholds(model)]
+    reached = meet_target(model, batches, target)
+    assert reached == pytest.approx(target, abs=0.01)
+    assert measure_relative_flops(model, batches) == reached
+    shifts = [p.item() - b for p, b in zip(learned_thresholds(model), before)]
+    assert len(shifts) == 5 and shifts == pytest.approx([shifts[0]] * 5) and shifts[0] != 0
+    assert model.longformer.encoder.layer[0].attention.self.pruner.threshold == 0
+
+
+def test_a_target_below_what_the_first_layer_costs_is_refused_and_changes_nothing():
+    model, batch = tiny_model(final_token_threshold=0.6, **WIDE), random_batch([250, 200])
+    with pytest.raises(UnreachableTargetError, match=r"0\.1 cannot be reached: .* expected at least 0\.\d\d"):
+        meet_target(model, [batch], 0.1)
+    assert [p.item() for p in learned_thresholds(model)] == [0.0] * 5
+
+
+def test_a_model_without_learned_thresholds_is_refused():
+    with pytest.raises(UnreachableTargetError, match="no learned thresholds"):
+        meet_target(tiny_model(prune_mode="topk"), [random_batch([20])], 0.5)
+
+
+def test_the_target_is_approached_in_a_line_and_then_kept():
+    budget = ComputeBudget(0.5, start=0.9)
+    assert [budget.wanted(p) for p in (0, 0.3, 0.6, 1)] == pytest.approx([0.9, 0.7, 0.5, 0.5])
+
+
+def test_the_penalty_is_the_excess_times_what_is_to_be_expected_and_measures_what_is_above_the_thresholds():
+    model, batch = tiny_model(final_token_threshold=0.9, temperature=0.1, **WIDE).train(), random_batch([250, 120])
+    model.set_hard_masking(False)
+    output = model(**batch, output_pruning=True)
+    thresholds = [layer.attention.self.pruner.threshold for layer in model.longformer.encoder.layer]
+    budget = ComputeBudget(0.5, start=0.9)
+    budget.measured = 0.8
+    mask = batch["attention_mask"]
+    penalty = budget.penalty(model.config, mask, output, thresholds, progress=0.3)
+    real, alive, survival, above = mask > 0, torch.ones(mask.shape), [], []
+    hard = torch.ones(mask.shape)
+    for soft, scores, threshold in zip(output.soft_masks, output.pruning_scores, thresholds):
+        if soft is not None:
+            alive = torch.where(real, alive * soft, 0.0)
+            hard = torch.where(real, hard * (scores >= threshold), 0.0)
+            alive[:, 0] = hard[:, 0] = 1
+        survival.append(alive)
+        above.append(hard)
+    lengths = mask.sum(dim=1)
+
+    def mean(layers):
+        return (expected_relative_flops(model.config, mask, layers) * lengths).sum() / lengths.sum()
+
+    torch.testing.assert_close(penalty, 10 * (0.8 - 0.7) * mean(survival))
+    penalty.backward()
+    *earlier, last = [p.grad for p in learned_thresholds(model)]
+    assert all(gradient < 0 for gradient in earlier)  # raising a threshold lowers the cost
+    assert last is None  # what leaves after the last layer costs nothing any more
+
+    class Args:
+        world_size = 1
+
+    budget.on_step_end(Args, None, None)
+    assert budget.measured == pytest.approx(0.5 * 0.8 + 0.5 * mean(above).item())
+    assert budget.measured < 0.85

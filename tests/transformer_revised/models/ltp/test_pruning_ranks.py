@@ -1,0 +1,149 @@
+"""Ranking distillation: importance with a gradient, the teacher, the loss."""
+
+import math
+
+import pytest
+import torch
+
+from transformer_revised import LTPTrainer
+from transformer_revised.models.ltp.attention_local import local_attention
+from transformer_revised.models.ltp.attention_tiles import attention_plan
+from transformer_revised.models.ltp.packed_sequence import PackedSequence
+from transformer_revised.models.ltp.pruning_ranks import DISTANCES, Teacher, rank_loss
+
+from ...test_trainer_ltp import SOFT, arguments, different_lengths, pad
+from .tiny import random_batch, tiny_model
+
+
+def test_importance_has_the_gradient_of_finite_differences():
+    """Several blocks of queries, global tokens in and out of reach, two sequences."""
+    mask = random_batch([150, 9])["attention_mask"]
+    is_global = torch.zeros_like(mask)
+    is_global[:, 0] = is_global[0, 140] = 1
+    packed = PackedSequence.from_masks(mask, is_global)
+    plan = attention_plan(packed, 3)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, len(packed), 2, dtype=torch.float64) for _ in range(3))
+    weight = torch.randn(len(packed), dtype=torch.float64)
+    tangent = torch.randn(2, *query.shape, dtype=torch.float64)
+
+    def loss(step: float) -> torch.Tensor:
+        context, importance = local_attention(
+            query + step * tangent[0], key + step * tangent[1], value, plan,
+            with_importance=True, importance_gradient=True,
+        )  # fmt: skip
+        return (weight * importance.square()).sum() + context.square().sum()
+
+    step = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    loss(step).backward()
+    difference = (loss(1e-5) - loss(-1e-5)) / 2e-5
+    torch.testing.assert_close(step.grad, difference, rtol=1e-6, atol=1e-8)
+
+
+def test_without_being_asked_importance_has_none():
+    packed = PackedSequence.from_masks(random_batch([20])["attention_mask"], None)
+    query = torch.randn(2, 20, 2, requires_grad=True)
+    _, importance = local_attention(query, query, query, attention_plan(packed, 3), with_importance=True)
+    assert not importance.requires_grad
+
+
+def test_masks_pass_no_gradient_to_scores():
+    gradients = []
+    for differentiable in (False, True):
+        model, batch = tiny_model(temperature=0.1).train(), random_batch([30, 12])
+        model.set_hard_masking(False)
+        model.longformer.importance_gradient = differentiable
+        model(**batch, labels=torch.tensor([0, 1])).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_the_teacher_is_the_unpruned_model_and_stays_as_it_was():
+    model, batch = tiny_model(), random_batch([40, 11])
+    unpruned = tiny_model(prune_mode=None)
+    expected = unpruned(**batch, output_attentions=True).global_attentions[-1].sum(dim=(1, 3))
+    teacher = Teacher(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    importance = teacher.importance(batch)
+    torch.testing.assert_close(importance, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(importance.sum(dim=1), torch.full((2,), 4.0))  # a distribution a head
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
+
+
+def naive(layers, importance, length) -> float:
+    total = weights = 0.0
+    for distance in DISTANCES:
+        for j in range(1, length - distance):
+            gap = math.log(importance[j + distance]) - math.log(importance[j])
+            weights += abs(gap)
+            for scores in layers:
+                margin = math.log(scores[j + distance]) - math.log(scores[j])
+                total += abs(gap) * math.log1p(math.exp(-margin * (1 if gap > 0 else -1))) / len(layers)
+    return total / weights
+
+
+def test_the_loss_is_that_of_its_definition():
+    torch.manual_seed(0)
+    mask = random_batch([30, 9, 2])["attention_mask"]
+    scores = [torch.where(mask > 0, torch.rand(3, 30) + 0.1, torch.nan) for _ in range(3)]
+    importance = torch.rand(3, 30) + 0.1
+    loss = rank_loss((None, *scores), importance, mask)
+    expected = [naive([s[i].tolist() for s in scores[:2]], importance[i].tolist(), n) for i, n in enumerate((30, 9))]
+    assert loss[:2].tolist() == pytest.approx(expected, rel=1e-5)
+    assert loss[2] == 0  # <s> and one more: no pair
+
+
+def test_scores_in_the_teachers_order_cost_less():
+    torch.manual_seed(0)
+    mask, importance = torch.ones(1, 40, dtype=torch.long), torch.rand(1, 40) + 0.1
+    same, reverse = (rank_loss((s, None), importance, mask) for s in (importance, 1 / importance))
+    assert same < math.log(2) < reverse
+
+
+def order(model, batch, importance) -> float:
+    """The loss of the model's own scores."""
+    with torch.no_grad():
+        scores = model.eval()(**batch, output_pruning=True).pruning_scores
+    return rank_loss(scores, importance, batch["attention_mask"]).mean().item()
+
+
+def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
+    examples = different_lengths()
+    batch = {name: values for name, values in pad(examples).items() if name != "labels"}
+    start = tiny_model(final_token_threshold=-9.0)  # where nothing leaves, all scores are seen
+    importance, before = Teacher(start).importance(batch), order(start, batch, Teacher(start).importance(batch))
+    after = []
+    for weight in (0.0, 5.0):
+        model = tiny_model(final_token_threshold=-9.0)
+        args = arguments(
+            tmp_path, max_steps=12, rank_distillation=weight, learning_rate=2e-3, remove_unused_columns=False, **SOFT
+        )
+        LTPTrainer(model, args, train_dataset=examples, data_collator=pad).train()
+        after.append(order(model, batch, importance))
+    assert after[1] < after[0] - 0.02 and after[1] < before - 0.02
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_accumulated_batches_learn_ranks_as_one_large_batch(tmp_path, checkpointing):
+    updates = []
+    for batch_size, steps in ((7, 1), (3, 3)):
+        model = tiny_model()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        args = arguments(
+            tmp_path, max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=steps,
+            rank_distillation=1.0, learning_rate=1.0, optim="sgd", train_sampling_strategy="sequential",
+            remove_unused_columns=False, gradient_checkpointing=checkpointing and batch_size == 3, **SOFT,
+        )  # fmt: skip
+        LTPTrainer(model, args, train_dataset=different_lengths(), data_collator=pad).train()
+        updates.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
+    for name, update in updates[0].items():
+        torch.testing.assert_close(updates[1][name], update, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_a_negative_weight_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="rank_distillation has to be at least 0, not -1.0"):
+        arguments(tmp_path, rank_distillation=-1.0)
