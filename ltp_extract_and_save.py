@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
-from ltp_pipeline.base.flags import FlagParser
+from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED, shortened
 from ltp_pipeline.data.flags import reading_options
@@ -39,10 +39,10 @@ class ExtractArguments(PrunedModelArguments):
     )
 
 
-def parse_arguments() -> ExtractArguments:
-    parser = FlagParser(ExtractArguments, description=__doc__)
-    parser.add_argument("OUTPUT_DIR", nargs="?", help="The same as --output_dir.")
-    args, rest = parser.parse_args_into_dataclasses()
+def read_arguments() -> ExtractArguments:
+    """The process's flags; the output folder may also be given as a word without a flag."""
+    folder = {"nargs": "?", "help": "The same as --output_dir."}
+    args, rest = parse_arguments([ExtractArguments], None, __doc__, positional={"OUTPUT_DIR": folder})
     args.output_dir = rest.OUTPUT_DIR or args.output_dir
     return args
 
@@ -98,7 +98,7 @@ def extract_file(
 
 
 def main() -> None:
-    args = parse_arguments()
+    args = read_arguments()
     from ltp_pipeline.data.glue import read_labelled  # after parsing, as --help need not wait for pandas
 
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}

@@ -16,9 +16,14 @@ from ltp_pipeline.base.flags import spare_help_imports
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
-    from ltp_pipeline.training.arguments import DataArguments, StageArguments, StageTrainingArguments, parse_arguments
+    from ltp_pipeline.training.arguments import (
+        DataArguments,
+        StageArguments,
+        StageTrainingArguments,
+        parse_training_arguments,
+    )
 
-    arguments = parse_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
+    arguments = parse_training_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
 
     # After parsing: this import takes seconds, and --help need not wait for it.
     from ltp_pipeline.training.pruning_stage import run_stage

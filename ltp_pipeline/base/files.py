@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,25 +48,31 @@ def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
 
 
-def format_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Aligned plain-text table: a header line, a rule, a line per row.
+def format_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, markdown: bool = False
+) -> str:
+    """Returns a table as text: a line of column names, a rule, a line for each row. Columns of numbers align right.
 
     Args:
-        rows: one dict a line; a missing key or None is shown as "-", a float with four decimals (one from
-            10 on; as 1.2e-05 below 0.001).
+        rows: one mapping a line. A missing key or None is shown as "-". A float has four decimals, one from 10 on, and
+            is written as 1.2e-05 below 0.001.
         columns: keys to show, in order; default: the keys in the order in which the rows first name them.
+        markdown: a table in GitHub's Markdown, in place of columns that are padded with spaces.
     """
-    if columns is None:
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
-    numeric = [all(not isinstance(row.get(column), str) for row in rows) for column in columns]
-
-    def line(texts: Sequence[str]) -> str:
-        padded = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(texts, widths, numeric, strict=True)]
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(list(columns)), "  ".join("-" * width for width in widths), *map(line, cells)])
+    names = list(dict.fromkeys(key for row in rows for key in row)) if columns is None else list(columns)
+    lines = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
+    numeric = [all(not isinstance(row.get(name), str) for row in rows) for name in names]
+    if markdown:
+        lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+        lines.insert(1, ["---:" if right else "---" for right in numeric])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = [
+        [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric)]
+        for line in lines
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,5 @@
 """Flags of the training scripts, as dataclasses; how they are parsed and checked."""
 
-import json
 import math
 import os
 import shlex
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.flags import FlagParser, HelpFormatter
+from ltp_pipeline.base.flags import parse_arguments, read_flags
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.truncation import TruncationArguments
@@ -371,35 +370,14 @@ class StageTrainingArguments(FineTuningArguments):
         self.output_dir = output_dir  # None: the library's default is not ours
 
 
-def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
-    """Parses `argv` (None: the process's), or the JSON file of flags that is its only element, into `dataclasses`.
-
-    Raises UserError for a value that its dataclass refuses; unknown flags end the process as argparse does.
-    """
-    # A later field takes over an alias: the short --weight_decay is the thresholds'.
-    parser = FlagParser(
-        dataclasses,
-        description=description,
-        usage="%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        conflict_handler="resolve",
-    )
-    argv = sys.argv[1:] if argv is None else argv
-    if len(argv) == 1 and argv[0].endswith(".json"):
-        argv = _flags_of(Path(argv[0]))
-    try:
-        *parsed, unknown = parser.parse_args_into_dataclasses(
-            argv, return_remaining_strings=True, look_for_args_file=False
-        )
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from error
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+def parse_training_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
+    """`parse_arguments` that also records the command line in the training arguments, for the model card."""
+    argv = read_flags(argv)
+    parsed = parse_arguments(dataclasses, argv, description)
     for arguments in parsed:
         if isinstance(arguments, FineTuningArguments):
             arguments.command = _command(argv)
-    return tuple(parsed)
+    return parsed
 
 
 def _command(argv: Sequence[str]) -> str:
@@ -435,19 +413,3 @@ def check_numbers(training: LTPTrainingArguments, data: DataArguments) -> None:
         raise UserError(f"--label_smoothing {training.label_smoothing_factor}: expected at least 0 and below 1")
     if training.early_stopping_threshold < 0:
         raise UserError(f"--early_stopping_threshold {training.early_stopping_threshold}: expected 0 or more")
-
-
-def _flags_of(path: Path) -> list[str]:
-    """The flags that a JSON object stands for, so that a file and a command line mean the same."""
-    try:
-        flags = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(flags, dict):
-        raise UserError(f'{path}: expected one JSON object of flags, such as {{"output_dir": "code_test"}}')
-    argv = []
-    for name, value in flags.items():
-        if value is not None:
-            values = value if isinstance(value, list) else [value]
-            argv += [f"--{name}", *(json.dumps(v) if isinstance(v, dict) else str(v) for v in values)]
-    return argv

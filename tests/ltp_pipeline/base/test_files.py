@@ -54,3 +54,10 @@ def test_table_aligns_numbers_right_and_text_left():
         "hard             -  12345  66.0 1.0000"
     )
     assert format_table([{"a": 1e-5, "b": 2}], columns=["b", "a"]) == "b        a\n-  -------\n2  1.0e-05"
+
+
+def test_markdown_table_has_the_same_cells():
+    rows = [{"name": "a|b", "F1": 0.5}, {"name": "two\nlines"}]
+    assert format_table(rows, markdown=True) == (
+        "| name | F1 |\n| --- | ---: |\n| a\\|b | 0.5000 |\n| two lines | - |"
+    )
