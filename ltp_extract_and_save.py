@@ -99,7 +99,7 @@ def extract_file(
 
 def main() -> None:
     args = read_arguments()
-    from ltp_pipeline.data.glue import read_labelled  # after parsing, as --help need not wait for pandas
+    from ltp_pipeline.data.readers import read_labelled  # after parsing, as --help need not wait for pandas
 
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
     files = {flag: path for flag, path in files.items() if path is not None}

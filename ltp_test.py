@@ -130,7 +130,7 @@ def raw(trace: FunctionTrace) -> dict:
 
 def main() -> None:
     (args,) = HfArgumentParser(VisualiseArguments, description=__doc__).parse_args_into_dataclasses()
-    from ltp_pipeline.data.glue import read_labelled  # after parsing, as --help need not wait for pandas
+    from ltp_pipeline.data.readers import read_labelled  # after parsing, as --help need not wait for pandas
 
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file

@@ -32,7 +32,7 @@ COMPARED = ("accuracy", "f1", "auc", "relative_flops", "functions_per_second")
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     args = _parser().parse_args(argv)
-    from ltp_pipeline.data.glue import read_labelled
+    from ltp_pipeline.data.readers import read_labelled
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
     check_checkpoint(args.checkpoint, "--checkpoint")

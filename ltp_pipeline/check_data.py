@@ -74,7 +74,7 @@ def check(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Finding]
 def _read(args: argparse.Namespace) -> list[Functions]:
     from ltp_pipeline.data.data_findings import Functions
     from ltp_pipeline.data.file_formats import BadRows
-    from ltp_pipeline.data.readers import read_rows
+    from ltp_pipeline.data.readers import read_function_rows
     from ltp_pipeline.task.labels import parse_label_map
 
     tokenizer = None
@@ -86,7 +86,7 @@ def _read(args: argparse.Namespace) -> list[Functions]:
     for path in args.files:
         bad_rows = BadRows(str(path), skip=True)
         label_map = parse_label_map(args.label_map)
-        frame = read_rows(path, bad_rows, args.text_column, args.label_column, label_map)
+        frame = read_function_rows(path, bad_rows, args.text_column, args.label_column, label_map)
         tokens = [code_tokens(text) for text in frame["functionSource"]]
         lengths = (
             list(map(len, tokens)) if tokenizer is None else _lengths(frame["functionSource"].tolist(), tokenizer)

@@ -21,8 +21,7 @@ import torch
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
-from ltp_pipeline.data.flags import add_flags, reading_options
-from ltp_pipeline.data.truncation import TruncationArguments
+from ltp_pipeline.data.flags import TruncationArguments, add_flags, reading_options
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
@@ -53,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     import pandas as pd
 
-    from ltp_pipeline.data.glue import read_labelled
+    from ltp_pipeline.data.readers import read_labelled
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
     task = find_task(args.task_name, "--task_name")
@@ -101,10 +100,9 @@ def compare(
     Raises:
         UserError: a checkpoint that is no Longformer or LTP classifier, not for `task`, or too short for `max_length`.
     """
-    from ltp_pipeline.data.readers import tokenize
-    from ltp_pipeline.data.truncation import choose_truncation, truncation_report
+    from ltp_pipeline.data.tokenization import tokenize
+    from ltp_pipeline.data.truncation import choose_truncation, sequence_length, truncation_report
     from ltp_pipeline.model.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
-    from ltp_pipeline.training.run import sequence_length
 
     models, tokens, batches, orders = {}, {}, {}, {}
     for name, path in paths.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from Data.analysers.findings import Finding
 from Data.sources.source_files import SourceFile
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.task.labels import as_class, expected, shown
+from ltp_pipeline.task.labels import as_class, expected_label, shown_label
 
 NAME = "findings_csv"  # as analyser
 COLUMNS = ("file", "line", "rule")
@@ -47,7 +47,7 @@ def read_findings(
             place, finding = _finding(row, places, where)
             label = as_class(row.get("label", 1), label_map if "label" in row else None)
             if label is None:
-                raise UserError(f"{where}: the label is {shown(row['label'])}; {expected(label_map)}")
+                raise UserError(f"{where}: the label is {shown_label(row['label'])}; {expected_label(label_map)}")
             if label:
                 found[place].append(finding)
     return {place: tuple(sorted(findings)) for place, findings in found.items()}

@@ -51,7 +51,7 @@ class BadRows:
         """The rows left out, counted from 1."""
         return [row + 1 for row in sorted(self.reasons)]
 
-    def tell(self, rows: int) -> None:
+    def report(self, rows: int) -> None:
         """Prints which of `rows` rows are left out. Raises UserError if all are."""
         if not self.reasons:
             return
@@ -124,7 +124,7 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if keep_bad_bytes:
-            return decode(raw)
+            return decode_utf8(raw)
         line = raw[: error.start].count(b"\n") + 1
         raise UserError(
             f"{where}: line {line} holds a byte that is not UTF-8 (0x{raw[error.start]:02x}); "
@@ -132,7 +132,7 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
         ) from error
 
 
-def decode(raw: bytes) -> str:
+def decode_utf8(raw: bytes) -> str:
     """UTF-8 as text, with `NOT_UTF8` for each byte that is none."""
     return _SURROGATE.sub(NOT_UTF8, raw.decode("utf-8-sig", errors="surrogateescape"))
 

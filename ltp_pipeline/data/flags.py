@@ -1,4 +1,4 @@
-"""The flags of every script that reads functions: which columns, what labels mean, what becomes of bad rows."""
+"""Flags, as dataclasses: which data a script reads, what the labels mean and how long functions are cut."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ltp_pipeline.data.truncation import MODES
+
 
 @dataclass(kw_only=True)
 class ReadingArguments:
     """How rows of a file become functions and their labels."""
 
     text_column: str | None = field(
-        default=None, metadata={"help": "Column with the code (default: functionSource, code or text). Not of GLUE."}
+        default=None,
+        metadata={"help": "Column with the code (default: functionSource, code or text). Not for GLUE tasks."},
     )
     label_column: str = field(
         default="label",
@@ -22,24 +25,101 @@ class ReadingArguments:
     )
     label_map: str | None = field(
         default=None,
-        metadata={"help": "What other labels stand for: good=0,bad=1, or a JSON file of such an object. Not of GLUE."},
+        metadata={
+            "help": "The class of each other label: good=0,bad=1, or a JSON file with such an object. Not for GLUE "
+            "tasks."
+        },
     )
     on_bad_rows: str = field(
         default="error",
         metadata={
             "choices": ("error", "skip"),
-            "help": "Rows without code or with an unknown label: stop at the first, or leave them out and tell which.",
+            "help": "What to do with a row that has no code or an unknown label: stop with an error, or skip the row "
+            "and report it.",
         },
     )
 
 
+@dataclass(kw_only=True)
+class TruncationArguments:
+    """Which tokens are read of a function that is longer than the model's input."""
+
+    truncation: str | None = field(
+        default=None,
+        metadata={
+            "choices": MODES,
+            "help": "Which tokens are read of a function that is too long: its head, its tail, half of each "
+            "(head_tail), or all of it in overlapping windows. Evaluation uses the window with the highest "
+            "probability of class 1; training uses each window as an example with the function's label (default: as "
+            "the checkpoint was trained, else head).",
+        },
+    )
+    window_stride: int | None = field(
+        default=None,
+        metadata={"help": "Tokens between the starts of two neighbouring windows (default: half a window)."},
+    )
+
+
+@dataclass
+class DataArguments(ReadingArguments, TruncationArguments):
+    """Which functions, or items of a GLUE task, the training scripts read, and how many of them."""
+
+    _argument_group_name = "functions, or items of a GLUE task"
+
+    train_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
+            "(each also .gz), or Parquet. For a GLUE task, a file with that task's columns and label; a split "
+            "without a file is read from the hub."
+        },
+    )
+    validation_file: str | None = field(
+        default=None, metadata={"help": "Functions to evaluate on, in the same format."}
+    )
+    validation_mismatched_file: str | None = field(
+        default=None,
+        metadata={"help": "MNLI only: items of the mismatched genres, evaluated after --validation_file."},
+    )
+    test_file: str | None = field(
+        default=None, metadata={"help": "Functions to evaluate the final model on, in the same format."}
+    )
+    max_seq_length: int | None = field(
+        default=None,
+        metadata={
+            "aliases": ["--max_seq_len"],
+            "help": "Cut functions to this many tokens (default: as the checkpoint was trained, else 1024).",
+        },
+    )
+    pad_to_max_length: bool = field(
+        default=False,
+        metadata={"help": "Accepted for compatibility with the original scripts; has no effect."},
+    )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Train on the first N functions of the file only."}
+    )
+    max_eval_samples: int | None = field(
+        default=None,
+        metadata={
+            "aliases": ["--max_val_samples"],
+            "help": "Evaluate on the first N functions of the file only.",
+        },
+    )
+    max_test_samples: int | None = field(
+        default=None, metadata={"help": "Test on the first N functions of the file only."}
+    )
+    overwrite_cache: bool = field(
+        default=False, metadata={"help": "Tokenize again and replace the tokens in the cache."}
+    )
+
+
 def reading_options(args: Any) -> dict[str, Any]:
-    """Those of `args` (a dataclass or a namespace with the fields of `ReadingArguments`) that say how to read."""
+    """The fields of `ReadingArguments` that `args`, a dataclass or a namespace, holds, by name."""
     return {option.name: getattr(args, option.name) for option in dataclasses.fields(ReadingArguments)}
 
 
 def add_flags(parser: argparse.ArgumentParser, arguments: type = ReadingArguments, skip: Sequence[str] = ()) -> None:
-    """Adds the fields of `arguments`, a dataclass of texts and numbers, but `skip` to a standard library's parser."""
+    """Adds the fields of `arguments`, a dataclass of texts and numbers, to `parser`, without those in `skip`."""
     for option in dataclasses.fields(arguments):
         if option.name in skip:
             continue

@@ -1,26 +1,99 @@
-"""Reading labelled functions, and turning texts into tokens."""
+"""Reads the rows of files, functions with labels or items of a GLUE task, and checks that they can be used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import NOT_UTF8, SKIPPED, BadRows, decode, read_table
-from ltp_pipeline.data.token_cache import cached, content_key
-from ltp_pipeline.data.truncation import Truncation
-from ltp_pipeline.task.labels import as_class, as_groups, expected, parse_label_map, shown
-from ltp_pipeline.task.tasks import CODE, Task
+from ltp_pipeline.data.file_formats import ENDINGS, NOT_UTF8, SKIPPED, BadRows, decode_utf8, read_table
+from ltp_pipeline.data.flags import DataArguments, reading_options
+from ltp_pipeline.data.glue_files import check_glue_flags, check_labels, read_glue, read_glue_hub
+from ltp_pipeline.task.labels import as_class, as_groups, expected_label, parse_label_map, shown_label
+from ltp_pipeline.task.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
 TEXT_COLUMNS = ("functionSource", "code", "text")
+# split: the flag that names its file
+FLAGS = {
+    "train": "--train_file",
+    "eval": "--validation_file",
+    "eval_mismatched": "--validation_mismatched_file",
+    "test": "--test_file",
+    "test_mismatched": "--test_file",
+}
+
+
+def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[str, pd.DataFrame]:
+    """Reads splits from the files that the flags name. A GLUE split without a file is read from the hub.
+
+    Args:
+        data: names the files and columns, and limits the number of rows.
+        wanted: of "train", "eval" and "test". MNLI's mismatched splits are added where they exist.
+
+    Returns:
+        The frame of each split, as [`read_functions`] or [`read_glue`] returns it.
+
+    Raises:
+        UserError: a file is missing or bad.
+    """
+    if not task.reads_functions:
+        check_glue_flags(task, data.text_column, data.label_map)
+        return {split: _read_glue_split(data, split, task) for split in _with_mismatched(data, wanted, task)}
+    if data.validation_mismatched_file is not None:
+        raise UserError("--validation_mismatched_file: only MNLI has one")
+    return {split: _read_function_split(data, split, task) for split in wanted}
+
+
+def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: Task) -> list[dict[str, Any]]:
+    """Describes each split for the model card: `split`, `file` (its name), `rows`, `skipped_rows`, `classes`."""
+    described = []
+    for split, frame in frames.items():
+        file = _file_of(data, split)
+        if task.multi_label:
+            counts = dict(enumerate(map(sum, zip(*frame["label"]))))
+        else:
+            counts = {} if task.is_regression else frame["label"].value_counts().sort_index().to_dict()
+        described.append(
+            {
+                "split": split,
+                "file": Path(file).name if file else "from the hub",
+                "rows": len(frame),
+                "skipped_rows": len(frame.attrs.get(SKIPPED, ())),
+                "classes": ", ".join(f"{task.labels[i]}: {count}" for i, count in counts.items() if i >= 0),
+            }
+        )
+    return described
+
+
+def read_labelled(
+    path: str | Path,
+    task: Task,
+    *,
+    name: str,
+    text_column: str | None = None,
+    label_column: str = "label",
+    label_map: str | None = None,
+    on_bad_rows: str = "error",
+) -> pd.DataFrame:
+    """Reads a file of any task in which every row has a label; see [`read_functions`] and [`read_glue`]."""
+    if task.reads_functions:
+        return read_functions(
+            path,
+            name=name,
+            text_column=text_column,
+            label_column=label_column,
+            label_map=label_map,
+            on_bad_rows=on_bad_rows,
+            groups=task.labels if task.multi_label else (),
+        )
+    check_glue_flags(task, text_column, label_map)
+    frame = read_glue(path, task, name=name, label_column=label_column, on_bad_rows=on_bad_rows)
+    check_labels(frame, task, f"{name} {path}", "eval")
+    return frame
 
 
 def read_functions(
@@ -34,31 +107,31 @@ def read_functions(
     need_both_classes: bool = False,
     groups: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Reads a file of labelled functions: CSV, TSV, JSON, JSON lines, each also gzipped, or Parquet.
+    """Reads a file of labelled functions: CSV, TSV, JSON or JSON lines, each also gzipped, or Parquet.
 
     Args:
-        path: the file; its name tells the format.
-        name: the flag that named it, for messages.
-        text_column: column that holds the code; None: the first of functionSource, code, text that there is.
-        label_column: column of labels, each 0/1, true/false, a list of these (any), or a name of `label_map`.
-        label_map: `good=0,bad=1` or a JSON file; see `parse_label_map`.
-        on_bad_rows: "error" at the first row without code or with another label, or "skip": they are left out, told,
-            and their numbers (from 1) are in the frame's `attrs["skipped_rows"]`.
-        need_both_classes: also refuse a file where only one of the two labels occurs, as training on it is void.
-        groups: of a task whose labels are lists, their names; see `as_groups`.
+        path: the file; its ending gives the format.
+        name: the flag that named the file, for messages.
+        text_column: column with the code; None: the first of functionSource, code and text that exists.
+        label_column: column with the label, see [`as_class`].
+        label_map: `good=0,bad=1` or a JSON file; see [`parse_label_map`].
+        on_bad_rows: "error": the first row without code or with an unknown label raises an error. "skip": such rows
+            are left out and reported; `attrs["skipped_rows"]` of the frame holds their numbers, from 1.
+        need_both_classes: also refuse a file where only one class occurs, because training on it is useless.
+        groups: names of the labels of a task with several labels at once; see [`as_groups`].
 
     Returns:
-        The rows in order, with `functionSource` (str) and `label` (int64, or lists) first, the other columns after.
-        The index is the rows' place in the file, from 0.
+        The rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
+        then all other columns. The index is each row's position in the file, from 0.
 
     Raises:
-        UserError: anything is wrong with the file; the message names the flag, the file and the row.
+        UserError: something is wrong with the file; the message names the flag, the file and the row.
     """
     bad_rows = BadRows(f"{name} {path}", skip=on_bad_rows == "skip")
     if groups and label_map is not None:
         raise UserError(f"--label_map: the labels are {', '.join(groups)}; expected no such flag")
-    frame = read_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map), groups)
-    bad_rows.tell(len(frame) + len(bad_rows.reasons))
+    frame = read_function_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map), groups)
+    bad_rows.report(len(frame) + len(bad_rows.reasons))
     if need_both_classes and groups and not any(map(any, frame["label"])):
         raise UserError(f"{bad_rows.where}: no function has any of {', '.join(groups)}; training needs some")
     if need_both_classes and not groups and frame["label"].nunique() == 1:
@@ -70,7 +143,7 @@ def read_functions(
     return frame
 
 
-def read_rows(
+def read_function_rows(
     path: str | Path,
     bad_rows: BadRows,
     text_column: str | None = None,
@@ -78,16 +151,16 @@ def read_rows(
     label_map: dict[str, int] | None = None,
     groups: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """As `read_functions`, for whoever wants the bad rows: those that it does not raise for are in `bad_rows`."""
+    """As [`read_functions`], but leaves it to the caller to report the rows that were skipped: see `bad_rows`."""
     import pandas as pd
 
     where = bad_rows.where
     given = () if text_column is None else (text_column,)
     as_text = (*TEXT_COLUMNS, "label", label_column, *given)
     frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
-    if not len(frame.columns):  # of JSON none of whose lines are objects
-        bad_rows.tell(len(bad_rows.reasons))
-    text_column = _columns_there(frame, where, text_column, label_column)
+    if not len(frame.columns):  # JSON lines of which none is an object
+        bad_rows.report(len(bad_rows.reasons))
+    text_column = _find_text_column(frame, where, text_column, label_column)
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
 
@@ -99,12 +172,12 @@ def read_rows(
     )
     for row, text, label in zip(frame.index, texts, labels):
         if label is None:
-            value = shown(frame.at[row, label_column])
-            bad_rows.add(row, f"the {label_column!r} is {value}; {expected(label_map, groups)}")
+            value = shown_label(frame.at[row, label_column])
+            bad_rows.add(row, f"the {label_column!r} is {value}; {expected_label(label_map, groups)}")
         elif pd.isna(text) or not text.strip():
             bad_rows.add(row, f"{text_column!r} is empty; expected the code of a function")
         elif NOT_UTF8 in text:
-            bad_rows.add(row, f"{text_column!r} holds a byte or an escape that is no UTF-8; expected UTF-8 text")
+            bad_rows.add(row, f"{text_column!r} holds a byte or an escape that is not UTF-8; expected UTF-8 text")
     good = frame.index.difference(list(bad_rows.reasons))
     if len(good) < len(frame):
         frame, texts, labels = frame.loc[good], texts[good], labels[good]
@@ -112,8 +185,8 @@ def read_rows(
     return pd.DataFrame({"functionSource": texts, "label": labels if groups else labels.astype("int64")}).join(others)
 
 
-def _columns_there(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:
-    """The column of the code. Raises UserError where there is none, or no column of labels."""
+def _find_text_column(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:
+    """The column with the code. Raises UserError if the column of code or of labels does not exist."""
     if text_column is None:
         text_column = next((column for column in TEXT_COLUMNS if column in frame.columns), None)
     found = ", ".join(map(str, frame.columns)) or "none"
@@ -131,102 +204,57 @@ def _columns_there(frame: pd.DataFrame, where: str, text_column: str | None, lab
 
 
 def _as_text(value: Any) -> str | None:
-    """Text as it is, and bytes (as a Parquet file may hold them) as UTF-8; None for anything else."""
+    """A text, or the bytes that a Parquet file may hold, decoded; None for anything else."""
     if isinstance(value, bytes):
-        return decode(value)
+        return decode_utf8(value)
     return value if isinstance(value, str) else None
 
 
-def tokenize(
-    frame: pd.DataFrame,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    task: Task = CODE,
-    segments: bool = False,
-    truncation: Truncation | None = None,
-    overwrite_cache: bool = False,
-) -> Dataset:
-    """Tokenizes the texts of `frame`, one column or two as a pair, cut to `max_length` tokens as `truncation` says.
+def _file_of(data: DataArguments, split: str) -> str | None:
+    return getattr(data, FLAGS[split].removeprefix("--"))
 
-    Of a pair the longer text is cut first. Text that reads like a special token, such as `</s>` in a string, stays
-    text. Tokens are kept in, and taken from, the cache of [`ltp_pipeline.data.token_cache`].
 
-    Args:
-        frame: the columns of `task`, and `label`; its index is the rows' place in their file.
-        segments: whether to add `token_type_ids`, where the tokenizer has them: which text of a pair a token is of.
-        truncation: None: the head is read.
-        truncation: None: the head is read.
-        overwrite_cache: tokenize in any case.
+def _limit_of(data: DataArguments, split: str) -> int | None:
+    return getattr(data, f"max_{split.removesuffix('_mismatched')}_samples")
 
-    Returns:
-        Dataset of the same order, not padded, with a row for each function, or each window of one: input_ids and
-        attention_mask (lists of n tokens), labels (a class, or floats), length (n), full_length (before it was cut),
-        function (which of `frame` it is of) and row (its place in the file), both from 0.
-    """
-    from datasets import List, Value
 
-    truncation = truncation or Truncation()
-    truncation = truncation or Truncation()
-    texts = [frame[column].tolist() for column in task.columns]
-    segments = segments and len(task.columns) == 2 and "token_type_ids" in tokenizer.model_input_names
+def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> list[str]:
+    """`wanted`, and after each split its mismatched one (MNLI's), if that has a file or both are read from the hub."""
+    if data.validation_mismatched_file is not None and "eval_mismatched" not in task.hub_splits:
+        raise UserError(f"--validation_mismatched_file: {task.name} has no mismatched validation split; MNLI has")
+    splits = []
+    for split in wanted:
+        splits.append(split)
+        other = f"{split}_mismatched"
+        if other in task.hub_splits:
+            given = other == "eval_mismatched" and data.validation_mismatched_file is not None
+            splits += [other] if given or _file_of(data, split) is None else []
+    return splits
 
-    def build() -> Dataset:
-        return _tokens(texts, tokenizer, max_length, segments, truncation)
 
-    if tokenizer.is_fast:
-        settings = {"max_length": max_length, "segments": segments, "truncation": [truncation.mode, truncation.stride]}
-        tokens = cached(content_key(texts, tokenizer, settings), build, overwrite_cache)
+def _read_function_split(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
+    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
+    if path is None:
+        raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
+    frame = read_functions(
+        path,
+        name=flag,
+        need_both_classes=split == "train",
+        groups=task.labels if task.multi_label else (),
+        **reading_options(data),
+    ).head(limit)
+    if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
+        raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
+    return frame
+
+
+def _read_glue_split(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
+    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
+    if path is None:
+        frame, where = read_glue_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
     else:
-        tokens = build()
-    functions = np.asarray(tokens["function"])
-    kind = List(Value("float32")) if task.multi_label else Value("float32" if task.is_regression else "int64")
-    labels = frame["label"].tolist()
-    tokens = tokens.add_column("labels", [labels[function] for function in functions], feature=kind)
-    return tokens.add_column("row", frame.index.to_numpy()[functions].astype("int64"), feature=Value("int64"))
-
-
-def _tokens(
-    texts: list[list[str]],
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    segments: bool,
-    truncation: Truncation,
-) -> Dataset:
-    """What `tokenize` gives, but for what is not in the texts: labels and rows."""
-    from datasets import Dataset, Features, List, Value
-
-    names = ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
-    counts = ("length", "full_length", "function")
-    features = Features(
-        {
-            "input_ids": List(Value("int32")),
-            **{name: List(Value("int8")) for name in names[1:]},
-            **{name: Value("int32") for name in counts},
-        }
-    )
-    columns = [f"text{number}" for number in range(len(texts))]
-    options = {"split_special_tokens": True, "return_special_tokens_mask": True, "verbose": False}
-
-    def encode(batch: dict[str, list], indices: list[int]) -> dict[str, list]:
-        pairs = [batch[column] for column in columns]
-        encoded = tokenizer(*pairs, **options)
-        made: dict[str, list] = {name: [] for name in (*names, *counts)}
-        for i, special in enumerate(encoded["special_tokens_mask"]):
-            values = {name: encoded[name][i] for name in names}
-            readings = [slice(None)]
-            if len(special) > max_length and len(pairs) > 1:
-                values = tokenizer(pairs[0][i], pairs[1][i], truncation=True, max_length=max_length, **options)
-            elif len(special) > max_length:
-                readings = truncation.readings(np.array(special, dtype=bool), max_length)
-            for reading in readings:
-                for name in names:
-                    made[name].append(np.asarray(values[name])[reading])
-                made["length"].append(len(made["input_ids"][-1]))
-                made["full_length"].append(len(special))
-                made["function"].append(indices[i])
-        return made
-
-    rows = Dataset.from_dict(dict(zip(columns, texts)))
-    return rows.map(
-        encode, batched=True, with_indices=True, remove_columns=columns, features=features, desc="tokenizing"
-    )
+        options = {"label_column": data.label_column, "on_bad_rows": data.on_bad_rows}
+        frame, where = read_glue(path, task, name=flag, **options), f"{flag} {path}"
+    frame = frame.head(limit)
+    check_labels(frame, task, where, split)
+    return frame

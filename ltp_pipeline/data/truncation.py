@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model.checkpoints import position_limit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,28 +19,8 @@ if TYPE_CHECKING:
 HEAD = "head"
 WINDOWS = "windows"
 MODES = (HEAD, "tail", "head_tail", WINDOWS)
+DEFAULT_MAX_SEQ_LENGTH = 1024  # tokens
 NAMES = ("truncation", "window_stride")  # flags, and what a checkpoint's config.json remembers
-
-
-@dataclass(kw_only=True)
-class TruncationArguments:
-    """What is read of a function of too many tokens."""
-
-    truncation: str | None = field(
-        default=None,
-        metadata={
-            "choices": MODES,
-            "help": "What is read of longer functions: their head, tail, half of each, or all in windows: the one "
-            "with the largest probability of class 1 counts; training takes each for a function (default: what the "
-            "checkpoint was trained with, else head).",
-        },
-    )
-    window_stride: int | None = field(
-        default=None,
-        metadata={
-            "help": "Tokens from the start of one window to that of the next (default: half a window)."
-        },
-    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +68,21 @@ class Truncation:
             starts = range(0, count - room, self.stride or max(room // 2, 1))
             return [np.arange(start, start + room) for start in (*starts, count - room)]
         return [np.arange(room)]
+
+
+def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens after which functions are cut: `--max_seq_length`, or the most that checkpoint and tokenizer are for.
+
+    Raises UserError for a length that the model has no positions for.
+    """
+    limit = position_limit(config)
+    if given is None:
+        return min(limit or DEFAULT_MAX_SEQ_LENGTH, tokenizer.model_max_length, DEFAULT_MAX_SEQ_LENGTH)
+    if given < 3:
+        raise UserError(f"--max_seq_length {given}: expected 3 or more: <s>, a token and </s>")
+    if limit is not None and given > limit:
+        raise UserError(f"--max_seq_length {given}: expected at most {limit}, the positions that the model has")
+    return given
 
 
 def choose_truncation(

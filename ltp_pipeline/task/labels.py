@@ -84,7 +84,7 @@ def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
     return classes if None not in classes and len(classes) == len(names) else None
 
 
-def expected(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
+def expected_label(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
     """What a label may be, for messages."""
     if groups:
         return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (none: an empty text)"
@@ -93,7 +93,7 @@ def expected(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> st
     return "expected 0 or 1 (or true, false, or a list of these); for names give --label_map, such as good=0,bad=1"
 
 
-def shown(value: Any) -> str:
+def shown_label(value: Any) -> str:
     """A label as a message shows it."""
     text = repr(str(value))
     return text if len(text) <= 60 else f"{text[:56]}...'"

@@ -15,56 +15,13 @@ import torch
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import parse_arguments, read_flags
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
-from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.truncation import TruncationArguments
+from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, name_of
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES
 from transformer_revised.training_args_ltp import LTPTrainingArguments
 
 LOWER_IS_BETTER = ("loss", "false_alarm_rate", "relative_flops", "full_relative_flops", "gflops_per_function")
-
-
-@dataclass
-class DataArguments(ReadingArguments, TruncationArguments):
-    """Which functions, or items of a GLUE task, are read, and how much of them."""
-
-    _argument_group_name = "functions, or items of a GLUE task"
-
-    train_file: str | None = field(
-        default=None,
-        metadata={
-            "help": "Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
-            "(each also .gz), or Parquet. For a GLUE task with its columns and label; a split "
-            "without a file is read from the hub."
-        },
-    )
-    validation_file: str | None = field(default=None, metadata={"help": "Functions to evaluate on, in the same form."})
-    validation_mismatched_file: str | None = field(
-        default=None, metadata={"help": "MNLI: items of the mismatched genres, evaluated on beside --validation_file."}
-    )
-    test_file: str | None = field(
-        default=None, metadata={"help": "More functions to evaluate on, after everything else, in the same form."}
-    )
-    max_seq_length: int | None = field(
-        default=None,
-        metadata={
-            "aliases": ["--max_seq_len"],
-            "help": "Cut functions after this many tokens (default: what the checkpoint was trained with, else 1024).",
-        },
-    )
-    pad_to_max_length: bool = field(
-        default=False, metadata={"help": "Accepted as in the original; changes nothing, padding is never computed."}
-    )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many functions."})
-    max_eval_samples: int | None = field(
-        default=None,
-        metadata={"aliases": ["--max_val_samples"], "help": "Evaluate on the first so many functions."},
-    )
-    max_test_samples: int | None = field(default=None, metadata={"help": "Test on the first so many functions."})
-    overwrite_cache: bool = field(
-        default=False, metadata={"help": "Tokenize anew what an earlier run has left in the cache of tokens."}
-    )
 
 
 @dataclass

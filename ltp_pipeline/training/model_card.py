@@ -12,10 +12,8 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltp_pipeline.base.files import write_text
-from ltp_pipeline.data.file_formats import SKIPPED
 
 if TYPE_CHECKING:
-    import pandas as pd
     from transformers import PreTrainedConfig
 
     from ltp_pipeline.task.tasks import Task
@@ -48,7 +46,7 @@ def write_model_card(
     Args:
         config: of the model.
         results: all metrics, as in all_results.json.
-        data: for each split: `split`, `file` (its name alone), `rows` and `classes`, see `describe`.
+        data: for each split: `split`, `file` (its name alone), `rows` and `classes`, see `describe_splits`.
         task: what the model was trained for.
         command: that made it.
     """
@@ -61,22 +59,6 @@ def write_model_card(
     )
     text = _text(config, results, data, task, command)
     write_text(folder / "README.md", str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")))
-
-
-def describe(split: str, file: str | None, frame: pd.DataFrame, task: Task) -> dict[str, Any]:
-    """A split in a line: `split`, its `file` (without its folder), `rows`, how many are skipped, and of each class."""
-    if task.multi_label:
-        counts = dict(enumerate(map(sum, zip(*frame["label"]))))
-    else:
-        counts = {} if task.is_regression else frame["label"].value_counts().sort_index().to_dict()
-    classes = ", ".join(f"{task.labels[label]}: {count}" for label, count in counts.items() if label >= 0)
-    return {
-        "split": split,
-        "file": Path(file).name if file else "from the hub",
-        "rows": len(frame),
-        "skipped_rows": len(frame.attrs.get(SKIPPED, ())),
-        "classes": classes,
-    }
 
 
 def _prunes(config: PreTrainedConfig) -> bool:

@@ -7,6 +7,10 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.processes import is_main
 from ltp_pipeline.base.result_folder import check_replaceable, open_folder
+from ltp_pipeline.data.flags import DataArguments
+from ltp_pipeline.data.readers import describe_splits, read_splits
+from ltp_pipeline.data.tokenization import tokenize_splits
+from ltp_pipeline.data.truncation import sequence_length
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
     check_checkpoint,
@@ -19,19 +23,15 @@ from ltp_pipeline.model.checkpoints import (
 )
 from ltp_pipeline.task.decision import check_max_false_alarm
 from ltp_pipeline.task.tasks import Task, find_task
-from ltp_pipeline.training.arguments import DataArguments, StageArguments, StageTrainingArguments, check_numbers
+from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, check_numbers
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result
 from ltp_pipeline.training.run import (
-    describe_splits,
     follow_task,
     hold_for_evaluation,
     make_trainer,
     metrics_table,
     prepare_process,
-    read_splits,
     run,
-    sequence_length,
-    tokenize_splits,
 )
 
 if TYPE_CHECKING:

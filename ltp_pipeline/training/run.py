@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,14 @@ from transformers import (
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.base.result_folder import CHECKPOINTS
-from ltp_pipeline.data.file_formats import ENDINGS
-from ltp_pipeline.data.flags import reading_options
-from ltp_pipeline.data.glue import check_glue_flags, check_labels, read_glue, read_hub
-from ltp_pipeline.data.readers import read_functions, tokenize
-from ltp_pipeline.data.truncation import choose_truncation, remember_truncation, truncation_line, truncation_report
-from ltp_pipeline.model.checkpoints import position_limit
+from ltp_pipeline.data.readers import FLAGS
+from ltp_pipeline.data.truncation import truncation_report
 from ltp_pipeline.model.precision import hold_in
 from ltp_pipeline.task.decision import drop_threshold, lowest_threshold, predicted_classes, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores, probabilities
 from ltp_pipeline.task.tasks import CODE, Task, has_labels
-from ltp_pipeline.training.arguments import LOWER_IS_BETTER, DataArguments
-from ltp_pipeline.training.model_card import describe, write_model_card
+from ltp_pipeline.training.arguments import LOWER_IS_BETTER
+from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.pruning_log import layers_line, pruning_thresholds, write_pruning_log
 from ltp_pipeline.training.trainer import StageTrainer, check_tokens, mean_loss
 from transformer_revised import LTPTrainer, LTPTrainingArguments
@@ -42,16 +38,8 @@ from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_MAX_SEQ_LENGTH = 1024
-FLAGS = {
-    "train": "--train_file",
-    "eval": "--validation_file",
-    "eval_mismatched": "--validation_mismatched_file",
-    "test": "--test_file",
-    "test_mismatched": "--test_file",
-}
 EVALUATED = tuple(split for split in FLAGS if split != "train")
 # metric: its heading in the table
 TABLE = {
@@ -102,118 +90,6 @@ def prepare_process(args: LTPTrainingArguments) -> None:
     if args.disable_tqdm:
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
-
-
-def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[str, pd.DataFrame]:
-    """Reads the splits wanted from their files; those of a GLUE task that no file was given for, from the hub.
-
-    Args:
-        data: names the files and columns, and how many rows are used.
-        wanted: "train", "eval", "test"; of MNLI's mismatched ones is read what there is.
-
-    Raises:
-        UserError: a file that was not given or is bad; see `read_functions` and `read_glue`.
-    """
-    if task.reads_functions:
-        if data.validation_mismatched_file is not None:
-            raise UserError("--validation_mismatched_file: only MNLI has one")
-        return {split: _read_code(data, split, task) for split in wanted}
-    check_glue_flags(task, data.text_column, data.label_map)
-    return {split: _read_glue(data, split, task) for split in _with_mismatched(data, wanted, task)}
-
-
-def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: Task) -> list[dict[str, Any]]:
-    """A line for each split, for the model card."""
-    return [describe(split, _file_of(data, split), frame, task) for split, frame in frames.items()]
-
-
-def _file_of(data: DataArguments, split: str) -> str | None:
-    return getattr(data, FLAGS[split].removeprefix("--"))
-
-
-def _limit_of(data: DataArguments, split: str) -> int | None:
-    return getattr(data, f"max_{split.removesuffix('_mismatched')}_samples")
-
-
-def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> list[str]:
-    """`wanted`, each followed by its mismatched split where the task has one and it is given, or all is the hub's."""
-    if data.validation_mismatched_file is not None and "eval_mismatched" not in task.hub_splits:
-        raise UserError(f"--validation_mismatched_file: {task.name} has no mismatched validation split; MNLI has")
-    splits = []
-    for split in wanted:
-        splits.append(split)
-        other = f"{split}_mismatched"
-        if other in task.hub_splits:
-            given = other == "eval_mismatched" and data.validation_mismatched_file is not None
-            splits += [other] if given or _file_of(data, split) is None else []
-    return splits
-
-
-def _read_code(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
-    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
-    if path is None:
-        raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
-    frame = read_functions(
-        path,
-        name=flag,
-        need_both_classes=split == "train",
-        groups=task.labels if task.multi_label else (),
-        **reading_options(data),
-    ).head(limit)
-    if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
-        raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
-    return frame
-
-
-def _read_glue(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
-    flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
-    if path is None:
-        frame, where = read_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
-    else:
-        options = {"label_column": data.label_column, "on_bad_rows": data.on_bad_rows}
-        frame, where = read_glue(path, task, name=flag, **options), f"{flag} {path}"
-    frame = frame.head(limit)
-    check_labels(frame, task, where, split)
-    return frame
-
-
-def sequence_length(given: int | None, config: "PreTrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Tokens after which functions are cut: `--max_seq_length`, or the most that checkpoint and tokenizer are for.
-
-    Raises UserError for a length that the model has no positions for.
-    """
-    limit = position_limit(config)
-    if given is None:
-        return min(limit or DEFAULT_MAX_SEQ_LENGTH, tokenizer.model_max_length, DEFAULT_MAX_SEQ_LENGTH)
-    if given < 3:
-        raise UserError(f"--max_seq_length {given}: expected 3 or more: <s>, a token and </s>")
-    if limit is not None and given > limit:
-        raise UserError(f"--max_seq_length {given}: expected at most {limit}, the positions that the model has")
-    return given
-
-
-def tokenize_splits(
-    frames: dict[str, pd.DataFrame],
-    tokenizer: "PreTrainedTokenizerBase",
-    config: "PreTrainedConfig",
-    task: Task,
-    data: DataArguments,
-) -> dict[str, "Dataset"]:
-    """Each split as `tokenize` gives it, cut to the tokenizer's `model_max_length`; a line says how many were.
-
-    How they are cut is remembered in `config` if there is a split to train on.
-    """
-    segments, length = getattr(config, "type_vocab_size", 0) > 1, tokenizer.model_max_length
-    truncation = choose_truncation(data, config, task, tokenizer, length)
-    if "train" in frames:
-        remember_truncation(config, truncation)
-    splits = {}
-    for split, frame in frames.items():
-        splits[split] = tokenize(frame, tokenizer, length, task, segments, truncation, data.overwrite_cache)
-        line = truncation_line(truncation_report(splits[split]), f"{split}, {len(frame)} rows", length, truncation)
-        if line:
-            print(line, flush=True)
-    return splits
 
 
 def follow_task(args: LTPTrainingArguments, task: Task) -> None:

@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import deal, is_main, process_count, process_index
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
-from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.truncation import Truncation, TruncationArguments
+from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
+from ltp_pipeline.data.truncation import Truncation
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
     check_tokenizer_fits,

@@ -10,8 +10,9 @@ import pytest
 from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data import glue
-from ltp_pipeline.data.glue import check_labels, read_glue, read_hub, read_labelled
+from ltp_pipeline.data import glue_files
+from ltp_pipeline.data.glue_files import check_labels, read_glue, read_glue_hub
+from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS
 
 
@@ -188,8 +189,8 @@ def test_the_hub_is_asked_for_the_split(monkeypatch, task, split, asked):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(glue, "hub_is_reachable", lambda: True)
-    frame = read_hub(task, split, flag="--x")
+    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: True)
+    frame = read_glue_hub(task, split, flag="--x")
     assert calls == [(*asked, False)]
     assert frame.columns.tolist() == [*task.columns, "label"]
     assert frame.iloc[0].tolist() == [*(f"a {column}" for column in task.columns), NOT_GIVEN if label < 0 else label]
@@ -209,19 +210,19 @@ def test_without_a_network_the_cache_of_the_hub_is_read(monkeypatch, tmp_path):
     info = {"builder_name": "parquet", "dataset_name": "glue", "config_name": "rte", "version": "0.0.0"}
     datasets.DatasetInfo(features=features, splits={"train": train}, **info).write_to_directory(str(folder))
 
-    monkeypatch.setattr(glue, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    frame = read_hub(TASKS["RTE"], "train", flag="--train_file")
+    frame = read_glue_hub(TASKS["RTE"], "train", flag="--train_file")
     assert frame.values.tolist() == [["All.", "Some 0.", 0], ["All.", "Some 1.", 1]]
 
 
 def test_without_a_network_the_flags_that_name_files_are_told_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(glue, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     start = time.monotonic()
     with pytest.raises(UserError) as error:
-        read_hub(TASKS["RTE"], "eval", flag="--validation_file")
+        read_glue_hub(TASKS["RTE"], "eval", flag="--validation_file")
     assert time.monotonic() - start < 5
     assert str(error.value).startswith(
         "--validation_file is missing, and RTE's validation split cannot be had from the hub (nyu-mll/glue): "

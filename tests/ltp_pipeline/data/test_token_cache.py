@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.data import token_cache
-from ltp_pipeline.data.readers import tokenize
 from ltp_pipeline.data.token_cache import cached, content_key
+from ltp_pipeline.data.tokenization import tokenize
 from ltp_pipeline.data.truncation import Truncation
 from tests.pruned_checkpoint import make_tokenizer
 

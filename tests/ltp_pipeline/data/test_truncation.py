@@ -12,7 +12,7 @@ import torch
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.data.readers import tokenize
+from ltp_pipeline.data.tokenization import tokenize
 from ltp_pipeline.data.truncation import Truncation, choose_cut, choose_truncation, truncation_report
 from ltp_pipeline.model.window_logits import best_windows, summed_windows
 from ltp_pipeline.task.tasks import CODE, find_task

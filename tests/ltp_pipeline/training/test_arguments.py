@@ -4,9 +4,9 @@ import os
 import pytest
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.task.tasks import CODE, TASKS
 from ltp_pipeline.training.arguments import (
-    DataArguments,
     FineTuningArguments,
     ModelArguments,
     StageArguments,

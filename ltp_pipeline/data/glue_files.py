@@ -8,7 +8,6 @@ import pandas as pd
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_of
-from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.model.checkpoints import hub_is_reachable
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
@@ -56,33 +55,6 @@ def read_glue(
     return _checked(texts, labels, task, bad_rows)
 
 
-def read_labelled(
-    path: str | Path,
-    task: Task,
-    *,
-    name: str,
-    text_column: str | None = None,
-    label_column: str = "label",
-    label_map: str | None = None,
-    on_bad_rows: str = "error",
-) -> pd.DataFrame:
-    """A file of `task`, code or GLUE, whose rows all have labels; see `read_functions` and `read_glue`."""
-    if task.reads_functions:
-        return read_functions(
-            path,
-            name=name,
-            text_column=text_column,
-            label_column=label_column,
-            label_map=label_map,
-            on_bad_rows=on_bad_rows,
-            groups=task.labels if task.multi_label else (),
-        )
-    check_glue_flags(task, text_column, label_map)
-    frame = read_glue(path, task, name=name, label_column=label_column, on_bad_rows=on_bad_rows)
-    check_labels(frame, task, f"{name} {path}", "eval")
-    return frame
-
-
 def check_glue_flags(task: Task, text_column: str | None, label_map: str | None) -> None:
     """Raises UserError for flags that are for code only."""
     if text_column is not None:
@@ -91,7 +63,7 @@ def check_glue_flags(task: Task, text_column: str | None, label_map: str | None)
         raise UserError(f"--label_map: the labels of {task.name} are {_expected(task)}; expected no such flag")
 
 
-def read_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
+def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
     """A split of a GLUE task ("train", "eval", ...) from the hub, or its local cache, as `read_glue` gives a file.
 
     Raises UserError where it cannot be had; `flag` is the one that would name a file instead.
@@ -177,7 +149,7 @@ def _checked(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows
             bad_rows.add(row, f"{' and '.join(task.columns)}: expected text")
         elif values[row] is None:
             bad_rows.add(row, f"the {labels.name!r} is {str(labels[row])!r}; expected {_expected(task)}")
-    bad_rows.tell(len(texts.index.union(list(bad_rows.reasons))))
+    bad_rows.report(len(texts.index.union(list(bad_rows.reasons))))
     good = texts.index.difference(list(bad_rows.reasons))
     frame = texts.loc[good].assign(label=values[good].astype("float64" if task.is_regression else "int64"))
     frame.attrs[SKIPPED] = bad_rows.numbers
