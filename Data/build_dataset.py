@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from Data.analysers.clang_headers import ClangTree, lay_out
-from Data.analysers.registry import PACKAGES, Analysis, check_installed, default_analyzers
+from Data.analysers.registry import PACKAGES, READS, Analysis, check_installed, default_analyzers
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
 from Data.analysers.user_findings import read_findings
 from Data.functions.agreement import agreement
@@ -28,11 +28,12 @@ from Data.functions.drop_near_duplicates import drop_near_duplicates
 from Data.functions.labelling import LabelledFunction, analyse
 from Data.functions.splits import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
-from Data.sources.source_files import SourceFile, is_generated
+from Data.sources.source_files import is_generated
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table
-from ltp_pipeline.code.languages import LANGUAGES, grammar, language_of, suffixes_of
+from ltp_pipeline.code.functions import SourceFile, grammar
+from ltp_pipeline.code.languages import LANGUAGES, language_of, suffixes_of
 from ltp_pipeline.data.near_duplicates import check_threshold
 from ltp_pipeline.task.labels import parse_label_map
 
@@ -202,7 +203,7 @@ def _check(analyzers: Sequence[str], options: argparse.Namespace) -> dict[str, s
     for name in options.language:
         grammar(LANGUAGES[name])
     for name in analyzers:
-        if not any(name in LANGUAGES[language].analyzers for language in options.language):
+        if set(options.language).isdisjoint(READS[name]):
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
     if not analyzers and options.findings_csv is None:
         raise UserError(f"--language {' '.join(options.language)} has no analyser here: give labels by --findings_csv")

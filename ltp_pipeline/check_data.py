@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.code.code_tokens import code_tokens
+from ltp_pipeline.code.languages import language_of
 from ltp_pipeline.data.flags import add_flags
-from ltp_pipeline.data.near_duplicates import check_threshold, code_tokens
+from ltp_pipeline.data.near_duplicates import check_threshold
 
 if TYPE_CHECKING:
     from ltp_pipeline.data.data_findings import Finding, Functions
@@ -87,7 +89,8 @@ def _read(args: argparse.Namespace) -> list[Functions]:
         bad_rows = BadRows(str(path), skip=True)
         label_map = parse_label_map(args.label_map)
         frame = read_function_rows(path, bad_rows, args.text_column, args.label_column, label_map)
-        tokens = [code_tokens(text) for text in frame["functionSource"]]
+        paths = frame["path"].fillna("") if "path" in frame.columns else [""] * len(frame)
+        tokens = [code_tokens(text, language_of(str(path))) for text, path in zip(frame["functionSource"], paths)]
         lengths = (
             list(map(len, tokens)) if tokenizer is None else _lengths(frame["functionSource"].tolist(), tokenizer)
         )

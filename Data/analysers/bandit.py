@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from Data.analysers.findings import FileFindings, Finding, run_tool
-from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.functions import SourceFile
 
 
 def bandit_findings(files: list[SourceFile]) -> list[FileFindings]:

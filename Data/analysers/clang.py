@@ -9,7 +9,7 @@ from pathlib import Path
 from Data.analysers.clang_headers import ClangTree
 from Data.analysers.cwe_groups import clang_cwe
 from Data.analysers.findings import FileFindings, Finding, run_tool
-from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import language_of
 
 CONFIG = "{CheckOptions: {clang-analyzer-mode: shallow, clang-analyzer-max-nodes: '1000'}}"

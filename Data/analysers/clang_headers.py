@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from Data.analysers.findings import without_line_marks
-from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.functions import SourceFile
 
 STUB = Path(__file__).resolve().parent / "libc_stub.h"
 LIBC = (

@@ -9,8 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from Data.analysers.findings import FileFindings, Finding, run_tool, without_line_marks
-from Data.sources.source_files import SourceFile
-from ltp_pipeline.code.functions import extract_functions
+from ltp_pipeline.code.functions import SourceFile, extract_functions
 from ltp_pipeline.code.languages import language_of
 
 FLAGS = (

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from Data.analysers.findings import FileFindings, Finding, run_tool
-from Data.sources.source_files import SourceFile
+from ltp_pipeline.code.functions import SourceFile
 
 
 def flawfinder_findings(files: list[SourceFile], min_level: int) -> list[FileFindings]:

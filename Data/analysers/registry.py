@@ -20,11 +20,12 @@ from Data.analysers.cppcheck import cppcheck_findings
 from Data.analysers.cwe_groups import table
 from Data.analysers.findings import FileFindings, Finding, without_line_marks
 from Data.analysers.flawfinder import flawfinder_findings
-from Data.sources.source_files import SourceFile
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.code.languages import LANGUAGES, language_of
+from ltp_pipeline.code.functions import SourceFile
+from ltp_pipeline.code.languages import language_of
 
 PACKAGES = {"flawfinder": "flawfinder", "cppcheck": "cppcheck", "clang": "clang-tidy", "bandit": "bandit"}
+READS = {"flawfinder": ("c", "cpp"), "cppcheck": ("c", "cpp"), "clang": ("c", "cpp"), "bandit": ("python",)}
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,12 @@ def findings_of(name: str, files: list[SourceFile], analysis: Analysis) -> list[
 
 def reads(name: str, file: SourceFile) -> bool:
     """Whether the analyser is one for the file's language."""
-    return name in language_of(file.path).analyzers
+    return language_of(file.path).name in READS[name]
 
 
 def default_analyzers(languages: Iterable[str]) -> list[str]:
     """Flawfinder and Cppcheck for C and C++, bandit for Python: a default build keeps under a quarter of an hour."""
-    return [
-        name
-        for name in dict.fromkeys(name for language in languages for name in LANGUAGES[language].analyzers)
-        if name != "clang"
-    ]
+    return [name for name in READS if name != "clang" and not set(languages).isdisjoint(READS[name])]
 
 
 def _run(name: str, files: list[SourceFile], analysis: Analysis) -> list[FileFindings]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from Data.analysers.findings import Finding
-from Data.sources.source_files import SourceFile
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.task.labels import as_class, expected_label, shown_label
 
 NAME = "findings_csv"  # as analyser

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from Data.analysers.findings import FileFindings, Finding
 from Data.analysers.registry import Analysis, findings_of, reads
 from Data.functions.drop_near_duplicates import signature
-from Data.sources.source_files import SourceFile
-from ltp_pipeline.code.functions import Function, code_tokens, extract_functions, token_hash, whole_file
+from ltp_pipeline.code.code_tokens import code_tokens, token_hash
+from ltp_pipeline.code.functions import Function, SourceFile, extract_functions, whole_file
 from ltp_pipeline.code.languages import language_of
 
 CHUNK_CHARACTERS = 400_000  # of source a task: large beside flawfinder's start, small beside the whole
@@ -25,7 +25,7 @@ class LabelledFunction:
     """A function, the hash and number of its lexical tokens, and what the analysers found inside its lines."""
 
     function: Function
-    token_hash: str
+    token_hash: bytes
     n_tokens: int
     findings: tuple[Finding, ...]  # their lines in the function: 1 is its first line
     checked: tuple[str, ...] = ()  # the analysers that could parse its file

@@ -17,7 +17,7 @@ Splits = dict[str, list[LabelledFunction]]
 
 def drop_duplicates(functions: Iterable[LabelledFunction]) -> list[LabelledFunction]:
     """Keep the first function of every token hash, in order."""
-    first: dict[str, LabelledFunction] = {}
+    first: dict[bytes, LabelledFunction] = {}
     for function in functions:
         first.setdefault(function.token_hash, function)
     return list(first.values())

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from Data.sources.downloads import fetch, file_sha256
-from Data.sources.source_files import SourceFile, read_archive, read_folder
+from Data.sources.source_files import read_archive, read_folder
 from Data.sources.source_list import read_source_list
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.code.functions import SourceFile
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.code.languages import C_SUFFIXES, CPP_SUFFIXES
+from ltp_pipeline.code.functions import SourceFile
+from ltp_pipeline.code.languages import suffixes_of
 
-DEFAULT_SUFFIXES = C_SUFFIXES | CPP_SUFFIXES
+DEFAULT_SUFFIXES = suffixes_of(["c", "cpp"])
 MAX_FILE_BYTES = 4 << 20  # a larger C file is generated or data
 MAX_ARCHIVE_BYTES = 1 << 30  # unpacked
 MAX_ARCHIVE_MEMBERS = 100_000
@@ -36,15 +36,6 @@ _GENERATED = re.compile(
 )
 _DATA = re.compile(r'"[^"\n]*"|\s+|\b\d\w*,?')
 _GENERATED_WITHIN = 3000  # characters from the beginning of a file
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file: `path` is relative to its project, `text` has `\\n` line ends and no NUL."""
-
-    project: str
-    path: str
-    text: str
 
 
 def read_archive(

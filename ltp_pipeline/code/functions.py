@@ -1,22 +1,34 @@
-"""Function definitions of a source file, found with tree-sitter, or the file as a whole."""
+"""Finds the function definitions of a source file with tree-sitter, or takes the whole file as one function."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
+import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from tree_sitter import Node, Query, QueryCursor, Tree
+from tree_sitter import Language as Grammar
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
-from Data.sources.source_files import SourceFile
-from ltp_pipeline.code.languages import LANGUAGES, Language, grammar, language_of, token_pattern
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.code.code_tokens import code_tokens
+from ltp_pipeline.code.languages import LANGUAGES, Language, language_of
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a project: `path` is relative to the project, `text` has `\\n` line ends and no NUL."""
+
+    project: str
+    path: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Function:
-    """One function definition: `source` is the text of the file from its first token to its closing brace."""
+    """A function definition: `source` is the text of the file from its first token to its closing brace."""
 
     project: str
     path: str
@@ -32,11 +44,14 @@ _STATEMENTS = frozenset({b"if", b"for", b"while", b"switch", b"catch"})
 
 
 def extract_functions(file: SourceFile) -> list[Function]:
-    """Function definitions of a file, outermost only, in order."""
+    """The function definitions of a file in order; a function inside another one is part of the outer one.
+
+    Raises UserError if the grammar of the file's language is not installed.
+    """
     content = file.text.encode()
     language = language_of(file.path)
     tree, query = _parse(language, file.path, content)
-    is_function = _is_function if language.name in ("c", "cpp") else _is_whole
+    is_function = _is_c_function if language.name in ("c", "cpp") else _has_no_error
     nodes = sorted(QueryCursor(query).captures(tree.root_node).get("function", []), key=lambda node: node.start_byte)
     functions, end = [], 0
     for node in nodes:
@@ -48,28 +63,31 @@ def extract_functions(file: SourceFile) -> list[Function]:
 
 
 def whole_file(file: SourceFile) -> list[Function]:
-    """The file as one function, from its line 1; nothing for a file of white space."""
+    """The file as one function that starts at line 1; nothing if the file holds only white space."""
     return [Function(file.project, file.path, 1, file.text)] if file.text.strip() else []
 
 
-def code_tokens(source: str, language: Language = LANGUAGES["c"]) -> list[str]:
-    """Lexical tokens of source code, without comments: `a+=1; // x` -> `["a", "+=", "1", ";"]`."""
-    return [token for token in token_pattern(language).findall(source) if token]
+@functools.cache
+def grammar(language: Language) -> tuple[Parser, Query]:
+    """The parser of a language and the query for its functions. Raises UserError if its grammar is not installed."""
+    try:
+        module = importlib.import_module(language.module)
+    except ImportError:
+        package = language.module.replace("_", "-")
+        raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
+    parsed = Grammar(module.language())
+    return Parser(parsed), Query(parsed, f"({language.function}) @function")
 
 
-def token_hash(tokens: list[str]) -> str:
-    """A hash that two functions share if they differ in layout and comments only."""
-    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
-
-
-def _is_whole(node: Node) -> bool:
+def _has_no_error(node: Node) -> bool:
     return not node.has_error
 
 
-def _is_function(node: Node) -> bool:
+def _is_c_function(node: Node) -> bool:
     """Whether the node has a name, a parameter list and a body that is one block.
 
-    Macros that the grammar cannot know may leave errors inside a function, and make other things look like one.
+    The parser does not expand macros. A macro can therefore cause errors inside a function, or make other code look
+    like a function.
     """
     body = node.child_by_field_name("body")
     if body is None or body.type != "compound_statement" or not _is_one_block(code_tokens(body.text.decode())):
@@ -90,14 +108,14 @@ def _is_function(node: Node) -> bool:
     )
 
 
-def _is_one_block(tokens: Iterable[str]) -> bool:
-    """Whether the brace that opens first closes last."""
+def _is_one_block(tokens: Sequence[str]) -> bool:
+    """Whether the last token closes the brace that the first token opens."""
     depth = list(accumulate({"{": 1, "}": -1}.get(token, 0) for token in tokens))
     return depth[-1] == 0 and 0 not in depth[:-1]
 
 
 def _parse(language: Language, path: str, content: bytes) -> tuple[Tree, Query]:
-    """Parse with the grammar of the file's ending; a `.h` that is no C is taken as C++."""
+    """Parses with the grammar of the file's language; a `.h` file that is not valid C and looks like C++ as C++."""
     parser, query = grammar(language)
     tree = parser.parse(content)
     if path.endswith(".h") and tree.root_node.has_error and re.search(rb"\b(?:class|namespace|template)\b", content):

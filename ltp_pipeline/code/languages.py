@@ -1,85 +1,46 @@
-"""The languages of the builder: which files, which grammar, what a function is, which analysers read it."""
+"""The programming languages that the project reads: their file endings and their grammars."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-
-from tree_sitter import Language as Grammar
-from tree_sitter import Parser, Query
-
-from ltp_pipeline.base.errors import UserError
-
-_C_COMMENT = r"//(?:\\\n|[^\n])*|/\*.*?(?:\*/|\Z)"
-_C_TOKEN = (
-    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\.?\d[\w.]*|\w+"""
-    r"|<<=|>>=|->|\+\+|--|&&|\|\||<<|>>|::|[-+*/%&|^!=<>]=|\S)"
-)
 
 
 @dataclass(frozen=True)
 class Language:
-    """`function` is the grammar's node; `module` its package; `comment` and `token` are regular expressions."""
+    """A language: the endings of its files, the module of its tree-sitter grammar and that grammar's function node."""
 
     name: str
     suffixes: frozenset[str]
     module: str
     function: str
-    analyzers: tuple[str, ...]
-    comment: str = _C_COMMENT
-    token: str = _C_TOKEN
 
 
-C_SUFFIXES = frozenset({".c", ".h"})
-CPP_SUFFIXES = frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"})
-_FOR_C = ("flawfinder", "cppcheck", "clang")
 LANGUAGES = {
     language.name: language
     for language in (
-        Language("c", C_SUFFIXES, "tree_sitter_c", "function_definition", _FOR_C),
-        Language("cpp", CPP_SUFFIXES, "tree_sitter_cpp", "function_definition", _FOR_C),
+        Language("c", frozenset({".c", ".h"}), "tree_sitter_c", "function_definition"),
         Language(
-            "python", frozenset({".py"}), "tree_sitter_python", "function_definition", ("bandit",), comment=r"#[^\n]*",
-            token=r'("""(?:\\.|[^\\])*?"""' + r"|'''(?:\\.|[^\\])*?'''|" + _C_TOKEN[1:],
+            "cpp",
+            frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"}),
+            "tree_sitter_cpp",
+            "function_definition",
         ),
-        Language(
-            "powershell", frozenset({".ps1", ".psm1"}), "tree_sitter_powershell", "function_statement", (),
-            comment=r"<#.*?(?:#>|\Z)|#[^\n]*",
-            token=r'''(@"\n.*?\n"@|@'\n.*?\n'@|"(?:`.|""|[^"`])*"|'(?:''|[^'])*'|[\w$]+|\S)''',
-        ),
+        Language("python", frozenset({".py"}), "tree_sitter_python", "function_definition"),
+        Language("powershell", frozenset({".ps1", ".psm1"}), "tree_sitter_powershell", "function_statement"),
     )
-}  # fmt: skip
+}
 
 
 def language_of(path: str) -> Language:
-    """The language of a file by its ending; `.C` is C++. What is in no table is taken as C."""
+    """The language of a file by its ending, in either case, except that `.C` is C++. Unknown endings count as C."""
     suffix = PurePosixPath(path).suffix
     if suffix == ".C":
         return LANGUAGES["cpp"]
     return next((one for one in LANGUAGES.values() if suffix.lower() in one.suffixes), LANGUAGES["c"])
 
 
-def suffixes_of(names: list[str]) -> frozenset[str]:
-    """The endings of the files of these languages, in lower case."""
+def suffixes_of(names: Iterable[str]) -> frozenset[str]:
+    """The file endings of the languages with these names, in lower case."""
     return frozenset().union(*(LANGUAGES[name].suffixes for name in names))
-
-
-@functools.cache
-def grammar(language: Language) -> tuple[Parser, Query]:
-    """The parser of a language and the query for its functions. Raises UserError if its grammar is not installed."""
-    try:
-        module = importlib.import_module(language.module)
-    except ImportError:
-        package = language.module.replace("_", "-")
-        raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
-    parsed = Grammar(module.language())
-    return Parser(parsed), Query(parsed, f"({language.function}) @function")
-
-
-@functools.cache
-def token_pattern(language: Language) -> re.Pattern[str]:
-    """Finds comments, outside the group, and tokens, inside."""
-    return re.compile(f"{language.comment}|{language.token}", re.DOTALL)

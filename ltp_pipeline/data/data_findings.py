@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ltp_pipeline.data.near_duplicates import NearDuplicates, token_hash
+from ltp_pipeline.code.code_tokens import token_hash
+from ltp_pipeline.data.near_duplicates import NearDuplicates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,6 @@ builder (Data/functions/drop_near_duplicates.py) drops functions by the similari
 from __future__ import annotations
 
 import functools
-import hashlib
-import re
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,23 +23,6 @@ SCHEME = "affine32"  # of datasketch: which permutations
 BANDS = (16, 4)  # bands, rows: a pair of similarity 0.9, 0.8, 0.7 is met with probability 1.0000, 0.9998, 0.988
 LOWEST = 0.7  # similarity that is met reliably: at 0.5 it would be every second pair
 THRESHOLD = 0.85
-_CODE = re.compile(
-    r"""(?P<comment>/\*.*?\*/|//[^\n]*)|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\w+|[^\w\s]""", re.DOTALL
-)
-
-
-def code_tokens(text: str) -> list[str]:
-    """Names, numbers, strings and signs of `text`, without white space and the comments of C.
-
-    >>> code_tokens('if (a)  // why\\n  b("x y");')
-    ['if', '(', 'a', ')', 'b', '(', '"x y"', ')', ';']
-    """
-    return [match[0] for match in _CODE.finditer(text) if match["comment"] is None]
-
-
-def token_hash(tokens: Sequence[str]) -> bytes:
-    """16 bytes that are the same for the same tokens only."""
-    return hashlib.blake2b("\n".join(tokens).encode("utf-8", errors="replace"), digest_size=16).digest()
 
 
 def check_threshold(threshold: float, off: int) -> None:

@@ -7,8 +7,8 @@ from Data.analysers.clang_headers import lay_out
 from Data.analysers.findings import Finding
 from Data.analysers.registry import Analysis, check_installed, findings_of
 from Data.functions.labelling import analyse, analyse_chunk
-from Data.sources.source_files import SourceFile
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.code.functions import SourceFile
 
 BAD = """#include <string.h>
 

@@ -4,8 +4,8 @@ import pytest
 
 from Data.analysers.findings import Finding
 from Data.analysers.user_findings import read_findings
-from Data.sources.source_files import SourceFile
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.code.functions import SourceFile
 
 FILES = [SourceFile("p", "a.ps1", ""), SourceFile("q", "a.ps1", ""), SourceFile("q", "b.ps1", "")]
 

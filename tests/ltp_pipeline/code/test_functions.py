@@ -1,9 +1,6 @@
 """Function definitions in C and C++ text."""
 
-import pytest
-
-from Data.sources.source_files import SourceFile
-from ltp_pipeline.code.functions import code_tokens, extract_functions, token_hash
+from ltp_pipeline.code.functions import SourceFile, extract_functions
 
 
 def found(text, path="a.c"):
@@ -98,22 +95,3 @@ def test_text_beyond_ascii_keeps_its_place():
         (1, "int f(void) { return '\u00e4'; }"),
         (2, "int g(void) { return 0; }"),
     ]
-
-
-@pytest.mark.parametrize(
-    "source, tokens",
-    [
-        ("a+=1; // x", ["a", "+=", "1", ";"]),
-        ('f("// no", \'"\'); /* y\n */', ["f", "(", '"// no"', ",", "'\"'", ")", ";"]),
-        ("p->x<<=0x1F + 1.5e3f", ["p", "->", "x", "<<=", "0x1F", "+", "1.5e3f"]),
-    ],
-)
-def test_code_tokens(source, tokens):
-    assert code_tokens(source) == tokens
-
-
-def test_token_hash_ignores_layout_and_comments_only():
-    first = token_hash(code_tokens("int f(void) { return 1; }"))
-    assert first == token_hash(code_tokens("int  f( void )\n{\n  return 1; /* one */\n}"))
-    assert first != token_hash(code_tokens("int f(void) { return 2; }"))
-    assert token_hash(code_tokens("int a")) != token_hash(code_tokens("inta"))

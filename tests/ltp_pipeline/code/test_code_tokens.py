@@ -1,0 +1,59 @@
+"""The tokenizer of code; the builder and check_data find the same duplicates with it."""
+
+import pandas as pd
+import pytest
+
+from Data.analysers.registry import Analysis
+from Data.functions.labelling import analyse_chunk
+from Data.functions.splits import drop_duplicates
+from ltp_pipeline.check_data import main
+from ltp_pipeline.code.code_tokens import code_tokens, token_hash
+from ltp_pipeline.code.functions import SourceFile
+from ltp_pipeline.code.languages import LANGUAGES
+
+
+@pytest.mark.parametrize(
+    "language, text, tokens",
+    [
+        ("c", "a+=1; // x", ["a", "+=", "1", ";"]),
+        ("c", 'f("// no", \'"\'); /* y\n */', ["f", "(", '"// no"', ",", "'\"'", ")", ";"]),
+        ("c", 'g(/* a "b */ "/* no */"); /* open', ["g", "(", '"/* no */"', ")", ";"]),
+        ("c", "p->x<<=0x1F + 1.5e3f", ["p", "->", "x", "<<=", "0x1F", "+", "1.5e3f"]),
+        ("c", "a; // it's \\\n still;\nb", ["a", ";", "b"]),
+        ("cpp", "1'000'000 - .5'0; // it's", ["1'000'000", "-", ".5'0", ";"]),
+        ("cpp", 'LR"x(}" // \n)" )x" + R"(})"; c', ['LR"x(}" // \n)" )x"', "+", 'R"(})"', ";", "c"]),
+        ("python", "s = '''a # b'''  # c\nt='#'", ["s", "=", "'''a # b'''", "t", "=", "'#'"]),
+        ("powershell", "$a = @'\n# it's\n'@ <# b #> + \"`\"#\" # c", ["$a", "=", "@'\n# it's\n'@", "+", '"`"#"']),
+    ],
+)
+def test_code_tokens(language, text, tokens):
+    assert code_tokens(text, LANGUAGES[language]) == tokens
+
+
+def test_token_hash_ignores_layout_and_comments_only():
+    first = token_hash(code_tokens("int f(void) { return 1; }"))
+    assert first == token_hash(code_tokens("int  f( void )\n{\n  return 1; /* one */\n}"))
+    assert first != token_hash(code_tokens("int f(void) { return 2; }"))
+    assert token_hash(["ab", "c"]) != token_hash(["a", "bc"]) != token_hash(["abc"])
+
+
+@pytest.mark.parametrize(
+    "path, one, other, same",
+    [
+        ("a.c", "void f() { a>>b; }", "void f() { a> >b; }", False),
+        ("a.c", "void f() { g(1.5f); }", "void f() { g(1 . 5f); }", False),
+        ("a.c", "void f() { g(1.5f); }", "void  f()\n{ g( 1.5f ); }", True),
+        ("a.c", "void f() { g(); // x \\\n h();\n }", "void f() { g(); }", True),
+        ("a.c", "void f() { g(); // x \\\n h();\n }", "void f() { g(); h(); }", False),
+        ("a.py", "def f():\n    return 1  # one", "def f():\n    return 1", True),
+    ],
+)
+def test_the_builder_and_check_data_agree_on_duplicates(path, one, other, same, tmp_path, capsys):
+    files = [SourceFile("p", path, text) for text in (one, other)]
+    found = analyse_chunk(files, Analysis(analyzers=()))
+    assert len(found) == 2 and len(drop_duplicates(found)) == 2 - same
+    rows = [(each.function.source, each.function.path, label) for label, each in enumerate(found)]
+    table = tmp_path / "functions.csv"
+    pd.DataFrame(rows, columns=["functionSource", "path", "label"]).to_csv(table, index=False)
+    main([str(table), "--near_duplicates", "0", "--allow", "label_conflict"])
+    assert ("warning duplicates" in capsys.readouterr().out) == same
