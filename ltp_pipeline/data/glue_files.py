@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.hub import is_offline
 from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_of
-from ltp_pipeline.model.checkpoints import hub_is_reachable
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
@@ -73,7 +73,7 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
 
     hub_split = task.hub_splits[split]
     offline = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = offline or not hub_is_reachable()  # else it retries for half a minute
+    datasets.config.HF_HUB_OFFLINE = offline or is_offline()  # else it retries for half a minute
     try:
         rows = datasets.load_dataset(HUB_DATA_SET, task.name.lower(), split=hub_split)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:

@@ -1,16 +1,14 @@
 """Checkpoints: checking, loading, and where each stage's result lies."""
 
-import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.hub import hub_options, offline_note
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +46,7 @@ def load_config(path: str | Path, *, flag: str) -> "PreTrainedConfig":
     import transformer_revised  # noqa: F401  makes "ltp" known
 
     with _as_user_error(path, flag, "config.json"):
-        return AutoConfig.from_pretrained(path, **_hub_options(path))
+        return AutoConfig.from_pretrained(path, **hub_options(path))
 
 
 def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":
@@ -61,7 +59,7 @@ def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":
     if folder.is_dir() and not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab.*")):
         raise UserError(f"{flag} {path}: no tokenizer in this folder; expected tokenizer.json beside config.json")
     with _as_user_error(path, flag, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(path, **_hub_options(path))
+        tokenizer = AutoTokenizer.from_pretrained(path, **hub_options(path))
     if tokenizer.pad_token_id is None:
         raise UserError(f"{flag} {path}: the tokenizer has no padding token; expected one, such as <pad>")
     return tokenizer
@@ -126,7 +124,7 @@ def load_with_missing(
     Weights of another shape are a UserError, but for those of a classification head with `new_head`.
     """
     # Trained, and cut to what is wanted, from float32; mismatched sizes are judged below.
-    options = {"dtype": "float32", **_hub_options(path), **kwargs, "ignore_mismatched_sizes": True}
+    options = {"dtype": "float32", **hub_options(path), **kwargs, "ignore_mismatched_sizes": True}
     with _as_user_error(path, flag, "weights"), _quiet_library():
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
     mismatched = sorted(info["mismatched_keys"])
@@ -198,22 +196,6 @@ def hard_dir(restore: str | Path, lr: float) -> Path:
     return Path(restore, "hard", f"lr_{lr}")
 
 
-def hub_is_reachable() -> bool:
-    """Whether there is a way to the hub: a proxy, or an address for its name."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
-def _hub_options(path: str | Path) -> dict[str, bool]:
-    """Without a way to the hub only its local cache is asked, as the library would retry for half a minute."""
-    return {} if Path(path).exists() or hub_is_reachable() else {"local_files_only": True}
-
-
 @contextmanager
 def _as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
     """Turns what the library raises for a bad checkpoint into a UserError with the start of its message."""
@@ -226,7 +208,9 @@ def _as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
         reason = shorten(str(error), 300) or type(error).__name__
         if Path(path).exists():
             raise UserError(f"{flag} {path}: the {what} cannot be loaded: {reason}") from error
-        raise UserError(f"{flag} {path}: no such folder, and no model of that name on the hub: {reason}") from error
+        raise UserError(
+            f"{flag} {path}: no such folder, and no model of that name on the hub: {reason}{offline_note()}"
+        ) from error
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def test_the_hub_is_asked_for_the_split(monkeypatch, task, split, asked):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: True)
+    monkeypatch.setattr(glue_files, "is_offline", lambda: False)
     frame = read_glue_hub(task, split, flag="--x")
     assert calls == [(*asked, False)]
     assert frame.columns.tolist() == [*task.columns, "label"]
@@ -210,14 +210,14 @@ def test_without_a_network_the_cache_of_the_hub_is_read(monkeypatch, tmp_path):
     info = {"builder_name": "parquet", "dataset_name": "glue", "config_name": "rte", "version": "0.0.0"}
     datasets.DatasetInfo(features=features, splits={"train": train}, **info).write_to_directory(str(folder))
 
-    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(glue_files, "is_offline", lambda: True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     frame = read_glue_hub(TASKS["RTE"], "train", flag="--train_file")
     assert frame.values.tolist() == [["All.", "Some 0.", 0], ["All.", "Some 1.", 1]]
 
 
 def test_without_a_network_the_flags_that_name_files_are_told_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: False)
+    monkeypatch.setattr(glue_files, "is_offline", lambda: True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     start = time.monotonic()

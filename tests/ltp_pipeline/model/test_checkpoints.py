@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import LongformerForSequenceClassification, logging
 
+from ltp_pipeline.base import hub
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
@@ -118,7 +119,7 @@ def test_a_model_without_classification_head_is_for_fine_tuning_only(longformer_
 
 
 def test_a_name_that_is_neither_folder_nor_on_the_hub(monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr(hub, "is_offline", lambda: True)
     with pytest.raises(UserError, match="--restore code_test: no such folder, and no model of that name on the hub"):
         load_config("code_test", flag="--restore")
 

@@ -240,7 +240,7 @@ def test_a_split_without_a_file_comes_from_the_hub(fine_tuned, here, tmp_path, m
         return datasets.Dataset.from_pandas(frame)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(glue_files, "hub_is_reachable", lambda: True)
+    monkeypatch.setattr(glue_files, "is_offline", lambda: False)
     flags = "--task_name mnli --model_name_or_path longformer --do_train --do_eval --do_predict --max_steps 1 "
     flags += "--max_tokens_per_batch 200"
     run_glue_code_metrics.main(f"{flags} --train_file MNLI_train.csv --output_dir {tmp_path / 'a'}".split())
