@@ -69,12 +69,6 @@ def choose(labels: pd.Series, num_functions: int, rows: list[int] | None) -> lis
     return chosen + negative[: num_functions - len(chosen)]
 
 
-def thresholds(model) -> np.ndarray:
-    """Threshold of each layer, `[L]`; NaN for one that has none (`topk`)."""
-    values = [m.threshold for name, m in model.named_modules() if name.endswith(".pruner")]
-    return np.array([np.nan if value is None else value.item() for value in values])
-
-
 def name_of(file: str, row: pd.Series) -> str:
     """Such as `test.csv row 17 (zlib/inflate.c:123)`; the place only where the data set tells it."""
     place = "/".join(str(row[column]) for column in ("project", "path") if row.get(column))
@@ -96,7 +90,7 @@ def trace(
         is_text=encoding.is_text,
         kept=pruned.kept,
         scores=pruned.scores,
-        thresholds=thresholds(model),
+        thresholds=model.thresholds().double().numpy(),
         label=int(row["label"]),
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
         finding_lines=tuple(sorted({number for number in lines if 1 <= number <= num_lines})),

@@ -125,8 +125,8 @@ def make_model(window: list[int], threshold: float | None, dtype: str, attention
     except ValueError as error:
         raise UserError(f"--ltp_attn {attention}: {error}") from error
     if threshold is not None:
-        for layer in model.longformer.encoder.layer:
-            torch.nn.init.constant_(layer.attention.self.pruner.keep_threshold, threshold)
+        for offset in model.learned_thresholds():
+            torch.nn.init.constant_(offset, threshold)
     return converted(model, DTYPES[dtype])
 
 

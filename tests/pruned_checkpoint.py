@@ -68,8 +68,8 @@ def save_checkpoint(folder: Path, **config) -> Path:
     }
     model = LTPForSequenceClassification(LTPConfig(**{**settings, **config}))
     if model.config.prune_mode is not None:
-        for layer, threshold in zip(model.longformer.encoder.layer, THRESHOLDS, strict=True):
-            layer.attention.self.pruner.keep_threshold.data.fill_(threshold)
+        for offset, threshold in zip(model.learned_thresholds(), THRESHOLDS, strict=True):
+            offset.data.fill_(threshold)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -11,7 +11,7 @@ from torch import nn
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
 
-from .models.ltp.pruning_budget import ComputeBudget, learned_thresholds, meet_target
+from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target
 from .models.ltp.pruning_ranks import Teacher, rank_loss
 from .training_args_ltp import LTPTrainingArguments
 
@@ -70,14 +70,17 @@ class LTPTrainer(Trainer):
         self._teacher: Teacher | None = None
         if args.target_flops is not None and type(self.model).__name__ != "LTPForSequenceClassification":
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
-        if not hasattr(self.model, "set_hard_masking"):
+        if not self._is_ltp:
             return
         if args.temperature is not None:
             self.model.set_temperature(args.temperature)
         self.model.set_hard_masking(args.masking_mode == "hard")
-        for pruner in self._pruners():
-            # In a hard run, and where the threshold is exactly 0, no gradient reaches the threshold.
-            pruner.keep_threshold.requires_grad_(args.masking_mode != "hard" and pruner.is_active)
+        # No gradient reaches a threshold in hard masking, nor that of a layer that removes nothing.
+        for offset in self.model.learned_thresholds():
+            offset.requires_grad_(False)
+        if args.masking_mode != "hard":
+            for offset in active_offsets(self.model):
+                offset.requires_grad_(True)
         if args.masking_mode == "mixed":
             self.add_callback(_HardenHalfway)
         if args.rank_distillation and args.masking_mode != "hard":
@@ -87,6 +90,11 @@ class LTPTrainer(Trainer):
             self.model.config.target_flops = args.target_flops
         if self._target_flops is not None and args.masking_mode != "soft":
             self.add_callback(_MeetTargetHalfway(self._meet_target))
+
+    @property
+    def _is_ltp(self) -> bool:
+        """Whether the model prunes; also true of a model that wraps one and passes its methods on, as PEFT's do."""
+        return hasattr(self.model, "learned_thresholds")
 
     @property
     def _target_flops(self) -> float | None:
@@ -118,9 +126,9 @@ class LTPTrainer(Trainer):
         target, batches = self._target_flops, self._calibration_batches()
         with self.accelerator.autocast():
             start = meet_target(self.model, batches, max(target, START), tolerance=0.02)
-            first = [p.clone() for p in learned_thresholds(self.model)]
+            first = [p.clone() for p in active_offsets(self.model)]
             meet_target(self.model, batches, target, tolerance=0.02)
-            last = learned_thresholds(self.model)
+            last = active_offsets(self.model)
         way = max((b - a).item() for a, b in zip(first, last))
         for parameter, value in zip(last, first):
             parameter.data.copy_(value)
@@ -139,7 +147,7 @@ class LTPTrainer(Trainer):
         with self.accelerator.autocast():
             meet_target(self.model, self._calibration_batches(), self._target_flops)
         if self.args.world_size > 1:
-            for parameter in learned_thresholds(self.model):
+            for parameter in active_offsets(self.model):
                 torch.distributed.broadcast(parameter.data, src=0)
 
     def _calibration_batches(self) -> list[dict[str, torch.Tensor]]:
@@ -161,14 +169,11 @@ class LTPTrainer(Trainer):
         size = self.args.eval_batch_size
         return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
 
-    def _pruners(self) -> list[nn.Module]:
-        return [m for m in self.model.modules() if isinstance(getattr(m, "keep_threshold", None), nn.Parameter)]
-
     def create_optimizer(self, *args, **kwargs) -> torch.optim.Optimizer:
         """The Trainer's optimizer with the thresholds in a group of their own."""
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*args, **kwargs)
-        thresholds = [p.keep_threshold for p in self._pruners() if p.keep_threshold.requires_grad]
+        thresholds = [p for p in self.model.learned_thresholds() if p.requires_grad] if self._is_ltp else []
         if made_here and thresholds:
             own = {id(p) for p in thresholds}
             for group in optimizer.param_groups:
@@ -217,7 +222,7 @@ class LTPTrainer(Trainer):
 
     def _budget_penalty(self, budget: ComputeBudget, inputs, outputs) -> torch.Tensor:
         progress = self.state.global_step / self.state.max_steps
-        thresholds = [layer.attention.self.pruner.threshold for layer in self.model.longformer.encoder.layer]
+        thresholds = [pruner.threshold for pruner in self.model.pruners()]
         return budget.penalty(self.model.config, inputs["attention_mask"], outputs, thresholds, progress)
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:

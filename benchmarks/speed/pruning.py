@@ -46,18 +46,13 @@ def prune_to(
             f"--relative_flops {target:g}: the nearest that thresholds give is {reached:.3f}: too many tokens have "
             "almost the same score; expected another target or seed"
         )
-    return thresholds_of(model)
-
-
-def thresholds_of(model: nn.Module) -> list[float]:
-    """One a layer."""
-    return [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer]
+    return [offset.item() for offset in model.learned_thresholds()]
 
 
 @torch.no_grad()
 def set_thresholds(model: nn.Module, thresholds: Sequence[float]) -> None:
-    for layer, threshold in zip(model.longformer.encoder.layer, thresholds, strict=True):
-        layer.attention.self.pruner.keep_threshold.fill_(threshold)
+    for offset, threshold in zip(model.learned_thresholds(), thresholds, strict=True):
+        offset.fill_(threshold)
 
 
 def _sample(batches: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -101,7 +96,7 @@ class _QuantilePruner(TokenPruner):
 
 def _set_quantiles(model: nn.Module, batch: dict[str, torch.Tensor], share: float) -> None:
     attentions = [layer.attention.self for layer in model.longformer.encoder.layer]
-    pruners = [attention.pruner for attention in attentions]
+    pruners = model.pruners()
     try:
         for attention in attentions:
             attention.pruner = _QuantilePruner(share, attention.pruner.normalization)

@@ -244,7 +244,7 @@ def _unpruned(lengths: list[int], config) -> int:
 
 def pruners(model) -> list:
     """Of the layers that prune: all but the last, of which the first token is all that is read."""
-    return [layer.attention.self.pruner for layer in model.longformer.encoder.layer[:-1]]
+    return model.pruners()[:-1]
 
 
 def shift_to(model, target: float, examples: Examples, masking: Masking, tolerance: float = 0.003) -> float:
@@ -501,8 +501,7 @@ def _hard_share(model, output: DenseOutput, real: torch.Tensor) -> float:
 def prepare_pruners(model, normalization: str, final: float | None = None) -> None:
     """Ramp start: `final_token_threshold * layer / num_layers`, as a checkpoint before its soft stage has it."""
     final = RAMPS[normalization][0] if final is None else final
-    for i, layer in enumerate(model.longformer.encoder.layer):
-        pruner = layer.attention.self.pruner
+    for i, pruner in enumerate(model.pruners()):
         pruner.normalization = normalization
         pruner.base_threshold = final * i / model.config.num_hidden_layers
         pruner.keep_threshold.data.zero_()

@@ -83,9 +83,11 @@ def layers_line(logs: dict[str, Any]) -> str:
 
 
 def pruning_thresholds(model: PreTrainedModel) -> list[float]:
-    """The threshold of every layer of an LTP model, its learned part included; [] for one that has none."""
-    thresholds = [getattr(module, "threshold", None) for module in model.modules()]
-    return [threshold.item() for threshold in thresholds if threshold is not None]
+    """The threshold of every layer of an LTP model, its learned offset included; [] for a model without thresholds."""
+    if model.config.model_type != "ltp":
+        return []
+    thresholds = model.thresholds()
+    return [] if thresholds.isnan().any() else thresholds.tolist()
 
 
 def write_pruning_log(path: Path, log_history: list[dict[str, Any]]) -> None:

@@ -148,7 +148,7 @@ def load_pruned(args: PrunedModelArguments) -> tuple[LTPForSequenceClassificatio
     if not tokenizer.is_fast:
         raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
     check_tokenizer_fits(tokenizer, config, flag=where)
-    learned = [parameter for name, parameter in model.named_parameters() if name.endswith("keep_threshold")]
+    learned = model.learned_thresholds()
     if learned and not any(parameter.any() for parameter in learned) and is_main():
         print(
             f"note: the thresholds of {args.model_name_or_path} were never learned: only "

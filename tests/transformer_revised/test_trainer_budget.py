@@ -46,7 +46,7 @@ def test_learned_thresholds_end_at_the_budget(tmp_path, examples, mode):
     trainer = trainer_for(tmp_path, examples, masking_mode=mode, target_flops=TARGET)
     trainer.train()
     assert executed(trainer, examples) == pytest.approx(TARGET, abs=0.01)
-    learned = [layer.attention.self.pruner.keep_threshold.item() for layer in trainer.model.longformer.encoder.layer]
+    learned = [offset.item() for offset in trainer.model.learned_thresholds()]
     assert learned[0] == 0 and len({round(value, 4) for value in learned[1:]}) > 1, "only shifted, not learned"
     trainer.save_model(str(tmp_path / "saved"))
     assert LTPForSequenceClassification.from_pretrained(tmp_path / "saved").config.target_flops == TARGET
@@ -81,7 +81,7 @@ def test_accumulated_batches_learn_the_budget_as_one_large_batch(tmp_path, examp
         )  # fmt: skip
         trainer._meet_target = lambda: None
         trainer.train()
-        thresholds.append([p.item() for n, p in trainer.model.named_parameters() if "keep_threshold" in n])
+        thresholds.append([offset.item() for offset in trainer.model.learned_thresholds()])
     assert np.ptp(thresholds[0]) > 1e-3
     assert thresholds[1] == pytest.approx(thresholds[0], abs=1e-5)
 

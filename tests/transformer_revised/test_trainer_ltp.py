@@ -34,7 +34,7 @@ def train(tmp_path, examples, **settings):
     model = tiny_model(final_token_threshold=0.3)
     trainer = LTPTrainer(model=model, args=arguments(tmp_path, **settings), train_dataset=examples)
     trainer.train()
-    return trainer, [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer]
+    return trainer, [offset.item() for offset in model.learned_thresholds()]
 
 
 SOFT = {"masking_mode": "soft", "temperature": 0.05, "lr_threshold": 0.01}

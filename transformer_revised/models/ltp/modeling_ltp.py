@@ -41,7 +41,7 @@ from .configuration_ltp import LTPConfig
 from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, after_attention, prepack, projected_heads
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .packed_sequence import PackedSequence, uncompiled
-from .prune_modules import PRUNERS, AbsoluteThresholdPruner, normalize_importance, which_prune
+from .prune_modules import PRUNERS, AbsoluteThresholdPruner, TokenPruner, normalize_importance, which_prune
 from .workspace import Workspace
 
 
@@ -313,6 +313,20 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     def _as_asked(self, output, return_dict: bool | None):
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def pruners(self) -> list[TokenPruner | None]:
+        """The pruner of each layer; `None` for a layer that does not prune."""
+        return [layer.attention.self.pruner for layer in self._model.encoder.layer]
+
+    def thresholds(self) -> torch.Tensor:
+        """The threshold of each layer, `[num_hidden_layers]` float32 on the CPU; NaN for a layer that has none."""
+        thresholds = [None if pruner is None else pruner.threshold for pruner in self.pruners()]
+        values = [math.nan if threshold is None else threshold.item() for threshold in thresholds]
+        return torch.tensor(values, dtype=torch.float32)
+
+    def learned_thresholds(self) -> list[nn.Parameter]:
+        """The learned offset of each layer's threshold, `[]` each, in layer order; empty if none is learned."""
+        return [pruner.learned_offset for pruner in self.pruners() if isinstance(pruner, AbsoluteThresholdPruner)]
 
     def set_hard_masking(self, hard: bool) -> None:
         """

@@ -104,7 +104,13 @@ class AbsoluteThresholdPruner(RisingThresholdPruner):
     def __init__(self, config, layer_id: int):
         super().__init__(config, layer_id)
         self.normalization = config.score_normalization
+        # The learned offset. The published checkpoints call it `keep_threshold`, so its state-dict key has that name.
         self.keep_threshold = nn.Parameter(torch.zeros(()))
+
+    @property
+    def learned_offset(self) -> nn.Parameter:
+        """What training adds to the layer's fixed threshold, `[]`: the parameter `keep_threshold`."""
+        return self.keep_threshold
 
     @property
     def threshold(self) -> torch.Tensor:

@@ -18,7 +18,9 @@ from torch import nn
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from .flops_ltp import executed_flops, expected_relative_flops, layer_counts, unpruned_flops
+from .modeling_ltp import LTPPreTrainedModel
 from .packed_sequence import PackedSequence
+from .prune_modules import AbsoluteThresholdPruner
 
 GAIN = 10.0
 RAMP = 0.6
@@ -112,12 +114,10 @@ def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.T
     return executed / unpruned
 
 
-def learned_thresholds(model: nn.Module) -> list[nn.Parameter]:
-    """The learned part of every threshold that is not exactly 0, where no token can leave."""
-    pruners = [
-        module for module in model.modules() if isinstance(getattr(module, "keep_threshold", None), nn.Parameter)
-    ]
-    return [pruner.keep_threshold for pruner in pruners if pruner.is_active]
+def active_offsets(model: LTPPreTrainedModel) -> list[nn.Parameter]:
+    """The learned offsets of the layers that can remove tokens, in layer order."""
+    pruners = [pruner for pruner in model.pruners() if isinstance(pruner, AbsoluteThresholdPruner)]
+    return [pruner.learned_offset for pruner in pruners if pruner.is_active]
 
 
 @torch.no_grad()
@@ -133,7 +133,7 @@ def meet_target(
     Raises:
         UnreachableTargetError: no shift prunes that much: the layers before the first threshold compute every token.
     """
-    parameters = learned_thresholds(model)
+    parameters = active_offsets(model)
     if not parameters:
         raise UnreachableTargetError("the model has no learned thresholds; expected prune mode absolute_threshold")
     original = [p.clone() for p in parameters]

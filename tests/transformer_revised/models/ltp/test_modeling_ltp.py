@@ -154,8 +154,8 @@ def test_temperature_is_kept_in_the_configuration(tmp_path):
 
 def test_round_trip_keeps_every_bit(tmp_path):
     model = tiny_model()
-    for layer in model.longformer.encoder.layer:
-        torch.nn.init.uniform_(layer.attention.self.pruner.keep_threshold, 0, 0.1)
+    for offset in model.learned_thresholds():
+        torch.nn.init.uniform_(offset, 0, 0.1)
     model.save_pretrained(tmp_path)
     loaded = LTPForSequenceClassification.from_pretrained(tmp_path).eval()
     assert loaded.state_dict().keys() == model.state_dict().keys()
@@ -171,7 +171,7 @@ def test_a_longformer_checkpoint_loads_as_it_is(tmp_path):
         tmp_path, final_token_threshold=0.0, output_loading_info=True
     )
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
-    assert [layer.attention.self.pruner.keep_threshold.item() for layer in model.longformer.encoder.layer] == [0] * 4
+    assert [offset.item() for offset in model.learned_thresholds()] == [0] * 4
     batch = random_batch([50])
     close(model.eval()(**batch).logits, longformer(**batch).logits)
 
@@ -180,7 +180,7 @@ def test_bfloat16_stays_close_and_keeps_thresholds_in_float32(tmp_path):
     model = tiny_model(initializer_range=0.1)
     model.save_pretrained(tmp_path)
     low = LTPForSequenceClassification.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
-    assert low.longformer.encoder.layer[1].attention.self.pruner.keep_threshold.dtype == torch.float32
+    assert low.learned_thresholds()[1].dtype == torch.float32
     assert low.longformer.encoder.layer[1].attention.self.query.weight.dtype == torch.bfloat16
     batch = random_batch([100])
     exact, rough = model(**batch, output_pruning=True), low(**batch, output_pruning=True)

@@ -112,8 +112,8 @@ def test_a_removed_token_is_read_in_the_state_it_left_with(head):
 @pytest.mark.parametrize("sharded", [False, True])
 def test_auto_class_and_round_trip(head, sharded, tmp_path):
     model = make_model(head, prune_mode="absolute_threshold")
-    for layer in model.longformer.encoder.layer:
-        nn.init.uniform_(layer.attention.self.pruner.keep_threshold, 0, 0.1)
+    for offset in model.learned_thresholds():
+        nn.init.uniform_(offset, 0, 0.1)
     model.save_pretrained(tmp_path, **({"max_shard_size": "20KB"} if sharded else {}))
     assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == sharded
     loaded = getattr(transformers, HEADS[head][0]).from_pretrained(tmp_path).eval()
@@ -138,7 +138,7 @@ def test_soft_masking_trains_thresholds_under_every_head(head):
     model.set_hard_masking(False)
     output = model(**batch_for(head))
     (output.loss + output.pruning_regularizer).backward()
-    gradients = [layer.attention.self.pruner.keep_threshold.grad for layer in model.longformer.encoder.layer]
+    gradients = [offset.grad for offset in model.learned_thresholds()]
     assert gradients[0] is None and all(g is not None and g != 0 for g in gradients[1:])
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from transformer_revised import LTPConfig, LTPModel
+from transformer_revised import LTPConfig, LTPForSequenceClassification, LTPModel
 from transformer_revised.models.ltp import configuration_ltp
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.prune_modules import (
@@ -150,3 +150,27 @@ def test_a_new_mode_is_one_class(monkeypatch):
     model = LTPModel(tiny_config(prune_mode="random", token_keep_rate=0.5)).eval()
     alive = [int(n) for n in model(torch.full((1, 200), 7)).ffn_sentence_lengths]
     assert 70 < alive[0] < 130 and alive[0] > alive[1] > alive[2] > alive[3] > 0
+
+
+@pytest.mark.parametrize("cls", [LTPForSequenceClassification, LTPModel])
+def test_a_model_knows_its_pruners_and_thresholds(cls):
+    model = cls(tiny_config(final_token_threshold=0.4))
+    offsets = model.learned_thresholds()
+    assert len(offsets) == len(model.pruners()) == 4
+    prefix = "" if cls is LTPModel else "longformer."
+    key = prefix + "encoder.layer.{}.attention.self.pruner.keep_threshold"
+    assert all(model.get_parameter(key.format(i)) is offset for i, offset in enumerate(offsets))
+    with torch.no_grad():
+        for i, offset in enumerate(offsets):
+            offset.fill_(0.01 * i)
+    assert model.thresholds().dtype == torch.float32
+    assert model.thresholds().tolist() == pytest.approx([0.0, 0.11, 0.22, 0.33])
+    assert not model.thresholds().requires_grad
+
+
+@pytest.mark.parametrize("mode, has_thresholds", [(None, False), ("topk", False), ("rising_threshold", True)])
+def test_a_layer_without_a_threshold_has_nan(mode, has_thresholds):
+    model = LTPModel(tiny_config(prune_mode=mode))
+    assert [pruner is None for pruner in model.pruners()] == [mode is None] * 4
+    assert model.thresholds().isnan().tolist() == [not has_thresholds] * 4
+    assert model.learned_thresholds() == []

@@ -7,7 +7,7 @@ from transformer_revised.models.ltp.flops_ltp import _window_sums, expected_rela
 from transformer_revised.models.ltp.pruning_budget import (
     ComputeBudget,
     UnreachableTargetError,
-    learned_thresholds,
+    active_offsets,
     measure_relative_flops,
     meet_target,
 )
@@ -73,20 +73,20 @@ def test_the_expectation_has_the_gradient_of_finite_differences():
 @pytest.mark.parametrize("target", [0.9, 0.7, 0.5])
 def test_thresholds_are_shifted_alike_to_meet_the_target(target):
     model, batches = tiny_model(final_token_threshold=0.6, **WIDE), [random_batch([250, 200]), random_batch([90, 130])]
-    before = [p.item() for p in learned_thresholds(model)]
+    before = [p.item() for p in active_offsets(model)]
     reached = meet_target(model, batches, target)
     assert reached == pytest.approx(target, abs=0.01)
     assert measure_relative_flops(model, batches) == reached
-    shifts = [p.item() - b for p, b in zip(learned_thresholds(model), before)]
+    shifts = [p.item() - b for p, b in zip(active_offsets(model), before)]
     assert len(shifts) == 5 and shifts == pytest.approx([shifts[0]] * 5) and shifts[0] != 0
-    assert model.longformer.encoder.layer[0].attention.self.pruner.threshold == 0
+    assert model.thresholds()[0] == 0
 
 
 def test_a_target_below_what_the_first_layer_costs_is_refused_and_changes_nothing():
     model, batch = tiny_model(final_token_threshold=0.6, **WIDE), random_batch([250, 200])
     with pytest.raises(UnreachableTargetError, match=r"0\.1 cannot be reached: .* expected at least 0\.\d\d"):
         meet_target(model, [batch], 0.1)
-    assert [p.item() for p in learned_thresholds(model)] == [0.0] * 5
+    assert [p.item() for p in active_offsets(model)] == [0.0] * 5
 
 
 def test_a_model_without_learned_thresholds_is_refused():
@@ -103,7 +103,7 @@ def test_the_penalty_is_the_excess_times_what_is_to_be_expected_and_measures_wha
     model, batch = tiny_model(final_token_threshold=0.9, temperature=0.1, **WIDE).train(), random_batch([250, 120])
     model.set_hard_masking(False)
     output = model(**batch, output_pruning=True)
-    thresholds = [layer.attention.self.pruner.threshold for layer in model.longformer.encoder.layer]
+    thresholds = [pruner.threshold for pruner in model.pruners()]
     budget = ComputeBudget(0.5, start=0.9)
     budget.measured = 0.8
     mask = batch["attention_mask"]
@@ -124,7 +124,7 @@ def test_the_penalty_is_the_excess_times_what_is_to_be_expected_and_measures_wha
 
     torch.testing.assert_close(penalty, 10 * (0.8 - 0.7) * mean(survival))
     penalty.backward()
-    *earlier, last = [p.grad for p in learned_thresholds(model)]
+    *earlier, last = [p.grad for p in active_offsets(model)]
     assert all(gradient < 0 for gradient in earlier)  # raising a threshold lowers the cost
     assert last is None  # what leaves after the last layer costs nothing any more
 

@@ -36,7 +36,7 @@ def prepared(normalization: str = "max"):
     config = tiny_config(score_normalization=normalization, temperature=temperature, final_token_threshold=scale)
     model = LTPForSequenceClassification(config).double().train()
     with torch.no_grad():
-        for pruner, learned in zip(pruners(model), LEARNED):
+        for pruner, learned in zip(model.pruners(), LEARNED):
             pruner.keep_threshold.fill_(learned * scale)
     return model, {**random_batch([40, 23]), "labels": torch.tensor([1, 0])}
 
@@ -46,13 +46,9 @@ def total_loss(model, batch) -> torch.Tensor:
     return output.loss + (0 if output.pruning_regularizer is None else STRENGTH * output.pruning_regularizer)
 
 
-def pruners(model):
-    return [layer.attention.self.pruner for layer in model.longformer.encoder.layer]
-
-
 def freeze_scores(model, batch) -> None:
     """From here on every layer's soft mask is that of the scores it has now."""
-    for pruner in pruners(model):
+    for pruner in model.pruners():
         pruner.forward_mask = pruner.soft_mask
 
         def record(scores, temperature, pruner=pruner):
@@ -62,7 +58,7 @@ def freeze_scores(model, batch) -> None:
 
         pruner.soft_mask = record
     total_loss(model, batch)
-    assert all("frozen_scores" in pruner.__dict__ for pruner in pruners(model))
+    assert all("frozen_scores" in pruner.__dict__ for pruner in model.pruners())
 
 
 def difference(model, batch, parameter: torch.nn.Parameter, entry: int) -> float:
@@ -109,7 +105,7 @@ def test_a_threshold_also_moves_the_scores_of_later_layers():
     model, batch = prepared()
     model.set_hard_masking(False)
     total_loss(model, batch).backward()
-    for pruner, last in zip(pruners(model), [False, False, False, True]):
+    for pruner, last in zip(model.pruners(), [False, False, False, True]):
         free = difference(model, batch, pruner.keep_threshold, 0)
         assert (pruner.keep_threshold.grad.item() == pytest.approx(free, rel=1e-5)) == last
 
@@ -129,4 +125,4 @@ def test_other_parameters_in_hard_training(name):
     model.set_hard_masking(True)
     assert model(**batch).ffn_sentence_lengths[1].sum() < 63
     check(model, batch, [name])
-    assert all(pruner.keep_threshold.grad is None for pruner in pruners(model))
+    assert all(pruner.keep_threshold.grad is None for pruner in model.pruners())
