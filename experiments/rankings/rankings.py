@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import random
 import re
 import time
@@ -30,7 +31,7 @@ from torch.nn import functional as F
 from experiments.rankings.dense_ltp import DenseOutput, Masking, dense_forward
 from experiments.rankings.loop_bounds import make_split
 from ltp_pipeline.base.errors import UserError, run_main
-from transformer_revised.models.ltp.attention_tiles import one_block_pairs
+from transformer_revised.models.ltp.attention_tile_plan import padded_size
 from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops
 from transformer_revised.models.ltp.pruning_ranks import rank_loss as distillation_loss
 
@@ -195,6 +196,11 @@ def soft_relative_flops(config, output: DenseOutput, real: torch.Tensor) -> torc
 
 def _layer_cost(entered, stayed, D, inner):
     return 6 * entered * D * D + 4 * entered**2 * D + stayed * (2 * D * D + 4 * D * inner)
+
+
+def one_block_pairs(lengths: np.ndarray) -> np.ndarray:
+    """Query-key pairs computed for texts of one attention block, `[B]` int64."""
+    return np.array([math.prod(padded_size(n, n)) for n in lengths.tolist()], dtype=np.int64)
 
 
 def hard_counts(model, output: DenseOutput, real: torch.Tensor) -> list[LayerCounts]:

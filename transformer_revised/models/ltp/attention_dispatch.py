@@ -1,9 +1,10 @@
-"""Which code computes the attention: the library's `attn_implementation`, and what is best where none is given.
+"""Chooses the code that computes local attention, and calls it.
 
-- `"eager"`: blocks laid out by the host, one after the other ([`sparse_attention`]). Quick on a CPU, and the only one
-  that gives weights out.
-- `"sdpa"`: all blocks at once, as one dense attention ([`banded_attention`]). Few steps for a GPU to start.
-- `"flex_attention"`: one fused kernel over the packed row ([`flex_attention_ltp`]). Least work and memory.
+The library's setting `attn_implementation` names one of three; `None` leaves the choice to the device.
+
+- `"eager"`: tile by tile ([`attention_tiles`]). Fast on a CPU, and the only one that returns attention weights.
+- `"sdpa"`: all blocks of a batch as one dense masked attention ([`attention_banded`]). Few kernels to launch on a GPU.
+- `"flex_attention"`: one fused kernel over the packed row ([`attention_flex`]). Least computation and memory on a GPU.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import importlib.util
 
 import torch
 
-from . import attention_local
 from .attention_banded import BandedPlan, banded_plan
 from .attention_flex import MIN_HEAD_DIM, FlexPlan, flex_plan
-from .attention_tiles import attention_plan
+from .attention_tile_plan import tile_plan
+from .attention_tiles import TilePlan, tiled_attention
 from .packed_sequence import PackedSequence
 
 IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention")
-# From this many packed tokens on a compiled kernel is expected to be worth what calling it costs. Not measured.
+# Packed tokens from which FlexAttention is expected to be faster on a GPU. An estimate, not measured.
 MIN_TOKENS_FOR_FLEX = 8192
 
 
-def implementation_for(
+def choose_implementation(
     requested: str | None,
     device: torch.device,
     num_tokens: int,
@@ -36,38 +37,40 @@ def implementation_for(
     gradient: bool = False,
 ) -> str:
     """
-    One of `IMPLEMENTATIONS` for a layer's attention over `num_tokens` packed tokens.
+    One of `IMPLEMENTATIONS`, for the attention of one layer over `num_tokens` packed tokens.
 
     Args:
-        requested: `config._attn_implementation`; `None` where the user asked for none.
-        dropout: of attention weights, which FlexAttention has not: `"sdpa"` takes its place.
-        importance_gradient: not with FlexAttention either.
-        output_attentions: whether the weights are asked for, which only `"eager"` gives.
-        gradient: whether there may be a backward pass, which FlexAttention has not on a CPU.
+        requested: `config._attn_implementation`; `None` if the user set nothing.
+        dropout: of attention weights. FlexAttention has no dropout, and `"sdpa"` replaces it.
+        importance_gradient: whether the importance must be differentiable. With FlexAttention it is not.
+        output_attentions: whether attention weights are returned. Only `"eager"` can.
+        gradient: whether there may be a backward pass. FlexAttention has none on a CPU.
     """
     if output_attentions or requested == "eager":
         return "eager"
-    flexible = not dropout and not importance_gradient
+    flex_is_possible = not dropout and not importance_gradient
     if device.type == "cpu":
-        flexible = flexible and not gradient
+        flex_is_possible = flex_is_possible and not gradient
     else:
-        flexible = flexible and head_dim >= MIN_HEAD_DIM and _has_compiler()
+        flex_is_possible = flex_is_possible and head_dim >= MIN_HEAD_DIM and _has_compiler()
     if requested is None:
         if device.type != "cuda":
             return "eager"
-        flexible = flexible and num_tokens >= MIN_TOKENS_FOR_FLEX
-    return "flex_attention" if requested != "sdpa" and flexible else "sdpa"
+        flex_is_possible = flex_is_possible and num_tokens >= MIN_TOKENS_FOR_FLEX
+    return "flex_attention" if requested != "sdpa" and flex_is_possible else "sdpa"
 
 
 @functools.cache
 def _has_compiler() -> bool:
-    """Whether the kernels that a GPU needs can be compiled."""
+    """Whether Triton is installed, which compiles FlexAttention for a GPU."""
     return importlib.util.find_spec("triton") is not None
 
 
-def attention_plan_for(implementation: str, packed: PackedSequence, half_window: int):
-    """Local attention over all alive tokens, laid out for one of `IMPLEMENTATIONS`."""
-    plans = {"eager": attention_plan, "sdpa": banded_plan, "flex_attention": flex_plan}
+def local_attention_plan(
+    implementation: str, packed: PackedSequence, half_window: int
+) -> TilePlan | BandedPlan | FlexPlan:
+    """What one of `IMPLEMENTATIONS` needs to compute the local attention of all alive tokens."""
+    plans = {"eager": tile_plan, "sdpa": banded_plan, "flex_attention": flex_plan}
     return plans[implementation](packed, half_window)
 
 
@@ -75,7 +78,7 @@ def local_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    plan,
+    plan: TilePlan | BandedPlan | FlexPlan,
     *,
     dropout: float = 0.0,
     with_importance: bool = False,
@@ -83,8 +86,10 @@ def local_attention(
     overwrite_query: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """
-    [`attention_local.local_attention`] by any plan; a [`FlexPlan`] has no dropout and no importance gradient, and of
-    `overwrite_query` only an [`AttentionPlan`](attention_plan.AttentionPlan) makes use.
+    Local attention and importance by any plan. [`tiled_attention`] documents the arguments and results.
+
+    A `FlexPlan` ignores `dropout` and `importance_gradient` (`choose_implementation` never chooses it with them); only
+    a `TilePlan` uses `overwrite_query`.
     """
     if isinstance(plan, FlexPlan):
         return plan.attend(query, key, value, with_importance=with_importance)
@@ -93,4 +98,4 @@ def local_attention(
     }  # fmt: skip
     if isinstance(plan, BandedPlan):
         return plan.attend(query, key, value, **settings)
-    return attention_local.local_attention(query, key, value, plan, overwrite_query=overwrite_query, **settings)
+    return tiled_attention(query, key, value, plan, overwrite_query=overwrite_query, **settings)

@@ -1,118 +1,121 @@
-"""How local attention over a packed batch is cut into tiles: dense products of some queries with some keys.
+"""Local attention on a CPU (`attn_implementation="eager"`): context and importance, computed tile by tile.
 
-Queries are cut into blocks, a short sequence being one. Since removal only brings neighbours closer together in the
-packed row, the keys a block may see are one contiguous range of it (found by bisection on the positions), plus the
-global tokens outside that range. Blocks are padded a little, and those of one size, of whichever sequences, are
-multiplied together as a tile. Pairs inside a tile that are out of reach are masked.
+A token attends to the tokens of its sequence whose original position is at most half a window away, and to every
+global token. A tile is a dense product of a few queries with a few keys; `attention_tile_plan.py` cuts a batch into
+tiles.
+
+Shapes: the packed tensors are `[H, N, d]`, for `H` heads and the `N` alive tokens of all sequences. A tile of `G`
+blocks, each of `m` queries and `c` keys, gathers them as `[H * G, m, d]` and `[H * G, c, d]`; the last queries or
+keys of a block may be padding. Example: with `H` = 12 and `d` = 64, the scores of a tile of 4 blocks of 128 queries
+and 256 keys are `[48, 128, 64] @ [48, 64, 256]`.
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from .packed_sequence import PackedSequence
-
-QUERY_BLOCK = 128
-# A sequence of at most this many tokens is one block.
-SHORT_SEQUENCE = 256
-# Tiles have a multiple of so many queries and keys, small ones of 8: softmax is slow on rows of other lengths.
-QUERY_STEP, KEY_STEP = 16, 32
-# Most pairs of a tile with several blocks, for each head: what stays in a cache.
-TILE_PAIRS = 2**17
 
 
 @dataclass
 class Block:
-    """Queries `[q0, q1)` of the packed row against the keys `far`, then `[k0, k1)`."""
+    """The queries `[q0, q1)` of the packed row, and the keys they may see: `far`, then `[k0, k1)`."""
 
     q0: int
     q1: int
     k0: int
     k1: int
-    far: np.ndarray  # global tokens outside [k0, k1)
-    all_in_reach: bool  # whether every query may see every key
+    far: np.ndarray  # packed indices of the global tokens outside [k0, k1)
+    all_in_reach: bool  # whether every query sees every key
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Queries and keys once padded."""
-        return padded_size(self.q1 - self.q0, self.k1 - self.k0 + len(self.far))
+    def num_keys(self) -> int:
+        return len(self.far) + self.k1 - self.k0
 
 
 class Tile:
     """
-    `G` blocks of `m` queries and `c` keys, padding included: rows of `[H, N, d]` tensors as `[H * G, m or c, d]`.
+    Blocks of one padded size, which are multiplied together.
 
     Args:
-        packed: the tokens.
-        blocks: all of one `size`.
-        half_window: how far apart the positions of a query and of a key may be; `None` where no pair is masked.
+        blocks: `G` blocks.
+        size: `m` queries and `c` keys of each block, padding included.
+        positions: `[N]` float32, original position of each token.
+        reach: `[N]` float32, how far from a token a query may be to see it as a key; infinite for global tokens.
+        is_masked: whether some query of a block must not see some key of it.
     """
 
-    def __init__(self, packed: PackedSequence, blocks: list[Block], half_window: int | None):
-        self.packed, self.blocks, self.half_window = packed, blocks, half_window
-        self.shape = len(blocks), *blocks[0].size
-        device = packed.positions.device
-        query_index, real = self._query_index()
-        self.query_index = torch.as_tensor(query_index, device=device)
-        # of the queries that are not padding: their place in the tile and, below, their packed index
-        self.places = None if real.all() else torch.as_tensor(real.nonzero()[0], device=device)
-        self.real_queries = torch.as_tensor(real, device=device).view(self.shape[:2])
+    def __init__(
+        self,
+        blocks: list[Block],
+        size: tuple[int, int],
+        positions: torch.Tensor,
+        reach: torch.Tensor,
+        is_masked: bool,
+    ):
+        self.blocks, self.is_masked = blocks, is_masked
+        self.shape = len(blocks), *size
+        self._positions, self._reach = positions, reach
+        device = positions.device
+        query_index, is_real = self._lay_out_queries()
+        self.query_index = torch.as_tensor(query_index, device=device)  # [G * m], packed index
+        self.is_real_query = torch.as_tensor(is_real, device=device).view(self.shape[:2])
+        # Where the real queries are in the tile, and their packed indices.
+        self.places = None if is_real.all() else torch.as_tensor(is_real.nonzero()[0], device=device)
         self.tokens = self.query_index if self.places is None else self.query_index[self.places]
-        key_index, padding = self._key_index()
-        self.key_index = torch.as_tensor(key_index, device=device)
-        self._key_padding = torch.as_tensor(padding, device=device) if padding.any() else None
+        key_index, is_padding = self._lay_out_keys()
+        self.key_index = torch.as_tensor(key_index, device=device)  # [G * c], packed index
+        self._key_padding = torch.as_tensor(is_padding, device=device) if is_padding.any() else None
         self._biases: dict[torch.dtype, torch.Tensor] = {}
 
-    def _query_index(self) -> tuple[np.ndarray, np.ndarray]:
+    def _lay_out_queries(self) -> tuple[np.ndarray, np.ndarray]:
         begin = np.array([[block.q0] for block in self.blocks])
         length = np.array([[block.q1 - block.q0] for block in self.blocks])
         place = np.arange(self.shape[1])
-        real = place < length  # the block's last query stands in for padding
-        return (begin + np.minimum(place, length - 1)).ravel(), real.ravel()
+        is_real = place < length  # padding repeats the block's last query
+        return (begin + np.minimum(place, length - 1)).ravel(), is_real.ravel()
 
-    def _key_index(self) -> tuple[np.ndarray, np.ndarray]:
+    def _lay_out_keys(self) -> tuple[np.ndarray, np.ndarray]:
         index = np.empty((self.shape[0], self.shape[2]), dtype=np.int64)
-        padding = np.zeros(index.shape, dtype=bool)
-        for row, pad, block in zip(index, padding, self.blocks):
-            far, keys = len(block.far), len(block.far) + block.k1 - block.k0
+        is_padding = np.zeros(index.shape, dtype=bool)
+        for row, pad, block in zip(index, is_padding, self.blocks):
+            far, keys = len(block.far), block.num_keys
             row[:far] = block.far
             row[far:keys] = np.arange(block.k0, block.k1)
-            row[keys:] = block.k0
+            row[keys:] = block.k0  # padding repeats the first key of the range
             pad[keys:] = True
-        return index.ravel(), padding
+        return index.ravel(), is_padding
 
     @property
     def _query_slice(self) -> slice | None:
-        """The queries in the packed row, if they are one block without padding."""
+        """The queries as a slice of the packed row, if the tile is one block without padding."""
         if len(self.blocks) == 1 and self.places is None:
             return slice(self.blocks[0].q0, self.blocks[0].q1)
         return None
 
     def queries(self, x: torch.Tensor) -> torch.Tensor:
-        """Rows of `x` (`[H, N, d]`) for the queries, `[H * G, m, d]`."""
+        """The rows of `x` (`[H, N, d]`) for the queries, `[H * G, m, d]`."""
         if self._query_slice is not None:
-            # A copy: oneDNN compiles a product for the strides it has, here those of the whole row.
+            # A copy: oneDNN compiles a product for its strides, which here would be those of the whole row.
             return x[:, self._query_slice].contiguous()
         return x.index_select(1, self.query_index).view(-1, self.shape[1], x.shape[2])
 
     def query_gradients(self, x: torch.Tensor) -> torch.Tensor:
-        """`queries`, with zeros for padding."""
+        """As `queries`, with zeros for padding."""
         queries = self.queries(x)
         if self.places is not None:
-            queries.view(-1, *self.shape[:2], x.shape[2]).mul_(self.real_queries[:, :, None])
+            queries.view(-1, *self.shape[:2], x.shape[2]).mul_(self.is_real_query[:, :, None])
         return queries
 
     def keys(self, x: torch.Tensor) -> torch.Tensor:
-        """Rows of `x` for the keys, `[H * G, c, d]`."""
+        """The rows of `x` (`[H, N, d]`) for the keys, `[H * G, c, d]`."""
         return x.index_select(1, self.key_index).view(-1, self.shape[2], x.shape[2])
 
-    def put_product(self, target: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    def write_product(self, target: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
         """Writes `a @ b` (`[H * G, m, d]`) to the rows of the queries in `target`, `[H, N, d]`."""
         if self._query_slice is not None:
             target[:, self._query_slice] = a @ b
@@ -120,43 +123,43 @@ class Tile:
         values = (a @ b).view(target.shape[0], -1, target.shape[2])
         target.index_copy_(1, self.tokens, values if self.places is None else values.index_select(1, self.places))
 
-    def add_keys(self, target: torch.Tensor, values: torch.Tensor) -> None:
+    def add_to_keys(self, target: torch.Tensor, values: torch.Tensor) -> None:
         """Adds `values` (`[H * G, c, d]`) to the rows of the keys in `target`, `[H, N, d]`."""
         values = values.view(target.shape[0], self.shape[0], self.shape[2], target.shape[2])
-        for g, block in enumerate(self.blocks):  # sums of slices: `index_add_` goes row by row
+        for g, block in enumerate(self.blocks):  # slices: `index_add_` adds row by row
             far = len(block.far)
-            target[:, block.k0 : block.k1] += values[:, g, far : far + block.k1 - block.k0]
+            target[:, block.k0 : block.k1] += values[:, g, far : block.num_keys]
             if far:
                 target.index_add_(1, self.key_index.view(self.shape[0], -1)[g, :far], values[:, g, :far])
 
     def add_received(self, importance: torch.Tensor, probabilities: torch.Tensor) -> None:
-        """Adds what each key receives of `probabilities` (`[H * G, m, c]`) to `importance`, `[N]`."""
+        """Adds the attention that each key receives (`probabilities`, `[H * G, m, c]`) to `importance`, `[N]`."""
         dtype = importance.dtype
         if self._query_slice is not None:
             received = probabilities.sum((0, 1), dtype=dtype)
         else:
             received = self._by_block(probabilities).sum(0, dtype=dtype)
-            if self.places is not None:  # a padded query gives nothing
-                received.mul_(self.real_queries[:, :, None])
+            if self.places is not None:  # attention of padded queries does not count
+                received.mul_(self.is_real_query[:, :, None])
             received = received.sum(1)
         importance.index_add_(0, self.key_index, received.flatten())
 
     def add_received_gradient(self, grad_probabilities: torch.Tensor, grad_importance: torch.Tensor) -> None:
-        """The gradient of `add_received`, added to that of the probabilities in place."""
+        """The gradient of `add_received`: adds that of the importance to `grad_probabilities`, in place."""
         received = grad_importance[self.key_index].to(grad_probabilities.dtype).view(self.shape[0], 1, self.shape[2])
-        self._by_block(grad_probabilities).add_(received * self.real_queries[:, :, None])
+        self._by_block(grad_probabilities).add_(received * self.is_real_query[:, :, None])
 
-    def scores(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """`queries @ keys^T`, `[H * G, m, c]`; pairs that are out of reach lie below what a softmax sees."""
-        if self.half_window is None:
-            return queries @ keys.transpose(1, 2)
-        # The product is added to a copy of the mask while it is made: `masked_fill_` with a mask that is broadcast
-        # takes several times as long as the product, and adding the mask afterwards a third of it.
+    def probabilities(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """Attention weights `softmax(queries @ keys^T)`, `[H * G, m, c]`, in the dtype of `queries`."""
+        if not self.is_masked:
+            return torch.softmax(queries @ keys.transpose(1, 2), dim=-1)
+        # The product is added to a copy of the mask as it is computed. `masked_fill_` with a broadcast mask would take
+        # several times as long as the product, and adding the mask afterwards a third as long.
         scores = self._bias(queries.dtype).repeat(len(queries) // self.shape[0], 1, 1)
-        return torch.baddbmm(scores, queries, keys.transpose(1, 2), out=scores)
+        return torch.softmax(torch.baddbmm(scores, queries, keys.transpose(1, 2), out=scores), dim=-1)
 
     def _bias(self, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to the scores, `[G, m, c]`."""
+        """The mask as a summand of the scores, `[G, m, c]`: 0, or the lowest finite number where `blocked`."""
         if dtype not in self._biases:
             lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype, device=self.query_index.device)
             self._biases[dtype] = torch.where(self.blocked, lowest, lowest * 0)
@@ -164,110 +167,197 @@ class Tile:
 
     @property
     def blocked(self) -> torch.Tensor:
-        """Pairs that are out of reach, `[G, m, c]` bool. The position of a global key is NaN: no distance exceeds."""
-        positions, key_positions = _float_positions(self.packed)
-        queries = positions[self.query_index].view(self.shape[0], -1, 1)
-        keys = key_positions[self.key_index].view(self.shape[0], 1, -1)
+        """Pairs of which the query must not see the key, `[G, m, c]` bool."""
+        queries = self._positions[self.query_index].view(self.shape[0], -1, 1)
+        keys = self._positions[self.key_index].view(self.shape[0], 1, -1)
+        reach = self._reach[self.key_index].view(self.shape[0], 1, -1)
         if self._key_padding is not None:
-            keys = keys.masked_fill(self._key_padding[:, None], torch.inf)
-        half_window = torch.inf if self.half_window is None else self.half_window
-        return (queries - keys).abs_() > half_window
+            reach = reach.masked_fill(self._key_padding[:, None], -1)  # no distance is so small
+        return (queries - keys).abs_() > reach
 
     def _by_block(self, x: torch.Tensor) -> torch.Tensor:
         return x.view(-1, *self.shape[:2], x.shape[2])
 
 
-def _float_positions(packed: PackedSequence) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions as numbers that hold NaN, `[N]` float32, and the same with NaN for global tokens."""
-    if "float_positions" not in packed.cache:
-        positions = packed.positions.float()
-        packed.cache["float_positions"] = positions, positions.masked_fill(packed.is_global, torch.nan)
-    return packed.cache["float_positions"]
-
-
 @dataclass
-class AttentionPlan:
-    """The tiles of one set of alive tokens and one window, and the query-key pairs they compute in each sequence."""
+class TilePlan:
+    """
+    The tiles that compute local attention for one set of alive tokens and one window.
 
-    pairs: np.ndarray  # [B] int64
+    Args:
+        pairs: `[B]` int64, query-key pairs computed for each sequence, padding included.
+        tiles: a token is a query of at most one of them.
+        is_complete: whether every token is a query of one of them.
+    """
+
+    pairs: np.ndarray
     tiles: list[Tile] = field(default_factory=list)
-    is_complete: bool = True  # whether every token is a query
+    is_complete: bool = True
 
 
-def attention_plan(packed: PackedSequence, half_window: int) -> AttentionPlan:
-    """Lays out local attention over all alive tokens; kept with `packed`, so that layers alike share it."""
-    key = ("plan", half_window)
-    if key not in packed.cache:
-        blocks = [
-            (b, q0, min(q0 + size, end))
-            for b, (start, end) in enumerate(zip(packed.offsets, packed.offsets[1:]))
-            for size in [QUERY_BLOCK if end - start > SHORT_SEQUENCE else SHORT_SEQUENCE or 1]
-            for q0 in range(start, end, size)
-        ]
-        packed.cache[key] = _plan(packed, blocks, half_window)
-    return packed.cache[key]
-
-
-def first_token_plan(packed: PackedSequence, half_window: int) -> AttentionPlan:
-    """Local attention of each sequence's first token only; none where that is global and so needs none."""
-    firsts = enumerate(packed.offsets[:-1])
-    blocks = [(b, start, start + 1) for b, start in firsts if start not in packed.global_indices[b]]
-    plan = _plan(packed, blocks, half_window)
-    plan.is_complete = False
-    return plan
-
-
-def _plan(packed: PackedSequence, queries: list[tuple[int, int, int]], half_window: int) -> AttentionPlan:
-    """`queries`: sequence, begin and end of each block."""
-    plan = AttentionPlan(np.zeros(packed.shape[0], dtype=np.int64))
-    alike: dict[tuple, list[Block]] = defaultdict(list)
-    for b, q0, q1 in queries:
-        block = _block(packed, b, q0, q1, half_window)
-        m, c = block.size
-        plan.pairs[b] += m * c
-        is_masked = not block.all_in_reach or c > block.k1 - block.k0 + len(block.far)
-        alike[m, c, is_masked].append(block)
-    for (m, c, is_masked), blocks in alike.items():
-        for begin, end in powers_of_two(len(blocks), max(1, TILE_PAIRS // (m * c))):
-            plan.tiles.append(Tile(packed, blocks[begin:end], half_window if is_masked else None))
-    return plan
-
-
-def _block(packed: PackedSequence, b: int, q0: int, q1: int, half_window: int) -> Block:
-    start, end = packed.offsets[b], packed.offsets[b + 1]
-    positions = packed.host_positions[start:end]
-    first, last = positions[q0 - start], positions[q1 - 1 - start]
-    k0, k1 = positions.searchsorted([first - half_window, last + half_window + 1]).tolist()
-    all_in_reach = last - positions[k0] <= half_window and positions[k1 - 1] - first <= half_window
-    k0, k1 = start + k0, start + k1
-    far = packed.global_indices[b]
-    return Block(q0, q1, k0, k1, far[(far < k0) | (far >= k1)], bool(all_in_reach))
-
-
-def padded_size(queries: int, keys: int) -> tuple[int, int]:
-    """How many queries and keys are computed where a block has so many; a single query is not padded."""
-    return (queries if queries == 1 else padded(queries, QUERY_STEP)), padded(keys, KEY_STEP)
-
-
-def padded(number: int, step: int) -> int:
-    """`number` up to the next multiple of `step`; of 8 up to 32, of 16 up to 64, if these are less."""
-    step = min(step, 8 if number <= 32 else 16 if number <= 64 else step)
-    return -(-number // step) * step
-
-
-def powers_of_two(number: int, most: int | None = None) -> Iterator[tuple[int, int]]:
+def tiled_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    plan: TilePlan,
+    *,
+    dropout: float = 0.0,
+    with_importance: bool = False,
+    importance_gradient: bool = False,
+    overwrite_query: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """
-    Cuts `number` into parts whose sizes are powers of two, at most `most`: `7 -> (0, 4), (4, 6), (6, 7)`.
+    Local attention by tiles (Longformer, Beltagy et al. 2020, section 3.1).
 
-    oneDNN compiles each product for its shape: of few shapes, it has soon compiled all.
+    Args:
+        query: `[H, N, d]`, already divided by `sqrt(d)`. `key` and `value` have the same shape and dtype.
+        plan: the tiles to compute. Tokens that are no query of any tile get a context of zeros.
+        dropout: probability of dropping an attention weight.
+        with_importance: whether to sum the attention that each token receives (before dropout).
+        importance_gradient: whether the importance is differentiable in `query` and `key`.
+        overwrite_query: whether the context may be written into `query`. Ignored where gradients are enabled.
+
+    Returns:
+        The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and
+        queries, or `None`.
     """
-    begin = 0
-    while begin < number:
-        end = begin + 2 ** (min(number - begin, most or number).bit_length() - 1)
-        yield begin, end
-        begin = end
+    if torch.is_grad_enabled():
+        context, importance = _TiledAttention.apply(
+            query, key, value, plan, dropout, with_importance, importance_gradient
+        )
+        return context, importance if with_importance else None
+    # A tile reads its queries before it writes their context, and no other tile reads them.
+    context = query if overwrite_query and plan.is_complete else _empty_context(query, plan)
+    with torch.autocast(query.device.type, enabled=False):
+        importance = _attend(query, key, value, plan, dropout, _draw_seed(dropout), with_importance, context)
+    return context, importance if with_importance else None
 
 
-def one_block_pairs(lengths: np.ndarray) -> np.ndarray:
-    """Pairs computed for sequences of at most `SHORT_SEQUENCE` tokens, `[B]` int64."""
-    return np.array([math.prod(padded_size(n, n)) for n in lengths.tolist()], dtype=np.int64)
+class _TiledAttention(torch.autograd.Function):
+    """
+    `(query, key, value) -> (context, importance)`. The backward pass computes the probabilities of each tile again
+    instead of keeping them, so that memory grows with the number of tokens and not of pairs.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, value, plan, dropout, with_importance, importance_gradient):
+        ctx.save_for_backward(query, key, value)
+        ctx.importance_gradient = importance_gradient
+        ctx.plan, ctx.dropout, ctx.seed = plan, dropout, _draw_seed(dropout)
+        context = _empty_context(query, plan)
+        with torch.autocast(query.device.type, enabled=False):
+            importance = _attend(query, key, value, plan, dropout, ctx.seed, with_importance, context)
+        if not importance_gradient:
+            ctx.mark_non_differentiable(importance)
+        return context, importance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_context, grad_importance):
+        with torch.autocast(grad_context.device.type, enabled=False):
+            return (*_TiledAttention._backward(ctx, grad_context, grad_importance), None, None, None, None)
+
+    @staticmethod
+    def _backward(ctx, grad_context, grad_importance):
+        query, key, value = ctx.saved_tensors
+        grad_context = grad_context.contiguous()
+        generator = _seeded(ctx.seed, query.device)
+        grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
+        for tile in ctx.plan.tiles:
+            queries, keys = tile.queries(query), tile.keys(key)
+            probabilities = tile.probabilities(queries, keys)
+            grad_out = tile.query_gradients(grad_context)
+            grad_probabilities = grad_out @ tile.keys(value).transpose(1, 2)
+            dropped = probabilities
+            if ctx.dropout:
+                mask = _dropout_mask(probabilities, ctx.dropout, generator)
+                dropped = probabilities * mask
+                grad_probabilities *= mask
+            if ctx.importance_gradient:  # the importance of a key is the plain sum of its probabilities
+                tile.add_received_gradient(grad_probabilities, grad_importance)
+            tile.add_to_keys(grad_value, dropped.transpose(1, 2) @ grad_out)
+            grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
+            tile.write_product(grad_query, grad_scores, keys)
+            tile.add_to_keys(grad_key, grad_scores.transpose(1, 2) @ queries)
+        return grad_query, grad_key, grad_value
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    plan: TilePlan,
+    dropout: float,
+    seed: int | None,
+    with_importance: bool,
+    context: torch.Tensor,
+) -> torch.Tensor:
+    """Writes the context into `context` and returns the importance, an empty tensor without `with_importance`."""
+    generator = _seeded(seed, query.device)
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=dtype)
+    for tile in plan.tiles:
+        probabilities = tile.probabilities(tile.queries(query), tile.keys(key))
+        if with_importance:
+            tile.add_received(importance, probabilities)
+        if dropout:
+            probabilities = probabilities * _dropout_mask(probabilities, dropout, generator)
+        tile.write_product(context, probabilities, tile.keys(value))
+    return importance
+
+
+def _empty_context(query: torch.Tensor, plan: TilePlan) -> torch.Tensor:
+    return torch.empty_like(query) if plan.is_complete else torch.zeros_like(query)
+
+
+def _draw_seed(dropout: float) -> int | None:
+    """The seed with which the forward and the backward pass draw the same dropout masks; `None` without dropout."""
+    return int(torch.randint(2**62, ())) if dropout else None
+
+
+def _seeded(seed: int | None, device: torch.device) -> torch.Generator | None:
+    return None if seed is None else torch.Generator(device).manual_seed(seed)
+
+
+def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -> torch.Tensor:
+    """
+    0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`.
+
+    Each random int64 is split into four int16, which decide about four weights: drawing random numbers is most of the
+    cost of dropout on a CPU.
+    """
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words.random_(-(2**63), None, generator=generator)
+    drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # uniform in -2^15 to 2^15 - 1
+    return (drawn >= round(dropout * 2**16) - 2**15).to(x.dtype).div_(1 - dropout)
+
+
+@torch.no_grad()
+def tiled_attention_weights(
+    query: torch.Tensor, key: torch.Tensor, packed: PackedSequence, plan: TilePlan, half_window: int
+) -> torch.Tensor:
+    """
+    The weights of `tiled_attention` in Longformer's layout, for `output_attentions`.
+
+    Returns:
+        `[B, H, L, G + 2 * w + 1]`, where `G` is the largest number of global tokens in a sequence and `w` is
+        `half_window`. Column `c < G` is the `c`-th global token of the sequence; column `G + w + t` is the token at
+        the distance `t`. The rows of global tokens are zeros: their weights are those of global attention.
+    """
+    num_global = max(len(indices) for indices in packed.global_indices)
+    heads, n, _ = query.shape
+    rows = query.new_zeros(n, heads, num_global + 2 * half_window + 1)
+    rank = torch.zeros_like(packed.positions)  # of a global token among those of its sequence
+    for indices in packed.global_indices:
+        rank[torch.as_tensor(indices, device=rank.device)] = torch.arange(len(indices), device=rank.device)
+    for tile in plan.tiles:
+        g, m, c = tile.shape
+        queries, keys = tile.query_index.view(g, m, 1).expand(g, m, c), tile.key_index.view(g, 1, c).expand(g, m, c)
+        seen = ~tile.blocked & tile.is_real_query[:, :, None]
+        queries, keys = queries[seen], keys[seen]
+        offset = packed.positions[keys] - packed.positions[queries] + half_window
+        column = torch.where(packed.is_global[keys], rank[keys], offset + num_global)
+        weights = tile.probabilities(tile.queries(query), tile.keys(key)).view(heads, g, m, c)
+        rows[queries, :, column] = weights[:, seen].T
+    rows[packed.is_global] = 0
+    return packed.unpack(rows).transpose(1, 2)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .attention_dispatch import attention_plan_for, implementation_for
-from .attention_local import folded_keys, folds
-from .attention_tiles import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
+from .attention_dispatch import choose_implementation, local_attention_plan
+from .attention_global import folded_keys, folding_is_cheaper
+from .attention_tile_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
 from .packed_sequence import PackedSequence
 
 
@@ -46,7 +46,7 @@ def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
     n, g = counts.entered, counts.global_queries
     projections = 6 * n * D * D if counts.pairs.any() else np.zeros_like(n)
     local = 4 * counts.pairs * D
-    if fold and folds(n, g, H, D):
+    if fold and folding_is_cheaper(n, g, H, D):
         global_ = 6 * g * D * D + 4 * folded_keys(n) * g * H * D
     else:
         global_ = 2 * g * D * D + (4 * n * D * D + 4 * n * g * D if g.any() else np.zeros_like(n))
@@ -72,7 +72,7 @@ def unpruned_flops(
     """
     lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
     head_dim = config.hidden_size // config.num_attention_heads
-    implementation = implementation_for(requested, device or packed.rows.device, len(packed), head_dim)
+    implementation = choose_implementation(requested, device or packed.rows.device, len(packed), head_dim)
     num_global = np.array([len(indices) for indices in packed.global_indices])
     first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
     total = np.zeros_like(lengths)
@@ -81,7 +81,7 @@ def unpruned_flops(
             pairs = first_token_plan(packed, window // 2).pairs
             counts = LayerCounts(lengths, np.ones_like(lengths), pairs, first_global.astype(np.int64))
         else:
-            pairs = np.asarray(attention_plan_for(implementation, packed, window // 2).pairs)
+            pairs = np.asarray(local_attention_plan(implementation, packed, window // 2).pairs)
             counts = LayerCounts(lengths, lengths, pairs, num_global)
         total = total + layer_flops(config, counts, fold=not full)
     return total + _head_flops(config)

@@ -24,19 +24,15 @@ from transformers.models.longformer.modeling_longformer import (
     create_position_ids_from_input_ids,
 )
 
-from .attention_dispatch import (
-    IMPLEMENTATIONS,
-    attention_plan_for,
-    implementation_for,
-    local_attention,
-)
-from .attention_global import padded_global_attention, suits_padding
-from .attention_local import (
+from .attention_dispatch import IMPLEMENTATIONS, choose_implementation, local_attention, local_attention_plan
+from .attention_global import (
     global_attention,
     global_attention_weights,
-    local_attention_weights,
+    padded_global_attention,
+    suits_padding,
 )
-from .attention_tiles import first_token_plan
+from .attention_tile_plan import first_token_plan
+from .attention_tiles import tiled_attention_weights
 from .configuration_ltp import LTPConfig
 from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, after_attention, prepack, projected_heads
 from .ltp_model_output import LTPBaseModelOutputWithPooling
@@ -140,7 +136,7 @@ class LTPSelfAttention(LongformerSelfAttention):
             context = hidden_states.new_zeros(rows, self.num_heads, self.head_dim)
             return context, hidden_states.new_zeros(rows), pairs, None
         settings = {"dropout": dropout, "importance_gradient": request.importance_gradient and with_importance}
-        implementation = implementation_for(
+        implementation = choose_implementation(
             self.config._attn_implementation,
             hidden_states.device,
             len(packed),
@@ -149,14 +145,14 @@ class LTPSelfAttention(LongformerSelfAttention):
             gradient=torch.is_grad_enabled(),
             **settings,
         )
-        plan = first_token_plan(packed, w) if first else attention_plan_for(implementation, packed, w)
+        plan = first_token_plan(packed, w) if first else local_attention_plan(implementation, packed, w)
         heads = functools.partial(self._heads, hidden_states, request.workspace)
         query, key, value = heads("query", self.head_dim**-0.5), heads("key"), heads("value")
         overwrite = not torch.is_grad_enabled() and not request.output_attentions
         context, importance = local_attention(
             query, key, value, plan, with_importance=with_importance, overwrite_query=overwrite, **settings
         )
-        attentions = local_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
+        attentions = tiled_attention_weights(query, key, packed, plan, w) if request.output_attentions else None
         context = context.transpose(0, 1)
         return context[packed.first_index] if first else context, importance, plan.pairs, attentions
 

@@ -20,7 +20,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from transformer_revised import LTPConfig, LTPModel
-from transformer_revised.models.ltp import attention_tiles as attention_plan
+from transformer_revised.models.ltp import attention_tile_plan
 
 from .... import dense_reference as dense
 
@@ -57,8 +57,8 @@ def cases(lengths, **fields) -> st.SearchStrategy[Case]:
         "heads": st.sampled_from(range(1, 5)),
         "masks": st.sampled_from(["none", "right", "left", "holes", "mixed"]),
         "globals": st.sampled_from(["default", "one", "few", "many", "none"]),
-        "block": st.sampled_from([attention_plan.QUERY_BLOCK, 1, 5, 32]),
-        "short": st.sampled_from([attention_plan.SHORT_SEQUENCE, 0, 20]),
+        "block": st.sampled_from([attention_tile_plan.QUERY_BLOCK, 1, 5, 32]),
+        "short": st.sampled_from([attention_tile_plan.SHORT_SEQUENCE, 0, 20]),
     }
     return st.builds(Case, **{**drawn_fields, **fields})
 
@@ -210,7 +210,7 @@ class Drawn:
         sizes = {"QUERY_BLOCK": self.case.block, "SHORT_SEQUENCE": self.case.short}
         if self.case.is_exact:
             sizes |= {"QUERY_STEP": 1, "KEY_STEP": 1}
-        plan = mock.patch.multiple(attention_plan, **sizes)
+        plan = mock.patch.multiple(attention_tile_plan, **sizes)
         with plan, torch.set_grad_enabled(self.training):
             return self.model(**self.batch, **settings)
 

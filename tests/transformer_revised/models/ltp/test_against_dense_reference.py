@@ -14,7 +14,7 @@ from transformer_revised import (
     LTPForSequenceClassification,
     LTPForTokenClassification,
 )
-from transformer_revised.models.ltp.attention_tiles import QUERY_BLOCK
+from transformer_revised.models.ltp.attention_tile_plan import QUERY_BLOCK
 
 from .... import dense_reference as dense
 from .drawn_cases import MAX_LENGTH, PAD, SEPARATOR, TOLERANCES, Drawn, cases

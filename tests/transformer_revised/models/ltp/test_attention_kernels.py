@@ -21,18 +21,16 @@ from transformer_revised import LTPForSequenceClassification, LTPModel
 from transformer_revised.models.ltp import attention_banded as banded_attention
 from transformer_revised.models.ltp import attention_dispatch as attention_implementations
 from transformer_revised.models.ltp import attention_flex as flex_attention_ltp
-from transformer_revised.models.ltp import attention_local as sparse_attention
 from transformer_revised.models.ltp import cpu_products as token_wise
 from transformer_revised.models.ltp import packed_sequence
 from transformer_revised.models.ltp.attention_dispatch import (
     MIN_TOKENS_FOR_FLEX,
-    attention_plan_for,
-    implementation_for,
+    choose_implementation,
     local_attention,
+    local_attention_plan,
 )
-from transformer_revised.models.ltp.attention_global import padded_global_attention
-from transformer_revised.models.ltp.attention_local import global_attention
-from transformer_revised.models.ltp.attention_tiles import QUERY_BLOCK, attention_plan
+from transformer_revised.models.ltp.attention_global import global_attention, padded_global_attention
+from transformer_revised.models.ltp.attention_tile_plan import QUERY_BLOCK, tile_plan
 from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts, unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.prune_modules import which_prune
@@ -40,7 +38,7 @@ from transformer_revised.models.ltp.prune_modules import which_prune
 from .... import dense_reference as dense
 from .drawn_cases import MAX_LENGTH, Drawn, cases
 from .test_against_dense_reference import MODES, THRESHOLD_MODES, check_gradients, check_hidden, check_pruning, drawn
-from .test_attention_local import allowed_pairs, dense_attention
+from .test_attention_tiles import allowed_pairs, dense_attention
 from .tiny import random_batch, tiny_model
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -101,7 +99,7 @@ class TestFunctions:
     @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
     def test_context_and_importance(self, layout, implementation):
         packed, half_window, tensors = layout
-        plan = attention_plan_for(implementation, packed, half_window)
+        plan = local_attention_plan(implementation, packed, half_window)
         expected_context, expected_importance = dense_attention(packed, half_window, *tensors)
         with torch.no_grad(), as_defined():
             context, importance = local_attention(*tensors, plan, with_importance=True)
@@ -114,7 +112,7 @@ class TestFunctions:
     @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
     def test_gradients_where_importance_has_none(self, layout, implementation):
         packed, half_window, tensors = layout
-        plan = attention_plan_for(implementation, packed, half_window)
+        plan = local_attention_plan(implementation, packed, half_window)
         upstream = torch.randn(HEADS, len(packed), DIM, dtype=torch.float64)
         # FlexAttention's backward pass is defined on a CPU too, but its front door is shut.
         with mock.patch("torch.nn.attention.flex_attention._validate_device", lambda *tensors: None), as_defined():
@@ -128,7 +126,7 @@ class TestFunctions:
 
     def test_gradients_through_importance(self, layout):
         packed, half_window, tensors = layout
-        plan = attention_plan_for("sdpa", packed, half_window)
+        plan = local_attention_plan("sdpa", packed, half_window)
         context, importance = local_attention(*tensors, plan, with_importance=True, importance_gradient=True)
         expected = dense_attention(packed, half_window, *tensors)
         by = [torch.randn_like(x) for x in expected]
@@ -139,7 +137,7 @@ class TestFunctions:
     def test_weights_in_steps(self, layout, monkeypatch):
         packed, half_window, tensors = layout
         monkeypatch.setattr(banded_attention, "MAX_WEIGHTS", 1)
-        plan = attention_plan_for("sdpa", packed, half_window)
+        plan = local_attention_plan("sdpa", packed, half_window)
         with torch.no_grad():
             context, importance = local_attention(*tensors, plan, with_importance=True)
         expected_context, expected_importance = dense_attention(packed, half_window, *tensors)
@@ -148,7 +146,7 @@ class TestFunctions:
 
     def test_every_pair_of_the_band_once(self, layout):
         packed, half_window, _ = layout
-        plan = attention_plan_for("sdpa", packed, half_window)
+        plan = local_attention_plan("sdpa", packed, half_window)
         allowed = plan.allowed if plan.allowed is not None else torch.ones(*plan.queries.shape, plan.keys.shape[1])
         counts = torch.zeros(len(packed), len(packed), dtype=torch.long)
         allowed = (allowed.bool() & plan.is_query[:, :, None]).nonzero()
@@ -160,7 +158,7 @@ class TestFunctions:
     def test_blocks_hold_what_is_in_reach(self, layout):
         """The kernels skip blocks that are not listed, and ask for no pair of those listed as full."""
         packed, half_window, _ = layout
-        plan = attention_plan_for("flex_attention", packed, half_window)
+        plan = local_attention_plan("flex_attention", packed, half_window)
         size = len(packed) + plan.padding
         allowed = torch.eye(size, dtype=torch.bool)
         allowed[: len(packed), : len(packed)] = allowed_pairs(packed, half_window)
@@ -181,13 +179,13 @@ class TestFunctions:
 
     def test_far_blocks_are_skipped(self):
         packed = draw_packed([128 * 20], 1.0, None)
-        plan = attention_plan_for("flex_attention", packed, 64)
+        plan = local_attention_plan("flex_attention", packed, 64)
         # itself, a neighbour a side, and the block of the global token
         read = plan.mask.kv_num_blocks + plan.mask.full_kv_num_blocks
         assert read[0, 0].tolist() == [2, 3] + [4] * 17 + [3]
         assert plan.pairs.tolist() == [128 * 128 * (2 + 3 + 4 * 17 + 3)]
         # blocks of 64 queries against 192 keys, and a slot for the global token, aligned
-        assert attention_plan_for("sdpa", packed, 64).pairs.tolist() == [128 * 20 * (192 + 8)]
+        assert local_attention_plan("sdpa", packed, 64).pairs.tolist() == [128 * 20 * (192 + 8)]
 
     def test_compiled_once_for_all_lengths_and_windows(self):
         torch._dynamo.reset()
@@ -200,7 +198,7 @@ class TestFunctions:
 
     def attend(self, packed, half_window):
         tensors = torch.randn(3, HEADS, len(packed), DIM)
-        plan = attention_plan_for("flex_attention", packed, half_window)
+        plan = local_attention_plan("flex_attention", packed, half_window)
         return local_attention(*tensors, plan, with_importance=True)
 
     @pytest.mark.slow
@@ -209,10 +207,10 @@ class TestFunctions:
         """Compiled, blocks that are not listed are skipped. (No importance: on a CPU there are no log-sums then.)"""
         packed = draw_packed([700, 300, 90], 0.7, [0, 350])
         tensors = torch.randn(3, 2, len(packed), DIM)
-        expected = local_attention(*tensors, attention_plan(packed, 16))[0]
+        expected = local_attention(*tensors, tile_plan(packed, 16))[0]
         compiled = torch.compile(flex_attention_ltp._context, dynamic=True, fullgraph=True)
         with mock.patch.object(flex_attention_ltp, "_kernel", lambda function, *variant: compiled), torch.no_grad():
-            actual = local_attention(*tensors, attention_plan_for("flex_attention", packed, 16))[0]
+            actual = local_attention(*tensors, local_attention_plan("flex_attention", packed, 16))[0]
         torch.testing.assert_close(actual, expected)
 
     @pytest.mark.parametrize("learns", [False, True])
@@ -220,7 +218,7 @@ class TestFunctions:
         """Also where the fused kernel drops weights, and importance is worked out beside it."""
         packed, dropout = draw_packed([90, 40], 0.5, None), 0.3
         tensors = torch.randn(3, HEADS, len(packed), DIM, requires_grad=learns)
-        plan = attention_plan_for("sdpa", packed, 8)
+        plan = local_attention_plan("sdpa", packed, 8)
         context, importance = local_attention(*tensors, plan, with_importance=True)
         draws = [local_attention(*tensors, plan, dropout=dropout, with_importance=True) for _ in range(500)]
         assert all(torch.equal(i, importance) for _, i in draws)
@@ -391,7 +389,7 @@ def test_one_read_a_layer(settings, reads, globals_given):
     with wait("cpu"):
         packed = PackedSequence.from_masks(batch["attention_mask"], None)
         with Reads() as counted:
-            attention_plan_for("flex_attention", packed, 8)
+            local_attention_plan("flex_attention", packed, 8)
     assert counted.count == 0
 
 
@@ -435,12 +433,12 @@ def test_a_gpu_computes_a_layer_at_one_go():
 def test_choice(asked, device, settings, used):
     settings = {"num_tokens": MIN_TOKENS_FOR_FLEX, "head_dim": 64, **settings}
     with mock.patch.object(attention_implementations, "_has_compiler", lambda: True):
-        assert implementation_for(asked, torch.device(device), **settings) == used
+        assert choose_implementation(asked, torch.device(device), **settings) == used
 
 
 def test_no_compiler():
     with mock.patch.object(attention_implementations, "_has_compiler", lambda: False):
-        assert implementation_for(None, torch.device("cuda"), MIN_TOKENS_FOR_FLEX, 64) == "sdpa"
+        assert choose_implementation(None, torch.device("cuda"), MIN_TOKENS_FOR_FLEX, 64) == "sdpa"
 
 
 class TestSetting:
@@ -458,7 +456,7 @@ class TestSetting:
             return mock.patch.object(owner, name, call)
 
         with (
-            watch(sparse_attention, "local_attention"),
+            watch(attention_implementations, "tiled_attention"),
             watch(banded_attention.BandedPlan, "attend"),
             watch(flex_attention_ltp.FlexPlan, "attend"),
             torch.no_grad(),
@@ -469,13 +467,13 @@ class TestSetting:
 
     def test_set_and_unset(self):
         model = tiny_model()
-        assert self.used(model) == {"sparse_attention.local_attention"}
+        assert self.used(model) == {"attention_dispatch.tiled_attention"}
         model.set_attn_implementation("sdpa")
         assert self.used(model) == {"BandedPlan.attend"}
         model.longformer.set_attn_implementation("flex_attention")
         assert self.used(model) == {"FlexPlan.attend"}
         model.set_attn_implementation(None)
-        assert self.used(model) == {"sparse_attention.local_attention"}
+        assert self.used(model) == {"attention_dispatch.tiled_attention"}
 
     def test_loading_and_saving(self, tmp_path):
         tiny_model().save_pretrained(tmp_path / "saved")
@@ -487,7 +485,7 @@ class TestSetting:
         assert "attn" not in (tmp_path / "again" / "config.json").read_text()
         again = LTPForSequenceClassification.from_pretrained(tmp_path / "again").eval()
         assert again.config._attn_implementation is None
-        assert self.used(again) == {"sparse_attention.local_attention"}
+        assert self.used(again) == {"attention_dispatch.tiled_attention"}
 
     @pytest.mark.parametrize("wrong", ["flash_attention_2", "flex", "paged|eager"])
     def test_wrong_values(self, wrong, tmp_path):
@@ -583,9 +581,9 @@ class TestGPU:
         packed = draw_packed([900, 300], 0.8, None)
         tensors = torch.randn(3, HEADS, len(packed), 64)
         tensors[0] /= 8
-        expected, importance = local_attention(*tensors, attention_plan(packed, 64), with_importance=True)
+        expected, importance = local_attention(*tensors, tile_plan(packed, 64), with_importance=True)
         packed = PackedSequence(packed.rows.cuda(), packed.positions.cuda(), packed.is_global.cuda(), packed.shape)
-        plan = attention_plan_for(implementation, packed, 64)
+        plan = local_attention_plan(implementation, packed, 64)
         context, actual = local_attention(*tensors.cuda().bfloat16(), plan, with_importance=True)
         assert actual.dtype == torch.float32
         torch.testing.assert_close(actual.cpu(), importance, rtol=0.02, atol=0.02)

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
 from transformer_revised.models.ltp import cpu_products as token_wise
-from transformer_revised.models.ltp.attention_tiles import powers_of_two
+from transformer_revised.models.ltp.attention_tile_plan import powers_of_two
 from transformer_revised.models.ltp.workspace import Workspace
 
 needs_onednn = pytest.mark.skipif(

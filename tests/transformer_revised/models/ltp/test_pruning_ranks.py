@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from transformer_revised import LTPTrainer
-from transformer_revised.models.ltp.attention_local import local_attention
-from transformer_revised.models.ltp.attention_tiles import attention_plan
+from transformer_revised.models.ltp.attention_tile_plan import tile_plan
+from transformer_revised.models.ltp.attention_tiles import tiled_attention
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.pruning_ranks import DISTANCES, Teacher, rank_loss
 
@@ -21,14 +21,14 @@ def test_importance_has_the_gradient_of_finite_differences():
     is_global = torch.zeros_like(mask)
     is_global[:, 0] = is_global[0, 140] = 1
     packed = PackedSequence.from_masks(mask, is_global)
-    plan = attention_plan(packed, 3)
+    plan = tile_plan(packed, 3)
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, len(packed), 2, dtype=torch.float64) for _ in range(3))
     weight = torch.randn(len(packed), dtype=torch.float64)
     tangent = torch.randn(2, *query.shape, dtype=torch.float64)
 
     def loss(step: float) -> torch.Tensor:
-        context, importance = local_attention(
+        context, importance = tiled_attention(
             query + step * tangent[0], key + step * tangent[1], value, plan,
             with_importance=True, importance_gradient=True,
         )  # fmt: skip
@@ -43,7 +43,7 @@ def test_importance_has_the_gradient_of_finite_differences():
 def test_without_being_asked_importance_has_none():
     packed = PackedSequence.from_masks(random_batch([20])["attention_mask"], None)
     query = torch.randn(2, 20, 2, requires_grad=True)
-    _, importance = local_attention(query, query, query, attention_plan(packed, 3), with_importance=True)
+    _, importance = tiled_attention(query, query, query, tile_plan(packed, 3), with_importance=True)
     assert not importance.requires_grad
 
 

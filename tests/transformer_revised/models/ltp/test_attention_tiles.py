@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from transformer_revised.models.ltp import attention_tiles as plans
-from transformer_revised.models.ltp.attention_local import folds, global_attention, local_attention
-from transformer_revised.models.ltp.attention_tiles import attention_plan, first_token_plan
+from transformer_revised.models.ltp import attention_tile_plan as plans
+from transformer_revised.models.ltp.attention_global import folding_is_cheaper, global_attention
+from transformer_revised.models.ltp.attention_tile_plan import first_token_plan, tile_plan
+from transformer_revised.models.ltp.attention_tiles import tiled_attention
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 HEADS, DIM = 3, 4
@@ -60,8 +61,8 @@ def dense_attention(packed, half_window, query, key, value):
 
 def test_context_and_importance(layout):
     packed, half_window, tensors = layout
-    plan = attention_plan(packed, half_window)
-    context, importance = local_attention(*tensors, plan, with_importance=True)
+    plan = tile_plan(packed, half_window)
+    context, importance = tiled_attention(*tensors, plan, with_importance=True)
     expected_context, expected_importance = dense_attention(packed, half_window, *tensors)
     torch.testing.assert_close(context, expected_context)
     torch.testing.assert_close(importance, expected_importance)
@@ -71,9 +72,9 @@ def test_context_and_importance(layout):
 
 def test_gradients(layout):
     packed, half_window, tensors = layout
-    plan = attention_plan(packed, half_window)
+    plan = tile_plan(packed, half_window)
     upstream = torch.randn(HEADS, len(packed), DIM, dtype=torch.float64)
-    actual = torch.autograd.grad(local_attention(*tensors, plan)[0], tensors, upstream)
+    actual = torch.autograd.grad(tiled_attention(*tensors, plan)[0], tensors, upstream)
     expected = torch.autograd.grad(dense_attention(packed, half_window, *tensors)[0], tensors, upstream)
     for a, e in zip(actual, expected):
         torch.testing.assert_close(a, e)
@@ -83,22 +84,22 @@ def test_gradients_with_dropout_match_finite_differences(short, monkeypatch):
     monkeypatch.setattr(plans, "QUERY_BLOCK", 4)
     monkeypatch.setattr(plans, "SHORT_SEQUENCE", short)
     packed = PackedSequence.from_masks(torch.ones(2, 7), None)
-    plan = attention_plan(packed, 2)
+    plan = tile_plan(packed, 2)
     tensors = [torch.randn(2, 14, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def attend(*qkv):
         torch.manual_seed(5)  # the same weights are dropped in each evaluation
-        return local_attention(*qkv, plan, dropout=0.4)[0]
+        return tiled_attention(*qkv, plan, dropout=0.4)[0]
 
     assert torch.autograd.gradcheck(attend, tensors)
 
 
 def test_dropout_keeps_the_expected_context_and_leaves_importance_alone():
     packed = PackedSequence.from_masks(torch.ones(1, 20), None)
-    plan = attention_plan(packed, 4)
+    plan = tile_plan(packed, 4)
     query, key, value = (torch.randn(2, 20, 4, dtype=torch.float64) for _ in range(3))
-    exact, importance = local_attention(query, key, value, plan, with_importance=True)
-    draws = [local_attention(query, key, value, plan, dropout=0.3, with_importance=True) for _ in range(3000)]
+    exact, importance = tiled_attention(query, key, value, plan, with_importance=True)
+    draws = [tiled_attention(query, key, value, plan, dropout=0.3, with_importance=True) for _ in range(3000)]
     assert not torch.equal(draws[0][0], draws[1][0])
     torch.testing.assert_close(torch.stack([d[0] for d in draws]).mean(0), exact, rtol=0, atol=0.1)
     torch.testing.assert_close(draws[0][1], importance)
@@ -106,7 +107,7 @@ def test_dropout_keeps_the_expected_context_and_leaves_importance_alone():
 
 def test_pairs_are_those_computed(layout):
     packed, half_window, tensors = layout
-    plan = attention_plan(packed, half_window)
+    plan = tile_plan(packed, half_window)
     query, key, _ = tensors
     counted = sum(tile.queries(query).shape[:2].numel() * tile.keys(key).shape[1] for tile in plan.tiles) / HEADS
     assert plan.pairs.sum() == counted
@@ -116,8 +117,8 @@ def test_pairs_are_those_computed(layout):
 def test_first_token_plan_agrees_with_the_full_one(layout):
     packed, half_window, tensors = layout
     first = packed.first_index
-    whole, _ = local_attention(*tensors, attention_plan(packed, half_window))
-    part, _ = local_attention(*tensors, first_token_plan(packed, half_window))
+    whole, _ = tiled_attention(*tensors, tile_plan(packed, half_window))
+    part, _ = tiled_attention(*tensors, first_token_plan(packed, half_window))
     wanted = first[~packed.is_global[first]]
     torch.testing.assert_close(part[:, wanted], whole[:, wanted])
     assert not part[:, first[packed.is_global[first]]].any()
@@ -132,7 +133,7 @@ def test_global_attention_both_ways(num_global, folded):
     states = torch.randn(sum(lengths), hidden, dtype=torch.float64, requires_grad=True)
     query = torch.randn(2 * num_global, HEADS, DIM, dtype=torch.float64, requires_grad=True)
     packed = PackedSequence.from_masks(torch.arange(9)[None] < torch.tensor(lengths)[:, None], None)
-    assert folds(packed.lengths, packed.lengths * 0 + num_global, HEADS, hidden) == folded
+    assert folding_is_cheaper(packed.lengths, packed.lengths * 0 + num_global, HEADS, hidden) == folded
     context, weights = global_attention(query, states, [num_global] * 2, lengths, key, value)
 
     keys, values = key(states).view(-1, HEADS, DIM), value(states).view(-1, HEADS, DIM)
