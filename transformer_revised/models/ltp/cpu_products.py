@@ -1,15 +1,17 @@
-"""The token-wise blocks of a layer: the library's Longformer blocks, computed the way the device does it fastest.
+"""The matrix products of a layer that treat each token by itself: projections, attention output, feed-forward part.
 
-On a CPU, PyTorch multiplies through a BLAS library that may be far from what the machine can do: `nn.Linear` in
-float32 reaches two fifths of oneDNN's rate on a Zen 5. oneDNN also adds the bias, GELU and the residual while a result
-is still in a register. Everywhere else, and where a layer is not a plain `nn.Linear` (an adapter, a quantised layer, a
-hook), the library's own forward pass is taken.
+The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN, because
+PyTorch's `nn.Linear` uses a BLAS library that may be much slower: in float32 it reaches two fifths of oneDNN's rate on
+a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. On other devices, with
+gradients, and for layers that are not a plain `nn.Linear` (an adapter, a quantised layer, a layer with hooks) the
+library's own forward pass runs.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -19,9 +21,10 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
-# Most tokens of a piece ([`pieces`]), so that what lies between two products stays in a cache, and the step of their
-# number.
-PIECE_TOKENS, PIECE_STEP = 512, 64
+# Most tokens of a piece ([`pieces`]): the data between two products then stays in a CPU's cache.
+PIECE_TOKENS = 512
+# Shorter pieces have a multiple of this many tokens, except the last piece.
+PIECE_STEP = 64
 
 
 def _onednn_dtypes() -> tuple[torch.dtype, ...]:
@@ -39,11 +42,12 @@ def linear(
     layer: nn.Module, x: torch.Tensor, *, gelu: bool = False, residual: torch.Tensor | None = None
 ) -> torch.Tensor:
     """
-    `layer(x)`, then GELU (the exact one), then plus `residual`, where asked for.
+    `layer(x)`; then the exact GELU if `gelu`; then plus `residual` if that is given.
 
     Args:
-        layer: `nn.Linear`, or what stands in its place, `D_in -> D_out`.
-        x: `[N, D_in]`; `residual`: `[N, D_out]`.
+        layer: `nn.Linear` or a layer that replaces it, `D_in -> D_out`.
+        x: `[N, D_in]`.
+        residual: `[N, D_out]`.
     """
     if not takes_onednn(layer, x):
         y = layer(x)
@@ -61,7 +65,7 @@ def linear(
 
 
 def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
-    """Whether `linear` multiplies through oneDNN: a plain layer, on a CPU, with nothing to differentiate."""
+    """Whether `linear` multiplies through oneDNN: a plain layer, on a CPU, without gradients."""
     if type(layer) is not nn.Linear or x.device.type != "cpu" or torch.is_grad_enabled() or layer.bias is None:
         return False
     if type(layer.weight) not in (nn.Parameter, torch.Tensor):  # sharded, quantised
@@ -73,23 +77,35 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
     return x.dtype == layer.weight.dtype and x.dtype in ONEDNN_DTYPES
 
 
-# Layers whose weights are also kept in oneDNN's layout, by what these were made from.
-_PREPACKED: weakref.WeakKeyDictionary[nn.Linear, tuple[tuple, torch.Tensor] | None] = weakref.WeakKeyDictionary()
+class _PackedWeight:
+    """A second copy of a layer's weight, in the layout in which oneDNN multiplies."""
+
+    def __init__(self):
+        self._state, self._packed = None, None
+
+    def of(self, weight: torch.Tensor) -> torch.Tensor:
+        """The copy, made again when an optimiser or a load has changed `weight`; `weight.data = ...` is not noticed."""
+        state = weight._version, weight.data_ptr(), weight.dtype
+        if state != self._state:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
+            self._state = state
+        return self._packed
+
+
+# Not an attribute of the layers: tensors in oneDNN's layout can be neither copied nor pickled.
+_PACKED_WEIGHTS: weakref.WeakKeyDictionary[nn.Linear, _PackedWeight] = weakref.WeakKeyDictionary()
 
 
 def prepack(layer: nn.Linear) -> None:
-    """Has `linear` keep the layer's weight a second time, in the layout oneDNN multiplies in, from its next use on."""
-    _PREPACKED[layer] = None
+    """Makes `linear` keep a second copy of the layer's weight in oneDNN's layout instead of reordering each time."""
+    _PACKED_WEIGHTS[layer] = _PackedWeight()
 
 
 def _weight(layer: nn.Linear) -> torch.Tensor:
-    weight = layer.weight
-    if layer not in _PREPACKED or weight.is_inference() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
-        return weight
-    state = weight._version, weight.data_ptr(), weight.dtype  # an optimiser's step or a load changes one of them
-    if (_PREPACKED[layer] or [None])[0] != state:
-        _PREPACKED[layer] = state, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
-    return _PREPACKED[layer][1]
+    packed = _PACKED_WEIGHTS.get(layer)
+    if packed is None or layer.weight.is_inference() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return layer.weight
+    return packed.of(layer.weight)
 
 
 class LTPSelfOutput(LongformerSelfOutput):
@@ -130,10 +146,11 @@ def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: t
 
 def pieces(x: torch.Tensor) -> list[slice]:
     """
-    How the `N` rows of `x` are computed: 1,100 as 512, 512, 64 and 12; all at once on a GPU or with gradients.
+    The slices in which the `N` rows of `x` are computed: 1,100 rows as 512, 512, 64 and 12. One slice on a GPU or with
+    gradients.
 
-    oneDNN compiles each product for the number of rows it has, which takes as long as computing some hundred rows, and
-    pruning leaves another number in every layer of every batch. Of pieces there are 135 sizes, soon all compiled.
+    oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows, and pruning
+    leaves a different number in each layer of each batch. Pieces have 135 different sizes, and soon all are compiled.
     """
     n = len(x)
     if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling() or n < 2 * PIECE_STEP:
@@ -143,19 +160,39 @@ def pieces(x: torch.Tensor) -> list[slice]:
     return [slice(*pair) for pair in zip(bounds, [*bounds[1:], n] if n > even else bounds[1:])]
 
 
+@dataclass
+class Workspace:
+    """
+    Named buffers that the layers of one forward pass reuse, instead of allocating memory in each layer.
+
+    A tensor taken under a name is overwritten by the next tensor taken under that name, so a layer must not return it.
+    Tokens only leave, so the buffers of the first layer are large enough for all layers.
+    """
+
+    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """An uninitialised tensor of `shape`, with the dtype and device of `like`."""
+        size, buffer = math.prod(shape), self.buffers.get(name)
+        if buffer is None or len(buffer) < size or buffer.dtype != like.dtype or buffer.device != like.device:
+            buffer = self.buffers[name] = like.new_empty(size)
+        return buffer[:size].view(shape)
+
+
 def projected_heads(
     layer: nn.Module,
     x: torch.Tensor,
     num_heads: int,
     scale: float = 1.0,
-    take: Callable[[tuple[int, ...], torch.Tensor], torch.Tensor] | None = None,
+    workspace: Workspace | None = None,
+    name: str = "",
 ) -> torch.Tensor:
     """
-    `layer(x) * scale`, cut into heads: `[N, D]` to `[H, N, d]`; contiguous on a CPU, whose products are then twice as
-    fast.
+    `layer(x) * scale`, split into heads: `[N, D]` to `[H, N, d]`. On a CPU the result is contiguous, because products
+    of contiguous heads are twice as fast.
 
     Args:
-        take: gives the memory for the result, without gradients on a CPU, from its shape and a tensor of its kind.
+        workspace: where the result is stored under `name`, on a CPU without gradients.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu":
         heads = linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1)
@@ -166,7 +203,7 @@ def projected_heads(
         heads = linear(layer, x[place]).unflatten(1, (num_heads, -1)).transpose(0, 1)
         if result is None:
             shape = num_heads, len(x), heads.shape[2]
-            result = heads.new_empty(shape) if take is None else take(shape, heads)
+            result = heads.new_empty(shape) if workspace is None else workspace.take(name, shape, heads)
         if scale == 1.0:
             result[:, place].copy_(heads)
         else:
@@ -180,31 +217,31 @@ def after_attention(
     output: LTPOutput,
     context: torch.Tensor,
     residual: torch.Tensor,
-    stay: torch.Tensor | None = None,
+    kept: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """
-    The token-wise rest of a layer, piece by piece.
+    The rest of a layer after its attention: attention output and feed-forward part, piece by piece.
 
     Args:
-        context: `[N, H, d]`; residual: `[N, D]`.
-        stay: which tokens are left, `[M]` int64; `None`: all.
+        context: `[N, H, d]`.
+        residual: the input of the layer, `[N, D]`.
+        kept: indices of the tokens that the layer keeps, `[M]` int64; `None` for all.
 
     Returns:
         `[M, D]`.
     """
 
     def compute(place: slice) -> torch.Tensor:
-        if stay is None:
-            heads, kept = context[place], residual[place]
+        if kept is None:
+            heads, states = context[place], residual[place]
         else:
-            index = stay[place]
-            heads, kept = _rows(context, index), residual.index_select(0, index)
-        attended = attention_output(heads.flatten(1), kept)
+            heads, states = _select_tokens(context, kept[place]), residual.index_select(0, kept[place])
+        attended = attention_output(heads.flatten(1), states)
         return output(intermediate(attended), attended)
 
-    left = residual if stay is None else stay
-    # In training all at once: gradient checkpointing draws dropout first without gradients, then again with them.
-    places = [slice(0, len(left))] if attention_output.training else pieces(left)
+    computed = residual if kept is None else kept
+    # One piece in training: gradient checkpointing draws dropout first without gradients, then with gradients.
+    places = [slice(0, len(computed))] if attention_output.training else pieces(computed)
     if len(places) == 1:
         return compute(places[0])
     result = None
@@ -216,8 +253,8 @@ def after_attention(
     return result
 
 
-def _rows(heads: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Rows of `[N, H, d]`; where that is a view of `[H, N, d]`, head by head."""
+def _select_tokens(heads: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Tokens of `[N, H, d]`; selected head by head if that is a view of `[H, N, d]`."""
     if heads.is_contiguous():
         return heads.index_select(0, index)
     return heads.transpose(0, 1).index_select(1, index).transpose(0, 1)

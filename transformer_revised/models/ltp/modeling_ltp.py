@@ -34,11 +34,18 @@ from .attention_global import (
 from .attention_tile_plan import first_token_plan
 from .attention_tiles import tiled_attention_weights
 from .configuration_ltp import LTPConfig
-from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, after_attention, prepack, projected_heads
+from .cpu_products import (
+    LTPIntermediate,
+    LTPOutput,
+    LTPSelfOutput,
+    Workspace,
+    after_attention,
+    prepack,
+    projected_heads,
+)
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .packed_sequence import PackedSequence, uncompiled
 from .prune_modules import PRUNERS, AbsoluteThresholdPruner, TokenPruner, normalize_importance, which_prune
-from .workspace import Workspace
 
 
 @dataclass
@@ -157,8 +164,7 @@ class LTPSelfAttention(LongformerSelfAttention):
         return context[packed.first_index] if first else context, importance, plan.pairs, attentions
 
     def _heads(self, hidden_states, workspace, name, scale=1.0):
-        take = functools.partial(workspace.take, name)
-        return projected_heads(getattr(self, name), hidden_states, self.num_heads, scale, take)
+        return projected_heads(getattr(self, name), hidden_states, self.num_heads, scale, workspace, name)
 
     def _global(self, hidden_states, packed, rows, index):
         query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)

@@ -11,7 +11,6 @@ from torch import nn
 from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
 from transformer_revised.models.ltp import cpu_products as token_wise
 from transformer_revised.models.ltp.attention_tile_plan import powers_of_two
-from transformer_revised.models.ltp.workspace import Workspace
 
 needs_onednn = pytest.mark.skipif(
     torch.bfloat16 not in token_wise.ONEDNN_DTYPES, reason="oneDNN has no bfloat16 on this machine"
@@ -84,7 +83,7 @@ def test_what_a_pass_returns_is_not_written_over_by_the_next():
 
 
 def test_workspace_gives_the_same_memory_again():
-    space, like = Workspace(), torch.zeros(1)
+    space, like = token_wise.Workspace(), torch.zeros(1)
     first = space.take("query", (2, 6), like)
     assert space.take("query", (3, 3), like).data_ptr() == first.data_ptr()
     assert space.take("key", (3, 3), like).data_ptr() != first.data_ptr()
