@@ -84,7 +84,7 @@ class _PackedWeight:
         self._state, self._packed = None, None
 
     def of(self, weight: torch.Tensor) -> torch.Tensor:
-        """The copy, made again when an optimiser or a load has changed `weight`; `weight.data = ...` is not noticed."""
+        """The copy, made again when the weight has changed. A change through `weight.data` is not noticed."""
         state = weight._version, weight.data_ptr(), weight.dtype
         if state != self._state:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
