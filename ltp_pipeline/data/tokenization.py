@@ -1,13 +1,22 @@
-"""Turns texts into token ids, cut to the model's input length."""
+"""Turns texts into token ids, cut to the model's input length, and keeps the ids in a cache on disk.
+
+The name of a cache file is a hash of everything that the token ids depend on, so a file is never out of date. The
+library writes it under another name and then renames it; of several processes that need the same file, one writes it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.data.token_cache import cached, content_key
 from ltp_pipeline.data.truncation import (
     Truncation,
     choose_truncation,
@@ -21,6 +30,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+    from ltp_pipeline.data.flags import DataArguments
+
+CACHE_FORMAT = 2  # to be raised when a change of this code changes the tokens of the same texts
+UNUSED_DAYS = 30
 
 
 def tokenize_splits(
@@ -56,21 +70,22 @@ def tokenize(
     truncation: Truncation | None = None,
     overwrite_cache: bool = False,
 ) -> Dataset:
-    """Tokenizes the texts of `frame`, one column or two as a pair, cut to `max_length` tokens as `truncation` says.
+    """Tokenizes the texts of `frame`, one column or two as a pair, and cuts them to `max_length` tokens.
 
-    Of a pair the longer text is cut first. Text that reads like a special token, such as `</s>` in a string, stays
-    text. Tokens are kept in, and taken from, the cache of [`ltp_pipeline.data.token_cache`].
+    In a pair, the longer text is cut first. Text that looks like a special token, such as `</s>` in a string, is
+    tokenized as text. Token ids are read from the cache if they are there.
 
     Args:
-        frame: the columns of `task`, and `label`; its index is the rows' place in their file.
-        segments: whether to add `token_type_ids`, where the tokenizer has them: which text of a pair a token is of.
-        truncation: None: the head is read.
-        overwrite_cache: tokenize in any case.
+        frame: holds the columns of `task`, and `label`; its index is each row's position in the file.
+        segments: whether to add `token_type_ids` (which text of a pair a token belongs to), if the tokenizer has them.
+        truncation: which tokens of a long text are read; None: its head.
+        overwrite_cache: tokenize even if the tokens are in the cache.
 
     Returns:
-        Dataset of the same order, not padded, with a row for each function, or each window of one: input_ids and
-        attention_mask (lists of n tokens), labels (a class, or floats), length (n), full_length (before it was cut),
-        function (which of `frame` it is of) and row (its place in the file), both from 0.
+        Dataset in the order of `frame`, without padding, with a row for each function or, if `truncation` is windows,
+        each window. Columns: input_ids and attention_mask (n integers each), labels (an integer, a float or a list of
+        floats), length (n), full_length (tokens before cutting), function (index into `frame`) and row (position in
+        the file, from 0).
     """
     from datasets import List, Value
 
@@ -78,8 +93,8 @@ def tokenize(
     texts = [frame[column].tolist() for column in task.columns]
     segments = segments and len(task.columns) == 2 and "token_type_ids" in tokenizer.model_input_names
 
-    def build() -> Dataset:
-        return _tokens(texts, tokenizer, max_length, segments, truncation)
+    def build(**options: Any) -> Dataset:
+        return _encode(texts, tokenizer, max_length, segments, truncation, options)
 
     if tokenizer.is_fast:
         settings = {"max_length": max_length, "segments": segments, "truncation": [truncation.mode, truncation.stride]}
@@ -93,14 +108,15 @@ def tokenize(
     return tokens.add_column("row", frame.index.to_numpy()[functions].astype("int64"), feature=Value("int64"))
 
 
-def _tokens(
+def _encode(
     texts: list[list[str]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     segments: bool,
     truncation: Truncation,
+    map_options: dict[str, Any],
 ) -> Dataset:
-    """What `tokenize` gives, but for what is not in the texts: labels and rows."""
+    """The columns of [`tokenize`] that depend on the texts: all but `labels` and `row`."""
     from datasets import Dataset, Features, List, Value
 
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
@@ -136,5 +152,94 @@ def _tokens(
 
     rows = Dataset.from_dict(dict(zip(columns, texts)))
     return rows.map(
-        encode, batched=True, with_indices=True, remove_columns=columns, features=features, desc="tokenizing"
+        encode,
+        batched=True,
+        with_indices=True,
+        remove_columns=columns,
+        features=features,
+        desc="tokenizing",
+        **map_options,
     )
+
+
+def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:
+    """A name, 32 hexadecimal digits, for the token ids of `texts` (columns of texts).
+
+    Args:
+        tokenizer: a fast one. Its vocabulary and rules count, but not its padding and truncation settings.
+        settings: everything else that the token ids depend on.
+    """
+    import tokenizers
+
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules = {name: rule for name, rule in rules.items() if name not in ("truncation", "padding")}
+    about = [CACHE_FORMAT, tokenizers.__version__, type(tokenizer).__name__, rules, settings]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for column in texts:
+        for text in column:
+            raw = text.encode("utf-8", errors="surrogatepass")
+            digest.update(b"%d:" % len(raw))
+            digest.update(raw)
+        digest.update(b"|")
+    return digest.hexdigest()[:32]
+
+
+def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> Dataset:
+    """Reads the data set named `key` from the cache, or builds it and writes it there.
+
+    If the cache cannot be read or written, the data set is built and a line says so; the run goes on.
+
+    Args:
+        build: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
+        overwrite: build the data set even if it is in the cache.
+    """
+    from filelock import FileLock
+
+    place = cache_folder() / "tokens" / key
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{place}.lock").acquire()
+    except (OSError, NotImplementedError) as error:
+        print(f"tokens are not cached: {place.parent} cannot be written: {error}")
+        return build()
+    file = place / "tokens.arrow"
+    with lock:
+        tokens = None if overwrite else _read_cached(file)
+        if tokens is not None:
+            print(f"tokens of {tokens.num_rows} rows are read from {place} (--overwrite_cache tokenizes again)")
+            return tokens
+        try:
+            _remove_unused(place.parent)
+            shutil.rmtree(place, ignore_errors=True)
+            return build(cache_file_name=str(file), new_fingerprint=key, load_from_cache_file=False)
+        except (OSError, ValueError) as error:  # when the disk is full, the library raises a ValueError on top of it
+            shutil.rmtree(place, ignore_errors=True)
+            print(f"tokens are not cached: {place} cannot be written: {error.__context__ or error}")
+    return build()
+
+
+def cache_folder() -> Path:
+    """`$LTP_CACHE`, or the folder `ltp` in the user's cache folder."""
+    given = os.environ.get("LTP_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ltp")
+
+
+def _read_cached(file: Path) -> Dataset | None:
+    """The data set in `file`; None if there is no such file or it is damaged."""
+    import pyarrow
+    from datasets import Dataset
+
+    try:
+        tokens = Dataset.from_file(str(file))
+        os.utime(file.parent)  # so that it does not count as unused
+        return tokens
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException):
+        return None
+
+
+def _remove_unused(folder: Path) -> None:
+    """Removes the folders in `folder` that no run has used for `UNUSED_DAYS` days."""
+    oldest = time.time() - UNUSED_DAYS * 24 * 3600
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.stat().st_mtime < oldest:
+            shutil.rmtree(entry, ignore_errors=True)

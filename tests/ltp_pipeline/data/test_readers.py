@@ -6,7 +6,6 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.readers import read_functions
-from ltp_pipeline.data.tokenization import tokenize
 from ltp_pipeline.task.labels import as_class, parse_label_map
 
 
@@ -98,19 +97,6 @@ def test_single_class_is_refused_only_for_training(tmp_path):
     assert read_functions(path)["label"].tolist() == [1, 1]
     with pytest.raises(UserError, match="all 2 functions have the label 1; training needs functions of both classes"):
         read_functions(path, need_both_classes=True)
-
-
-def test_tokens_are_cut_not_padded_and_special_looking_code_stays_text(tokenizer_dir):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
-    frame = pd.DataFrame({"functionSource": ["int a;", 'puts("</s><pad>");' * 9], "label": [0, 1]})
-    data = tokenize(frame, tokenizer, max_length=12)
-    assert data["labels"] == [0, 1]
-    assert data["length"] == [len(data[0]["input_ids"]), 12]
-    assert data[1]["attention_mask"] == [1] * 12
-    assert [data[1]["input_ids"].count(i) for i in (0, 1, 2)] == [1, 0, 1]
-    assert tokenizer.decode(data[0]["input_ids"]) == "<s>int a;</s>"
 
 
 ROWS = pd.DataFrame({"code": ["int a;\tx\n", "b('\"');"], "label": [1, 0], "line": [3, 4]})

@@ -12,8 +12,7 @@ import torch
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.data.tokenization import tokenize
-from ltp_pipeline.data.truncation import Truncation, choose_cut, choose_truncation, truncation_report
+from ltp_pipeline.data.truncation import Truncation, choose_cut, choose_truncation
 from ltp_pipeline.model.window_logits import best_windows, summed_windows
 from ltp_pipeline.task.tasks import CODE, find_task
 from ltp_pipeline.view.extract import encode, kept_text
@@ -38,33 +37,6 @@ def test_what_is_read(mode, stride, expected):
     readings = [reading.tolist() for reading in Truncation(mode, stride).readings(SPECIAL, 5)]
     assert readings == expected
     assert [reading.tolist() for reading in Truncation(mode).readings(SPECIAL, 9)] == [list(range(9))]
-
-
-def test_tokens_of_every_mode_keep_order_labels_rows_and_special_tokens():
-    tokenizer = make_tokenizer()
-    texts = ["int a;", "".join(f"x{i} = y;" for i in range(9)), "b"]
-    frame = pd.DataFrame({"functionSource": texts, "label": [0, 1, 0]}, index=[0, 2, 3])
-    whole = [tokenizer(text)["input_ids"] for text in texts]
-    n, text = len(whole[1]), whole[1][1:-1]
-    for mode, expected in (("head", text[:10]), ("tail", text[-10:]), ("head_tail", text[:5] + text[-5:])):
-        data = tokenize(frame, tokenizer, 12, truncation=Truncation(mode))
-        assert list(data["input_ids"]) == [whole[0], [0, *expected, 2], whole[2]]
-        assert data["length"] == [len(whole[0]), 12, len(whole[2])] and data["full_length"][1] == n
-        assert data["labels"] == [0, 1, 0] and data["row"] == [0, 2, 3]
-        assert truncation_report(data) == {"truncated_functions": 1, "truncated_share": 1 / 3}
-    data = tokenize(frame, tokenizer, 12, truncation=Truncation("windows", 4))
-    count = len(data) - 2
-    assert count == -(-(n - 2 - 10) // 4) + 1
-    assert data["function"] == [0, *[1] * count, 2] and data["row"] == [0, *[2] * count, 3]
-    assert data["labels"] == [0, *[1] * count, 0]
-    starts = [*range(0, n - 12, 4), n - 12]
-    assert list(data["input_ids"])[1:-1] == [[0, *text[start : start + 10], 2] for start in starts]
-    assert truncation_report(data) == {
-        "truncated_functions": 0,
-        "truncated_share": 0.0,
-        "windowed_functions": 1,
-        "windows": count,
-    }
 
 
 def test_the_best_window_counts_and_compute_adds_up():
