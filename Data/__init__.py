@@ -1,1 +1,1 @@
-"""Builder of function data sets; what it writes lands in this folder, untracked."""
+"""Builds data sets of functions and imports published ones. Git ignores the files that the builder writes here."""

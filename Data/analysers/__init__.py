@@ -1,1 +1,1 @@
-"""Static analysers: source files in, findings by line out."""
+"""Static analysers: they read source files and report findings by line."""

@@ -1,4 +1,4 @@
-"""Bandit, which looks for risky calls in the syntax tree of Python files."""
+"""Runs bandit, which searches the syntax tree of a Python file for risky calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ltp_pipeline.code.functions import SourceFile
 
 
 def bandit_findings(files: list[SourceFile]) -> list[FileFindings]:
-    """Each file's findings, by line; None for a file that is no Python of this interpreter's version.
+    """The findings in each file, by line; None for a file that this version of Python cannot parse.
 
     Raises RuntimeError if bandit fails.
     """

@@ -1,4 +1,4 @@
-"""Clang's static analyser, through clang-tidy; it reads only what compiles."""
+"""Runs Clang's static analyser through clang-tidy. It can read only files that compile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from Data.analysers.clang_headers import ClangTree
-from Data.analysers.cwe_groups import clang_cwe
-from Data.analysers.findings import FileFindings, Finding, run_tool
+from Data.analysers.findings import FileFindings, Finding, cwe_table, run_tool
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import language_of
 
@@ -21,38 +20,42 @@ LENIENT = tuple(
         "incompatible-function-pointer-types", "return-type",
     )
 )  # fmt: skip
-TIMEOUT = 60  # seconds for a file
+TIMEOUT = 60  # seconds a file
 _LINE = re.compile(
     r"^(?P<path>.+?):(?P<line>\d+):\d+: (?P<kind>warning|error|fatal error): (?P<text>.*) \[(?P<check>\S+)\]$"
 )
 
 
 def clang_tidy() -> str:
-    """The program that the clang-tidy wheel installs. Raises ModuleNotFoundError without the wheel."""
+    """The path of the program in the clang-tidy wheel. Raises ModuleNotFoundError if the wheel is not installed."""
     found = importlib.util.find_spec("clang_tidy")
     if found is None or found.origin is None:
         raise ModuleNotFoundError("No module named 'clang_tidy'")
     return str(Path(found.origin).parent / "data" / "bin" / "clang-tidy")
 
 
+def clang_cwe(checker: str) -> str | None:
+    """The CWE of a checker, whose name lacks `clang-analyzer-`; None if the table excludes its findings."""
+    cwe = next(value for beginning, value in cwe_table("clang").items() if checker.startswith(beginning))
+    return None if cwe == "-" else cwe
+
+
+def clang_settings(file: SourceFile, tree: ClangTree | None) -> str:
+    """What the findings in a file depend on besides its text: flags, its path, the project's files and the table."""
+    return str((CONFIG, FLAGS, LENIENT, file.path, tree and tree.digest, cwe_table("clang")))
+
+
 def clang_findings(file: SourceFile, tree: ClangTree) -> FileFindings:
-    """The file's findings that have a CWE, by line; None if it does not compile or takes over TIMEOUT seconds."""
+    """The findings that have a CWE, by line; None if the file does not compile or takes longer than TIMEOUT."""
     place = tree.root / file.path
     if not place.is_file():
         return None
     is_cpp = language_of(file.path).name == "cpp"
     language = ["-x", "c++", "-std=gnu++17"] if is_cpp else ["-x", "c", "-std=gnu11"]
     folders = [flag for folder in tree.folders[file.path] for flag in ("-I", str(tree.root / folder))]
-    command = [
-        clang_tidy(),
-        "--quiet",
-        "-checks=-*,clang-analyzer-*",
-        f"-config={CONFIG}",
-        str(place),
-        "--",
-        *language,
-    ]
-    status, output, _ = run_tool([*command, *FLAGS, *LENIENT, *folders, "-I", str(tree.stubs)], TIMEOUT)
+    command = [clang_tidy(), "--quiet", "-checks=-*,clang-analyzer-*", f"-config={CONFIG}", str(place), "--"]
+    flags = [*language, *FLAGS, *LENIENT, *folders, "-I", str(tree.stubs)]
+    status, output, _ = run_tool([*command, *flags], TIMEOUT)
     lines = [match for match in map(_LINE.match, output.splitlines()) if match]
     if status is None or status < 0 or any("error" in match["kind"] for match in lines):
         return None

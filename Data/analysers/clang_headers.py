@@ -1,4 +1,4 @@
-"""What Clang needs to read a file without its build system: the project on disk and a header for every include."""
+"""Lets Clang read a file without the project's build: the project on disk and a header for every include."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ _SAFE = re.compile(r"(?:[\w+-][\w.+-]*/)*[\w+-][\w.+-]*")
 
 @dataclass
 class ClangTree:
-    """A project on disk below `root`, with stand-ins for the headers it lacks below `stubs`.
+    """A project on disk below `root`, with stubs for the headers that it lacks below `stubs`.
 
-    Headers of the C library lead to libc_stub.h, those that only a build or another package would give are empty.
+    The stub of a header of the C library includes libc_stub.h. The stub of a header that only a build or another
+    package would provide is empty.
     """
 
     root: Path
     stubs: Path
-    folders: dict[str, list[str]] = field(default_factory=dict)  # of a file: where its headers are, nearest first
-    digest: str = ""  # of all that a file of the project may include
+    folders: dict[str, list[str]] = field(default_factory=dict)  # path of a file: folders of its headers
+    digest: str = ""  # hash of all that a file of the project may include
 
 
 def lay_out(files: Iterable[SourceFile], folder: Path) -> ClangTree:
-    """Write a project's files and stand-ins below `folder`. Raises OSError if it cannot be written to."""
+    """Write a project's files and stubs below `folder`. Raises OSError if it cannot be written to."""
     tree = ClangTree(folder / "source", folder / "stubs")
     texts = {file.path: without_line_marks(file.text) for file in files}
     digest = hashlib.sha256(STUB.read_bytes())
@@ -80,7 +81,7 @@ def _write_stubs(folder: Path, missing: set[str]) -> None:
 
 
 def _folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:
-    """The folders that hold what a file includes, directly or through its headers, in the order they are met."""
+    """The folders of the headers that a file includes, directly or through its headers, in the order of reading."""
     seen, waiting, folders = {path}, [path], {}
     while waiting:
         current = waiting.pop()

@@ -1,4 +1,4 @@
-"""Cppcheck, which follows values through each function; it needs no headers, but a file that it can parse."""
+"""Runs Cppcheck, which follows values through each function. It needs no headers, but must parse the file."""
 
 from __future__ import annotations
 
@@ -18,28 +18,36 @@ FLAGS = (
 UNPARSED = frozenset(
     {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
 )
-MACROS = 3  # unknown macros to define away, one a run, before a file counts as not parsed
-TIMEOUT = 120  # seconds for one file; several files get as many times that
+MACROS = 3  # a file is run again with up to this many unknown macros defined as nothing
+TIMEOUT = 120  # seconds a file
+
+
+def cppcheck_settings(file: SourceFile) -> str:
+    """What the findings in a file depend on besides its text: flags and how the language is chosen."""
+    return str((FLAGS, MACROS, language_of(file.path).name, file.path[-2:] == ".h"))
 
 
 def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
-    """Each file's errors and warnings that have a CWE, by line; None for a file that Cppcheck cannot parse.
+    """The errors and warnings in each file that have a CWE, by line; None for a file that Cppcheck cannot parse.
 
-    Findings that need several files are left out: each file is judged by itself.
+    Each file is analysed by itself: findings that concern several files are left out.
     """
     reports = _run(files, ())
     if reports is None and len(files) > 1:
         return [findings for file in files for findings in cppcheck_findings([file])]
     if reports is None:
         return [None]
-    return [_findings(report) if not UNPARSED & _ids(report) else _retry(file, report)
-            for file, report in zip(files, reports, strict=True)]  # fmt: skip
+    return [
+        _retry_without_macros(file, report) if UNPARSED & _ids(report) else _findings(report)
+        for file, report in zip(files, reports, strict=True)
+    ]
 
 
-def _retry(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
-    """Define away the macro that Cppcheck stumbles over, as it asks for, and look again.
+def _retry_without_macros(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
+    """Run Cppcheck again with the unknown macros that it names defined as nothing.
 
-    Where a function uses such a macro in its body, what it says afterwards is about other code: that is left out.
+    In a function whose body uses such a macro, Cppcheck then reads other code than the compiler: findings in such
+    functions are left out.
     """
     macros: list[str] = []
     for _ in range(MACROS):
@@ -58,7 +66,7 @@ def _retry(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
 
 
 def _lines_of_users(file: SourceFile, macros: list[str]) -> set[int]:
-    """The lines of functions with one of the macros in their body."""
+    """The lines of the functions that use one of the macros in their body."""
     lines: set[int] = set()
     for function in extract_functions(file):
         if set(macros) & set(re.findall(r"\w+", function.source.partition("{")[2])):
@@ -67,7 +75,7 @@ def _lines_of_users(file: SourceFile, macros: list[str]) -> set[int]:
 
 
 def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[list[ElementTree.Element]] | None:
-    """The `<error>` elements of each file, or None if Cppcheck failed or took too long."""
+    """The `<error>` elements of each file; None if Cppcheck failed or took too long."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, file in enumerate(files):

@@ -1,18 +1,24 @@
-"""What a static analyser says about a file."""
+"""What a static analyser reports about a file: findings by line, with their CWEs and VDISC's groups of CWEs."""
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from Data.analysers.cwe_groups import groups_of
+from ltp_pipeline.task.tasks import VDISC
+
+OTHER = VDISC.labels[-1]  # the group of a CWE that has no group of its own
+TABLE = Path(__file__).resolve().parent / "cwe_groups.tsv"
+_LINE_MARK = re.compile(r'^[ \t]*#[ \t]*(?:line\b|\d+[ \t]+").*$', re.MULTILINE)
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One finding; `line` counts from 1, `cwes` are like `CWE-120`, `rule` is the analyser's own name for it."""
+    """One finding: `line` counts from 1, `cwes` are like `CWE-120`, `rule` is the analyser's own name for it."""
 
     line: int
     cwes: tuple[str, ...]
@@ -25,16 +31,39 @@ class Finding:
         return groups_of(self.cwes)
 
 
-FileFindings = list[Finding] | None  # None: the analyser could not parse the file
-_LINE_MARK = re.compile(r'^[ \t]*#[ \t]*(?:line\b|\d+[ \t]+").*$', re.MULTILINE)
+FileFindings = list[Finding] | None  # None: the analyser cannot parse the file
+
+
+@functools.cache
+def cwe_table(kind: str) -> dict[str, str]:
+    """The lines of cwe_groups.tsv of one kind: `group` maps a CWE to its group, `clang` a checker to a CWE or `-`."""
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return {key: value for found, key, value, _ in rows if found == kind}
+
+
+def group_of(cwe: str) -> str:
+    """VDISC's group of a CWE, e.g. `CWE-121` -> `CWE-120`; `CWE-other` for a CWE that the table does not hold."""
+    return cwe_table("group").get(cwe, OTHER)
+
+
+def groups_of(cwes: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups of a finding, in VDISC's order. A finding without a CWE is in `CWE-other`."""
+    found = {group_of(cwe) for cwe in cwes} or {OTHER}
+    return tuple(group for group in VDISC.labels if group in found)
 
 
 def without_line_marks(text: str) -> str:
-    """The text with `#line 7 "a.y"` and `# 7 "a.y"` blank: after those, analysers count the lines of another file."""
+    """The text with lines such as `#line 7 "a.y"` and `# 7 "a.y"` left blank.
+
+    After such a line an analyser would report line numbers of the named file, not of this one.
+    """
     return _LINE_MARK.sub("", text)
 
 
-def run_tool(command: Sequence[str], timeout: float | None = None, env: Mapping[str, str] | None = None) -> tuple:
+def run_tool(
+    command: Sequence[str], timeout: float | None = None, env: Mapping[str, str] | None = None
+) -> tuple[int | None, str, str]:
     """Run an analyser: (exit status or None after `timeout` seconds, standard output, standard error)."""
     try:
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Flawfinder, which looks for calls known to be risky, word by word: it reads every file."""
+"""Runs flawfinder, which searches the words of a C or C++ file for calls known to be risky. It can read any file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ltp_pipeline.code.functions import SourceFile
 
 
 def flawfinder_findings(files: list[SourceFile], min_level: int) -> list[FileFindings]:
-    """Each file's findings of risk `min_level` (0 to 5) and above, by line.
+    """The findings in each file with a risk level of at least `min_level` (0 to 5), by line.
 
-    The files are laid out under numbers, so that no name of theirs reaches the disk or the command line.
+    The files are written to disk under numbers, so that a name from an archive is never used as a path or argument.
     Raises RuntimeError if flawfinder fails.
     """
     with tempfile.TemporaryDirectory() as folder:

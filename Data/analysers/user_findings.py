@@ -1,4 +1,4 @@
-"""A user's own findings, from a CSV file: labels for languages without an analyser here, or beside one."""
+"""Reads a user's own findings from a CSV file, in place of an analyser or beside one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.task.labels import as_class, expected_label, shown_label
 
-NAME = "findings_csv"  # as analyser
+NAME = "findings_csv"  # stands for the name of an analyser
 COLUMNS = ("file", "line", "rule")
 
 
 def read_findings(
     path: Path, files: Iterable[SourceFile], label_map: dict[str, int] | None = None
 ) -> dict[tuple[str, str], tuple[Finding, ...]]:
-    """Findings by project and path, from columns `file,line,rule` and, if there, `cwe`, `message` and `label`.
+    """The findings by project and path, from the columns `file,line,rule` and optionally `cwe,message,label`.
 
-    `file` is a path inside its project, or `project/path` where that is not clear. A row whose label is 0, as it
-    stands or by `label_map`, is no finding: someone has looked at it and found nothing.
-    Raises UserError naming the row for a missing column, a file that is not there, a line or CWE that is no number, or
+    `file` is a path inside its project, or `project/path` where several projects have that path. A row with label 0
+    is not a finding: someone has looked at the line and found no defect.
+
+    Args:
+        label_map: the class, 0 or 1, of each name in the column `label`; None: the column holds 0 and 1.
+
+    Raises UserError that names the row for a missing column, an unknown file, a line or CWE that is not a number, or
     an unknown label.
     """
     if not path.is_file():
@@ -40,7 +44,7 @@ def read_findings(
         missing = [column for column in needed if column not in (reader.fieldnames or ())]
         if missing:
             raise UserError(
-                f"{path}: no column {', '.join(missing)}; expected file,line,rule and, if known, cwe,message,label"
+                f"{path}: no column {', '.join(missing)}; expected file,line,rule and optionally cwe,message,label"
             )
         for row in reader:
             where = f"{path}:{reader.line_num}"
@@ -56,13 +60,13 @@ def read_findings(
 def _finding(row: dict[str, str], places: dict[str, list], where: str) -> tuple[tuple[str, str], Finding]:
     named = places.get((row["file"] or "").replace("\\", "/").removeprefix("./"), [])
     if len(named) != 1:
-        problem = "is in several projects: write project/path" if named else "is no file of the sources"
+        problem = "is in several projects; write project/path" if named else "is not a file of the sources"
         raise UserError(f"{where}: {row['file']!r} {problem}")
     line, cwe = (row["line"] or "").strip(), (row.get("cwe") or "").strip()
     if not line.isdigit() or int(line) < 1:
-        raise UserError(f"{where}: line {row['line']!r} is not a number from 1")
+        raise UserError(f"{where}: line {row['line']!r} is not a number of 1 or more")
     number = re.fullmatch(r"(?:CWE-)?(\d+)", cwe, re.IGNORECASE)
     if cwe and number is None:
-        raise UserError(f"{where}: cwe {cwe!r} is neither like CWE-120 nor like 120")
+        raise UserError(f"{where}: cwe {cwe!r}; expected a number such as CWE-120 or 120")
     cwes = (f"CWE-{number[1]}",) if number else ()
     return named[0], Finding(int(line), cwes, NAME, row["rule"] or "", row.get("message") or "")

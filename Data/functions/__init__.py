@@ -1,1 +1,1 @@
-"""From findings and functions to labelled rows, splits and the data card."""
+"""Functions with their labels: near duplicates, splits, tables and the data card."""

@@ -1,4 +1,4 @@
-"""A data set as files: a table for each split, the findings line by line, and a card that sums them up."""
+"""Writes a data set: a table for each split, a line for each finding, and a card that describes the data set."""
 
 from __future__ import annotations
 
@@ -14,19 +14,31 @@ from typing import Any
 
 import pandas as pd
 
-from Data.analysers.cwe_groups import GROUPS
 from Data.functions.labelling import LabelledFunction
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_csv, write_json, write_text
+from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
+from ltp_pipeline.task.tasks import VDISC
 
 NAMES = {"train": "train_subset", "validation": "validation", "test": "test"}
 CARD = "dataset_card.json"
 PAGE = "dataset_card.md"
 FINDINGS = "findings.jsonl"
+DROPPED = {
+    "files_generated": "generated files",
+    "files_of_the_same_content": "files with the same content as an earlier file",
+    "functions_the_same_but_for_layout_and_comments": (
+        "functions that differ from an earlier one only in layout and comments"
+    ),
+    "functions_nearly_the_same": "functions that are nearly the same as an earlier one",
+}  # keys of dataset_card.json, and how dataset_card.md names them
 
 
 def to_frame(functions: Sequence[LabelledFunction], group_columns: bool = False) -> pd.DataFrame:
-    """One row a function; see Data/README.md for the columns. `group_columns` adds 0/1 for each of VDISC's groups."""
+    """A row for each function, with the columns that Data/README.md lists.
+
+    Args:
+        group_columns: whether to add a column of 0 or 1 for each of VDISC's groups.
+    """
     rows = [
         (
             labelled.function.source,
@@ -41,13 +53,13 @@ def to_frame(functions: Sequence[LabelledFunction], group_columns: bool = False)
     ]
     columns = ["functionSource", "label", "project", "path", "first_line", "finding_lines", "cwes"]
     frame = pd.DataFrame(rows, columns=columns)
-    for group in GROUPS if group_columns else ():
+    for group in VDISC.labels if group_columns else ():
         frame[group] = [int(group in labelled.groups) for labelled in functions]
     return frame
 
 
 def findings_text(splits: Mapping[str, Sequence[LabelledFunction]]) -> str:
-    """A JSON line for each finding: its split, row from 0, place, analyser, rule, CWEs, groups, line and message."""
+    """A line of JSON for each finding: split, row of the table (from 0), place, analyser, rule, CWEs, message."""
     lines = []
     for split, functions in splits.items():
         for row, labelled in enumerate(functions):
@@ -59,8 +71,12 @@ def findings_text(splits: Mapping[str, Sequence[LabelledFunction]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def describe(functions: Sequence[LabelledFunction], available: int) -> dict[str, Any]:
-    """Counts of a split: functions written and available, share of positives, lexical tokens, projects."""
+def describe_split(functions: Sequence[LabelledFunction], available: int) -> dict[str, Any]:
+    """Counts of a split for the card: functions, share of positives, lexical tokens and projects.
+
+    Args:
+        available: number of functions before negatives were limited and a sample was drawn.
+    """
     tokens = sorted(function.n_tokens for function in functions) or [0]
     projects = Counter(function.function.project for function in functions)
     positives = Counter(function.function.project for function in functions if function.label)
@@ -81,7 +97,7 @@ def describe(functions: Sequence[LabelledFunction], available: int) -> dict[str,
 
 
 def summary_rows(splits: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row per split, for `ltp_pipeline.base.files.format_table`."""
+    """A row for each described split, for `format_table`."""
     return [
         {
             "split": split,
@@ -95,34 +111,31 @@ def summary_rows(splits: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def card_page(card: Mapping[str, Any]) -> str:
-    """The card in Markdown."""
+    """The card as Markdown."""
     agreement = card["agreement"]
-    dropped = "\n".join(f"- {reason.replace('_', ' ')}: {count:,}" for reason, count in card["dropped"].items())
+    dropped = "\n".join(f"- {DROPPED[reason]}: {count:,}" for reason, count in card["dropped"].items())
     settings = "\n".join(f"- {name}: {value}" for name, value in card["settings"].items())
     parts = [
         "# Data set card",
         f"{card['files']:,} files, {card['functions_found']:,} functions, {card['distinct_functions']:,} distinct.",
         f"## Settings\n{settings}",
-        f"## Splits\n{_markdown(summary_rows(card['splits']))}",
+        f"## Splits\n{_table(summary_rows(card['splits']))}",
         f"## Dropped\n{dropped}",
-        f"## What the analysers found, in distinct functions\n{_markdown(agreement['analyzers'])}",
-        f"## How far they agree, over functions that both could check\n{_markdown(agreement['pairs'])}",
-        f"## Sources\n{_markdown(card['sources'])}",
+        f"## Distinct functions that each analyser could check and reports\n{_table(agreement['analyzers'])}",
+        f"## Agreement, over the distinct functions that both analysers could check\n{_table(agreement['pairs'])}",
+        f"## Sources\n{_table(card['sources'])}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[str(row.get(column, "")).replace("|", "\\|") for column in columns] for row in rows]
-    lines = [columns, ["---"] * len(columns), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else "none"
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return format_table(rows, markdown=True) if rows else "none"
 
 
 def write_dataset(
     folder: Path, frames: Mapping[str, pd.DataFrame], card: dict[str, Any], findings: str, file_format: str = "csv"
 ) -> None:
-    """Write the table of each split, the findings and the card; nothing takes its place before all are written.
+    """Write the table of each split, the findings and the card. Old files are replaced after all new ones are written.
 
     Raises UserError if the folder cannot be written to.
     """

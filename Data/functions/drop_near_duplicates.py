@@ -1,18 +1,17 @@
-"""Of functions that are nearly the same, the first stays; what nearly is, ltp_pipeline/data/near_duplicates.py says.
+"""Drops functions that are nearly the same as an earlier one, by the MinHash signatures of their tokens.
 
-Unlike the check of finished files, the builder compares signatures alone: its workers compute them, and 256 bytes a
-function are all that it holds.
+The check of finished files (ltp_pipeline/data/near_duplicates.py) also compares the exact sets of runs of tokens. The
+builder compares signatures only: its workers compute them, and it holds 256 bytes for each function.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.near_duplicates import PERMUTATIONS, empty, new_index, runs, sketch
 
 if TYPE_CHECKING:
@@ -25,23 +24,18 @@ def signature(tokens: Sequence[str]) -> bytes:
 
 
 def drop_near_duplicates(functions: Sequence[LabelledFunction], threshold: float) -> list[LabelledFunction]:
-    """Keep a function unless it is like one kept before it: estimated Jaccard similarity at or over `threshold`.
-
-    The order decides who stays. Since what stays is compared with all that stays, no two of them, in one split or in
-    two, are found alike.
-    """
+    """Keeps each function whose estimated Jaccard similarity to every function kept before is below `threshold`."""
     index = new_index()
-    values: list[np.ndarray] = []
+    signatures: list[np.ndarray] = []
     kept: list[LabelledFunction] = []
-    interval = 0.1 if sys.stderr.isatty() else 10
-    for function in tqdm(functions, desc="near duplicates", unit="function", mininterval=interval):
+    for function in progress_bar(functions, desc="near duplicates", unit="function"):
         own = np.frombuffer(function.signature, dtype=np.uint32)
         minhash = empty().copy()
         minhash.hashvalues = own
         candidates = index.query(minhash)
-        if any(np.count_nonzero(values[number] == own) >= threshold * PERMUTATIONS for number in candidates):
+        if any(np.count_nonzero(signatures[number] == own) >= threshold * PERMUTATIONS for number in candidates):
             continue
         index.insert(len(kept), minhash, check_duplication=False)
         kept.append(function)
-        values.append(own)
+        signatures.append(own)
     return kept

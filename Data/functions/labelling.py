@@ -1,35 +1,34 @@
-"""Functions of many files, hashed and labelled, on several cores."""
+"""Finds the functions of many files and labels each by the findings inside its lines, on several cores."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-
-from tqdm import tqdm
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from Data.analysers.findings import FileFindings, Finding
-from Data.analysers.registry import Analysis, findings_of, reads
+from Data.analysers.findings_cache import findings_of
+from Data.analysers.registry import ANALYSERS, AnalyserOptions
 from Data.functions.drop_near_duplicates import signature
+from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.functions import Function, SourceFile, extract_functions, whole_file
 from ltp_pipeline.code.languages import language_of
 
-CHUNK_CHARACTERS = 400_000  # of source a task: large beside flawfinder's start, small beside the whole
+CHUNK_CHARACTERS = 400_000  # of source a task, so that starting flawfinder takes a small part of it
 
 
 @dataclass(frozen=True)
 class LabelledFunction:
-    """A function, the hash and number of its lexical tokens, and what the analysers found inside its lines."""
+    """A function, the hash and number of its lexical tokens, and the findings inside its lines."""
 
     function: Function
     token_hash: bytes
     n_tokens: int
-    findings: tuple[Finding, ...]  # their lines in the function: 1 is its first line
-    checked: tuple[str, ...] = ()  # the analysers that could parse its file
-    signature: bytes = b""  # MinHash of its tokens
+    findings: tuple[Finding, ...]  # their line 1 is the first line of the function
+    checked: tuple[str, ...] = ()  # names of the analysers that could parse the file
+    signature: bytes = b""  # MinHash of the tokens
 
     @property
     def label(self) -> int:
@@ -48,50 +47,55 @@ class LabelledFunction:
         return {group for finding in self.findings for group in finding.groups}
 
 
-def analyse(files: Sequence[SourceFile], analysis: Analysis, workers: int) -> list[LabelledFunction]:
-    """The labelled functions of all files, in the order of the files and of their lines, whatever `workers` is."""
+@dataclass(frozen=True)
+class Labelling:
+    """How functions are found and labelled.
+
+    Args:
+        analyzers: names of the analysers to run.
+        options: for them.
+        cache_dir: folder in which their findings are kept; None: findings are not kept.
+        granularity: "function", or "file": each file is one function.
+        signatures: whether MinHash signatures are computed.
+        given: the user's own findings, by project and path.
+    """
+
+    analyzers: tuple[str, ...]
+    options: AnalyserOptions = AnalyserOptions()
+    cache_dir: Path | None = None
+    granularity: str = "function"
+    signatures: bool = False
+    given: Mapping[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict)
+
+
+def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int) -> list[LabelledFunction]:
+    """The functions of all files with labels, in order of file and line. The number of workers changes nothing."""
+    chunks = list(_chunks(files))
+    needed = [_for_files(chunk, labelling) for chunk in chunks]
     functions: list[LabelledFunction] = []
-    interval = 0.1 if sys.stderr.isatty() else 10
-    with (
-        ProcessPoolExecutor(workers) as pool,
-        tqdm(total=len(files), desc="analyse", unit="file", mininterval=interval) as bar,
-    ):
-        chunks = list(_chunks(files))
-        tasks = [_own(chunk, analysis) for chunk in chunks]
-        for chunk, found in zip(chunks, pool.map(_analyse_task, zip(chunks, tasks)), strict=True):
+    with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
+        for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
             functions.extend(found)
             bar.update(len(chunk))
     return functions
 
 
-def analyse_chunk(files: list[SourceFile], analysis: Analysis) -> list[LabelledFunction]:
-    """What `analyse` does, for a few files in this process."""
-    found: list[dict[str, FileFindings]] = [{} for _ in files]
-    for name in analysis.analyzers:
-        numbers = [number for number, file in enumerate(files) if reads(name, file)]
-        for number, findings in zip(numbers, findings_of(name, [files[n] for n in numbers], analysis), strict=True):
-            found[number][name] = findings
-    extract = whole_file if analysis.granularity == "file" else extract_functions
+def label_chunk(files: list[SourceFile], labelling: Labelling) -> list[LabelledFunction]:
+    """The functions of a few files with labels, computed in this process."""
+    by_analyser: list[dict[str, FileFindings]] = [{} for _ in files]
+    for name in labelling.analyzers:
+        read = [number for number, file in enumerate(files) if ANALYSERS[name].reads(file)]
+        found = findings_of(name, [files[number] for number in read], labelling.options, labelling.cache_dir)
+        for number, findings in zip(read, found, strict=True):
+            by_analyser[number][name] = findings
+    extract = whole_file if labelling.granularity == "file" else extract_functions
     labelled = []
-    for file, of_file in zip(files, found, strict=True):
+    for file, of_file in zip(files, by_analyser, strict=True):
         findings = [finding for each in of_file.values() for finding in each or ()]
-        findings += analysis.given.get((file.project, file.path), ())
+        findings += labelling.given.get((file.project, file.path), ())
         checked = tuple(name for name, each in of_file.items() if each is not None)
-        label = partial(_label, findings=findings, checked=checked, signatures=analysis.signatures)
-        labelled += [label(function) for function in extract(file)]
+        labelled += [_label(function, findings, checked, labelling.signatures) for function in extract(file)]
     return labelled
-
-
-def _analyse_task(task: tuple[list[SourceFile], Analysis]) -> list[LabelledFunction]:
-    return analyse_chunk(*task)
-
-
-def _own(files: Iterable[SourceFile], analysis: Analysis) -> Analysis:
-    """The analysis with what concerns these files only: it travels to another process."""
-    files = list(files)
-    trees = {file.project: analysis.trees[file.project] for file in files if file.project in analysis.trees}
-    given = {key: analysis.given[key] for key in ((f.project, f.path) for f in files) if key in analysis.given}
-    return replace(analysis, trees=trees, given=given)
 
 
 def _label(
@@ -107,6 +111,14 @@ def _label(
         checked=checked,
         signature=signature(tokens) if signatures else b"",
     )
+
+
+def _for_files(files: Iterable[SourceFile], labelling: Labelling) -> Labelling:
+    """A copy with only the trees and findings of these files, because it is pickled for another process."""
+    trees, given = labelling.options.trees, labelling.given
+    trees = {file.project: trees[file.project] for file in files if file.project in trees}
+    given = {key: given[key] for key in ((file.project, file.path) for file in files) if key in given}
+    return replace(labelling, options=replace(labelling.options, trees=trees), given=given)
 
 
 def _chunks(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:

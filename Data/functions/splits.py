@@ -1,4 +1,4 @@
-"""Which function goes where: duplicates out, whole projects to splits, a seeded order."""
+"""Decides which function goes to training, validation or test, and in which order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Splits = dict[str, list[LabelledFunction]]
 
 
 def drop_duplicates(functions: Iterable[LabelledFunction]) -> list[LabelledFunction]:
-    """Keep the first function of every token hash, in order."""
+    """Keeps the first function of each token hash, in order."""
     first: dict[bytes, LabelledFunction] = {}
     for function in functions:
         first.setdefault(function.token_hash, function)
@@ -24,7 +24,7 @@ def drop_duplicates(functions: Iterable[LabelledFunction]) -> list[LabelledFunct
 
 
 def split_by_name(functions: Iterable[LabelledFunction], split_of: Mapping[str, str]) -> Splits:
-    """Deal functions to the splits of their projects."""
+    """Puts each function into the split of its project. `split_of`: name of a project to its split."""
     splits: Splits = {split: [] for split in SPLITS}
     for function in functions:
         splits[split_of[function.function.project]].append(function)
@@ -32,10 +32,10 @@ def split_by_name(functions: Iterable[LabelledFunction], split_of: Mapping[str, 
 
 
 def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
-    """Deal whole projects to the splits; with fewer than three projects, whole files.
+    """Puts whole projects into the splits, or whole files if there are fewer than three projects.
 
-    From the largest to the smallest: the first goes to training, the second to test, the third to validation, then
-    each to the split that is furthest below its share (70 / 20 / 10 %).
+    They are ordered by their number of functions. The largest goes to training, the second to test, the third to
+    validation, and each further one to the split that lacks most of its share (70, 20 and 10 %).
     Raises UserError if there are fewer than three files with functions.
     """
     by_file = len({function.function.project for function in functions}) < len(SPLITS)
@@ -45,7 +45,7 @@ def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
 
     sizes = Counter(map(group, functions))
     if len(sizes) < len(SPLITS):
-        raise UserError(f"--source_dir: only {len(sizes)} file(s) with functions; three splits need three at least")
+        raise UserError(f"--source_dir: only {len(sizes)} file(s) with functions; three splits need at least three")
     missing = {split: share * len(functions) for split, share in SHARES.items()}
     chosen: dict[tuple[str, str], str] = {}
     for rank, (name, size) in enumerate(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))):
@@ -54,15 +54,8 @@ def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
     return {split: [function for function in functions if chosen[group(function)] == split] for split in SPLITS}
 
 
-def sample(functions: Sequence[LabelledFunction], count: int | None, seed: int) -> list[LabelledFunction]:
-    """The functions in a seeded random order, cut after `count`: a smaller sample begins a larger one."""
-    shuffled = list(functions)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled[:count]
-
-
 def limit_negatives(functions: Sequence[LabelledFunction], ratio: float | None, seed: int) -> list[LabelledFunction]:
-    """At most `ratio` negatives for each positive, drawn by `seed`, in the order given; None keeps all."""
+    """Keeps the order, and at most `ratio` negatives for each positive, drawn at random; None keeps all."""
     positives = sum(function.label for function in functions)
     negatives = [number for number, function in enumerate(functions) if not function.label]
     if ratio is None or len(negatives) <= ratio * positives:
@@ -70,3 +63,10 @@ def limit_negatives(functions: Sequence[LabelledFunction], ratio: float | None, 
     random.Random(seed).shuffle(negatives)
     dropped = set(negatives[int(ratio * positives) :])
     return [function for number, function in enumerate(functions) if number not in dropped]
+
+
+def sample(functions: Sequence[LabelledFunction], count: int | None, seed: int) -> list[LabelledFunction]:
+    """The first `count` functions (None: all) of a random order, so that a larger sample starts with a smaller one."""
+    shuffled = list(functions)
+    random.Random(seed).shuffle(shuffled)
+    return shuffled[:count]

@@ -1,1 +1,1 @@
-"""Where source files come from: lists, downloads, archives, folders."""
+"""Where source files come from: lists of distributions, downloads, archives and folders."""

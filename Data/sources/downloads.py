@@ -1,4 +1,4 @@
-"""Pinned source distributions from a package index: download, check the hash. No build code is run."""
+"""Downloads pinned source distributions from a package index and checks their hashes. No build code runs."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from pypi_simple import (
     UnsupportedRepoVersionError,
     tqdm_progress_factory,
 )
-from tqdm import tqdm
 
 from Data.sources.source_list import PinnedSource
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.progress import progress_bar
 
-ENDINGS = (".tar.gz", ".zip")  # of source distributions
+ENDINGS = (".tar.gz", ".zip")  # of the file names of source distributions
 ATTEMPTS = 4
-TIMEOUT = (10, 120)  # seconds to connect, seconds between two received chunks
+TIMEOUT = (10, 120)  # seconds to connect, and between two received chunks
 
 
 def fetch(sources: Iterable[PinnedSource], cache_dir: str | Path) -> list[Path]:
-    """Download what the cache lacks and return one archive per source, in order.
+    """Download the archives that the cache lacks, and return the path of the archive of each source, in order.
 
-    An archive is in the cache under its own name only once it is complete and its hash is right.
-    Raises UserError if no index can be reached, or has no such source distribution, or serves another hash.
+    The cache holds only complete archives with the right hash.
+    Raises UserError if no index can be reached, or if it lacks the source distribution or has another hash for it.
     """
     sources, cache = list(sources), Path(cache_dir)
     clients: list[PyPISimple] = []
     archives = []
-    for source in tqdm(sources, desc="fetch", unit="package", mininterval=0.1 if sys.stderr.isatty() else 10):
+    for source in progress_bar(sources, desc="fetch", unit="package"):
         archive = _cached(source, cache)
         if archive is None:
             clients = clients or _clients(_pip_settings())
@@ -55,7 +55,7 @@ def _cached(source: PinnedSource, cache: Path) -> Path | None:
 
 
 def _download(source: PinnedSource, cache: Path, clients: list[PyPISimple]) -> Path:
-    """Try every index, then all again after a pause. The one that answers moves to the front of `clients`."""
+    """Try every index, and repeat after a pause. The index that answers moves to the front of `clients`."""
     problem: Exception | None = None
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -72,7 +72,7 @@ def _download(source: PinnedSource, cache: Path, clients: list[PyPISimple]) -> P
     reason = re.sub(r"//[^/@\s]+@", "//", str(problem))  # an index address may hold a password
     raise UserError(
         f"{source.place}: could not download {source.name} {source.version} in {ATTEMPTS} attempts: {reason}; check "
-        "the network (proxy variables, pip's index-url and cert settings are honoured) and run again"
+        "the network (proxy variables and pip's index-url and cert settings are used) and run again"
     )
 
 
@@ -86,7 +86,7 @@ def _download_from(client: PyPISimple, source: PinnedSource, cache: Path) -> Pat
         client.download_package(package, partial, verify=False, timeout=TIMEOUT, progress=bar)
         sha256 = file_sha256(partial)
         if sha256 != source.sha256:
-            raise OSError(f"hash mismatch: what arrived has sha256:{sha256}, the list says sha256:{source.sha256}")
+            raise OSError(f"hash mismatch: the download has sha256:{sha256}, the list says sha256:{source.sha256}")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def _download_from(client: PyPISimple, source: PinnedSource, cache: Path) -> Pat
 
 
 def _find_package(client: PyPISimple, source: PinnedSource) -> DistributionPackage:
-    """The source distribution of exactly this version; its announced hash is compared before anything is loaded."""
+    """The source distribution of this version. The hash that the index announces is checked before the download."""
     try:
         packages = client.get_project_page(source.name, timeout=TIMEOUT).packages
     except NoSuchProjectError:
@@ -134,8 +134,8 @@ def file_sha256(path: Path) -> str:
 
 
 def _clients(settings: Mapping[str, str]) -> list[PyPISimple]:
-    """The public index, then the one pip is set to if that is another; with the certificates that pip trusts."""
-    session = requests.Session()  # reads the proxy variables and REQUESTS_CA_BUNDLE by itself
+    """Clients of the public index and, if it is another, of the index in pip's settings, with pip's certificates."""
+    session = requests.Session()  # uses the proxy variables and REQUESTS_CA_BUNDLE
     certificates = settings.get("cert") or os.environ.get("SSL_CERT_FILE")
     if certificates and Path(certificates).exists():
         session.verify = certificates
@@ -145,7 +145,7 @@ def _clients(settings: Mapping[str, str]) -> list[PyPISimple]:
 
 
 def _pip_settings() -> dict[str, str]:
-    """What pip is set to by its files and PIP_ variables, as `index-url`, `cert`; empty where there is no pip."""
+    """Pip's settings from its files and its PIP_ variables, such as `index-url` and `cert`; empty without pip."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     settings: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The projects a data set is made of: the distributions of a source list, or folders."""
+"""Reads the projects of a data set from the distributions of a source list, from folders or from Debian sources."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from Data.sources.archives import read_archive
 from Data.sources.downloads import fetch, file_sha256
-from Data.sources.source_files import read_archive, read_folder
+from Data.sources.source_files import read_folder
 from Data.sources.source_list import read_source_list
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.functions import SourceFile
@@ -16,7 +17,7 @@ from ltp_pipeline.code.functions import SourceFile
 
 @dataclass(frozen=True)
 class Project:
-    """A project and its files; `split` is None where it is yet to be chosen."""
+    """A project and its files; `split` is None if the builder has to choose it."""
 
     name: str
     split: str | None
@@ -25,7 +26,10 @@ class Project:
 
 
 def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[str]) -> list[Project]:
-    """Fetch and read the distributions of a list, training first. Raises UserError as what it calls does."""
+    """Fetch and read the distributions of a list, training first.
+
+    Raises UserError for a wrong list, a failed download, an unreadable archive and an archive without such files.
+    """
     sources = read_source_list(source_list)
     projects = []
     for source, archive in zip(sources, fetch(sources, cache_dir), strict=True):
@@ -38,7 +42,7 @@ def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[s
 
 
 def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Project]:
-    """Read each folder as a project, named after the folder, or by its whole path where two have the same name.
+    """Read each folder as a project. Its name is that of the folder, or the whole path if two folders share a name.
 
     Raises UserError for a missing folder, a folder given twice and a folder without such files.
     """
@@ -46,7 +50,7 @@ def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> 
         if not folder.is_dir():
             raise UserError(f"--source_dir: no such folder: {folder}")
         if count > 1:
-            raise UserError(f"--source_dir: given twice: {folder}")
+            raise UserError(f"--source_dir: the folder is given twice: {folder}")
     names = Counter(folder.resolve().name for folder in folders)
     projects = []
     for folder in folders:
@@ -60,9 +64,9 @@ def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> 
 
 
 def projects_from_debian(folder: Path, suffixes: frozenset[str]) -> list[Project]:
-    """Read each `NAME_VERSION.orig.tar.{gz,xz,bz2}` of a folder, as `apt-get source --download-only` fills it.
+    """Read each `NAME_VERSION.orig.tar.{gz,xz,bz2}` in a folder, which `apt-get source --download-only` fills.
 
-    Raises UserError for a folder without any.
+    Raises UserError for a folder without such archives.
     """
     archives = sorted(path for path in folder.glob("*_*.orig.tar.*") if path.suffix in (".gz", ".xz", ".bz2"))
     if not archives:

@@ -1,4 +1,4 @@
-"""A list of pinned source distributions, and which split each is for."""
+"""Reads a list of pinned source distributions, in which each line also names a split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class PinnedSource:
-    """One line of a source list. `place` is `file:line`, for messages."""
+    """One line of a source list; `place` is its `file:line`, for error messages."""
 
     split: str
     name: str
@@ -29,9 +29,9 @@ class PinnedSource:
 
 
 def read_source_list(path: str | Path) -> list[PinnedSource]:
-    """Read lines `SPLIT NAME==VERSION sha256:HEX`; `#` starts a comment.
+    """Read lines of the form `SPLIT NAME==VERSION sha256:HEX`; `#` starts a comment.
 
-    Returns the sources, training first, otherwise in the order of the file.
+    Returns the sources of training, validation and test, each in the order of the file.
     Raises UserError for a missing file, a malformed line, a name given twice or a split without a source.
     """
     path = Path(path)
@@ -45,7 +45,7 @@ def read_source_list(path: str | Path) -> list[PinnedSource]:
         source = _parse_line(line, f"{path}:{number}")
         name = canonicalize_name(source.name)
         if name in sources:
-            raise UserError(f"{source.place}: {source.name} is listed already, at {sources[name].place}")
+            raise UserError(f"{source.place}: {source.name} is already listed at {sources[name].place}")
         sources[name] = source
     for split in SPLITS:
         if not any(source.split == split for source in sources.values()):

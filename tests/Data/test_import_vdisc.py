@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from Data.import_vdisc import CHUNK, GROUPS, main
+from Data.import_vdisc import main
+from Data.sources.vdisc_files import CHUNK, GROUPS
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.readers import read_functions
 

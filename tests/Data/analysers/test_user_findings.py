@@ -31,7 +31,7 @@ def test_rows_of_label_0_are_no_findings(tmp_path):
     path.write_text("file,line,rule,label\nb.ps1,1,R1,0\nb.ps1,2,R2,1\n")
     assert read_findings(path, FILES) == found
     path.write_text("file,line,rule\nb.ps1,1,R1\n")
-    with pytest.raises(UserError, match="f.csv: no column label; expected file,line,rule and"):
+    with pytest.raises(UserError, match="f.csv: no column label; expected file,line,rule"):
         read_findings(path, FILES, {"dismissed": 0, "yes": 1})
 
 
@@ -39,10 +39,10 @@ def test_rows_of_label_0_are_no_findings(tmp_path):
     "text, message",
     [
         ("file,rule\n", "f.csv: no column line; expected file,line,rule"),
-        ("file,line,rule\nb.ps1,1,R\nc.ps1,1,R\n", "f.csv:3: 'c.ps1' is no file of the sources"),
-        ("file,line,rule\na.ps1,1,R\n", "f.csv:2: 'a.ps1' is in several projects: write project/path"),
-        ("file,line,rule\nb.ps1,0,R\n", "f.csv:2: line '0' is not a number from 1"),
-        ("file,line,rule,cwe\nb.ps1,1,R,bad\n", "f.csv:2: cwe 'bad' is neither like CWE-120 nor like 120"),
+        ("file,line,rule\nb.ps1,1,R\nc.ps1,1,R\n", "f.csv:3: 'c.ps1' is not a file of the sources"),
+        ("file,line,rule\na.ps1,1,R\n", "f.csv:2: 'a.ps1' is in several projects; write project/path"),
+        ("file,line,rule\nb.ps1,0,R\n", "f.csv:2: line '0' is not a number of 1 or more"),
+        ("file,line,rule,cwe\nb.ps1,1,R,bad\n", "f.csv:2: cwe 'bad'; expected .* CWE-120"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path, text, message):

@@ -1,8 +1,7 @@
-"""Agreement between analysers, and the groups it is told by."""
+"""Agreement between analysers."""
 
 import pytest
 
-from Data.analysers.cwe_groups import clang_cwe, group_of, groups_of
 from Data.analysers.findings import Finding
 from Data.functions.agreement import agreement, cohens_kappa
 from Data.functions.labelling import LabelledFunction
@@ -11,7 +10,7 @@ from ltp_pipeline.code.functions import Function
 
 def function(finders, checked=("a", "b")):
     findings = tuple(Finding(1, ("CWE-121",), name) for name in finders)
-    return LabelledFunction(Function("p", "f", 1, ""), "", 1, findings, checked)
+    return LabelledFunction(Function("p", "f", 1, ""), b"", 1, findings, checked)
 
 
 def test_agreement():
@@ -29,13 +28,3 @@ def test_agreement():
 @pytest.mark.parametrize("cells, kappa", [((20, 5, 10, 15), 0.4), ((0, 0, 0, 9), None), ((0, 0, 0, 0), None)])
 def test_cohens_kappa(cells, kappa):
     assert cohens_kappa(*cells) == kappa
-
-
-def test_groups():
-    assert [group_of(cwe) for cwe in ("CWE-122", "CWE-788", "CWE-690", "CWE-469", "CWE-20")] == [
-        "CWE-120", "CWE-119", "CWE-476", "CWE-469", "CWE-other"]  # fmt: skip
-    assert groups_of(("CWE-120", "CWE-119")) == ("CWE-119", "CWE-120")
-    assert groups_of(()) == ("CWE-other",)
-    assert clang_cwe("core.NullDereference") == "CWE-476"
-    assert clang_cwe("deadcode.DeadStores") is None
-    assert clang_cwe("some.NewChecker") == "CWE-710"

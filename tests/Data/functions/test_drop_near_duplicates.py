@@ -11,7 +11,7 @@ from ltp_pipeline.code.functions import Function
 
 
 def function(name, tokens):
-    return LabelledFunction(Function("p", name, 1, ""), name, len(tokens), (), (), signature(tokens))
+    return LabelledFunction(Function("p", name, 1, ""), b"", len(tokens), (), (), signature(tokens))
 
 
 def names(functions):
@@ -27,7 +27,7 @@ def test_the_first_of_near_duplicates_stays():
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.8, 0.9])
-def test_pairs_that_are_alike_are_met(threshold):
+def test_pairs_that_are_alike_are_found(threshold):
     """400 pairs of similarity 0.6 to 1, each against what comparing the two signatures says."""
     draw = random.Random(0)
     found, alike = [], set()

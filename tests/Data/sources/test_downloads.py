@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from Data.sources import downloads as fetch_sources
+from Data.sources import downloads
 from Data.sources.downloads import fetch
 from Data.sources.source_list import PinnedSource
 from ltp_pipeline.base.errors import UserError
@@ -53,9 +53,9 @@ def index(monkeypatch):
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     state["address"] = f"http://127.0.0.1:{server.server_port}/simple/"
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(fetch_sources, "PYPI_SIMPLE_ENDPOINT", state["address"])
-    monkeypatch.setattr(fetch_sources.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(fetch_sources, "_pip_settings", dict)
+    monkeypatch.setattr(downloads, "PYPI_SIMPLE_ENDPOINT", state["address"])
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads, "_pip_settings", dict)
     yield state
     server.shutdown()
     server.server_close()
@@ -101,7 +101,7 @@ def test_announced_hash_is_compared_before_the_download(index, tmp_path):
 
 def test_received_hash_is_compared(index, tmp_path):
     index["fragment"] = ""
-    with pytest.raises(UserError, match=f"hash mismatch: what arrived has sha256:{SHA256}"):
+    with pytest.raises(UserError, match=f"hash mismatch: the download has sha256:{SHA256}"):
         fetch([source(sha256="0" * 64)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -113,15 +113,15 @@ def test_unknown_distribution(index, tmp_path, missing):
 
 
 def test_index_of_pip_is_used_when_the_public_one_is_out_of_reach(index, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch_sources, "PYPI_SIMPLE_ENDPOINT", "http://127.0.0.1:1/simple/")
-    monkeypatch.setattr(fetch_sources, "_pip_settings", lambda: {"index-url": index["address"].rstrip("/")})
+    monkeypatch.setattr(downloads, "PYPI_SIMPLE_ENDPOINT", "http://127.0.0.1:1/simple/")
+    monkeypatch.setattr(downloads, "_pip_settings", lambda: {"index-url": index["address"].rstrip("/")})
     assert fetch([source()], tmp_path)[0].read_bytes() == CONTENT
 
 
 def test_password_of_an_index_is_not_shown(index, tmp_path, monkeypatch):
     index["faults"] = [(503, b"")] * 8
     address = index["address"].replace("//", "//name:secret@")
-    monkeypatch.setattr(fetch_sources, "PYPI_SIMPLE_ENDPOINT", address)
+    monkeypatch.setattr(downloads, "PYPI_SIMPLE_ENDPOINT", address)
     with pytest.raises(UserError) as error:
         fetch([source()], tmp_path)
     assert "could not download alpha" in str(error.value)
@@ -134,18 +134,18 @@ def test_pip_settings_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
     monkeypatch.delenv("PIP_CERT", raising=False)
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    settings = fetch_sources._pip_settings()
+    settings = downloads._pip_settings()
     assert (settings["index-url"], settings["cert"]) == ("https://one.example/simple", "/some/file.pem")
     monkeypatch.setenv("PIP_INDEX_URL", "https://two.example/simple")
-    assert fetch_sources._pip_settings()["index-url"] == "https://two.example/simple"
+    assert downloads._pip_settings()["index-url"] == "https://two.example/simple"
 
 
 def test_certificates_of_pip_are_used(tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("")
-    clients = fetch_sources._clients({"cert": str(bundle), "index-url": "https://one.example/simple"})
+    clients = downloads._clients({"cert": str(bundle), "index-url": "https://one.example/simple"})
     assert [client.endpoint for client in clients] == [
-        fetch_sources.PYPI_SIMPLE_ENDPOINT,
+        downloads.PYPI_SIMPLE_ENDPOINT,
         "https://one.example/simple/",
     ]
     assert {client.s.verify for client in clients} == {str(bundle)}

@@ -38,7 +38,7 @@ def test_list_is_read_training_first(tmp_path):
         ("train x==1 sha256:abc", "expected 'SPLIT NAME==VERSION sha256:HEX'"),
         ("learn x==1 sha256:" + "a" * 64, "SPLIT one of train, validation, test"),
         ("train x==one sha256:" + "a" * 64, "list.txt:7: not a version: 'one'"),
-        ("test Beta_B==1 sha256:" + "a" * 64, "list.txt:7: Beta_B is listed already, at "),
+        ("test Beta_B==1 sha256:" + "a" * 64, "list.txt:7: Beta_B is already listed at "),
     ],
 )
 def test_malformed_line_names_file_and_line(tmp_path, line, message):

@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from Data.analysers.registry import Analysis
-from Data.functions.labelling import analyse_chunk
+from Data.functions.labelling import Labelling, label_chunk
 from Data.functions.splits import drop_duplicates
 from ltp_pipeline.check_data import main
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
@@ -50,7 +49,7 @@ def test_token_hash_ignores_layout_and_comments_only():
 )
 def test_the_builder_and_check_data_agree_on_duplicates(path, one, other, same, tmp_path, capsys):
     files = [SourceFile("p", path, text) for text in (one, other)]
-    found = analyse_chunk(files, Analysis(analyzers=()))
+    found = label_chunk(files, Labelling(analyzers=()))
     assert len(found) == 2 and len(drop_duplicates(found)) == 2 - same
     rows = [(each.function.source, each.function.path, label) for label, each in enumerate(found)]
     table = tmp_path / "functions.csv"

@@ -1,0 +1,32 @@
+"""Which findings belong to which function."""
+
+from Data.analysers.registry import AnalyserOptions
+from Data.functions.labelling import Labelling, label_chunk, label_files
+from ltp_pipeline.code.functions import SourceFile
+from tests.Data.analysers.test_registry import BROKEN, FILES
+
+
+def test_functions_get_the_findings_of_their_lines():
+    labelled = label_chunk([*FILES, BROKEN], Labelling(("flawfinder", "cppcheck")))
+    assert [(f.function.path, f.function.first_line, f.label, f.finding_lines, f.cwes) for f in labelled] == [
+        ("bad.c", 3, 0, [], []),
+        ("bad.c", 5, 1, [3, 5], ["CWE-119", "CWE-120"]),
+        ("odd; x.cc", 2, 1, [1], ["CWE-126"]),
+        ("broken.c", 2, 0, [], []),
+    ]
+    assert [f.checked for f in labelled] == [("flawfinder", "cppcheck")] * 3 + [("flawfinder",)]
+    assert labelled[0].n_tokens == 11
+
+
+def test_whole_files():
+    labelled = label_chunk(FILES, Labelling(("flawfinder",), AnalyserOptions(min_level=2), granularity="file"))
+    assert [(f.function.path, f.function.source) for f in labelled] == [(file.path, file.text) for file in FILES]
+    assert labelled[0].finding_lines == [7, 9]
+
+
+def test_order_does_not_depend_on_the_workers(monkeypatch):
+    monkeypatch.setattr("Data.functions.labelling.CHUNK_CHARACTERS", 200)
+    many = [SourceFile("p", f"{i}.c", f"int f{i}(void) {{ return {i}; }}\n" * 3) for i in range(12)]
+    one = label_files(many, Labelling(()), workers=1)
+    assert [f.function.path for f in one] == [f"{i}.c" for i in range(12) for _ in range(3)]
+    assert label_files(many, Labelling(()), workers=2) == one
