@@ -1,9 +1,13 @@
-"""Window + global attention as one batched dense attention: `attn_implementation="sdpa"`.
+"""Local attention on a GPU (`attn_implementation="sdpa"`): all blocks of a batch as one dense masked attention.
 
-The packed row is cut into blocks of queries, none across two sequences, each as long as the others; a block reads a
-stretch of keys of fixed length around it, and the global tokens outside that stretch. What the layout needs to know
-on the host are the lengths of the sequences and how many of their tokens are global; which pairs are in reach is
-worked out on the device. Sequences no longer than a block are thereby one block each: a batch padded to the longest.
+The packed row is cut into blocks of `C` queries, none across two sequences. A block attends to a stretch of keys of
+fixed length around it, and to the global tokens outside that stretch: `K` keys for each block. The host lays this out
+from the lengths of the sequences and their numbers of global tokens. The device works out which pairs are in reach.
+
+Example: lengths 300 and 40, a window of 2 * 64, token 0 of each sequence global, nothing removed yet. The packed row
+has `N` = 340 tokens. It is cut into `M` = 6 blocks of `C` = 64 queries, 5 of the first sequence and 1 of the second.
+Each block has 64 + 2 * 64 keys and 8 places for global tokens (1, and 7 because kernels want a multiple of 8):
+`K` = 200. The packed `[H, N, d]` become queries `[M, H, C, d]` and keys `[M, H, K, d]`.
 """
 
 from __future__ import annotations
@@ -17,156 +21,162 @@ from torch import nn
 
 from .packed_sequence import PackedSequence
 
-MIN_QUERY_BLOCK, MAX_QUERY_BLOCK = 64, 256  # queries that are laid out together: half a window, between these
-# Weights of one step where they are written out, 512 MB in bf16; longer rows of blocks are worked off in steps.
+# A block has about as many queries as half a window, between these numbers.
+MIN_QUERY_BLOCK, MAX_QUERY_BLOCK = 64, 256
+# Most attention weights that are in memory at the same time (512 MB in bfloat16); more are computed in steps.
 MAX_WEIGHTS = 2**28
 
 
 @dataclass
 class BandedPlan:
     """
-    `M` blocks of `C` queries against `K` columns of keys each.
+    `M` blocks of `C` queries and `K` keys each.
 
     Args:
-        queries: `[M, C]` int64, packed index. A block that is not full repeats its sequence's last token.
+        queries: `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
         is_query: `[M, C]` bool, False for those repetitions.
-        keys: `[M, K]` int64, packed index.
+        keys: `[M, K]` int64, packed indices.
         allowed: `[M, C, K]` bool, the pairs in reach; `None` if all are.
-        back: `[N]` int64, where a token is among the `M * C` queries.
-        pairs: `[B]` int64, pairs computed for the tokens of each sequence, `K` a query.
+        place: `[N]` int64, where each token is among the `M * C` queries.
+        pairs: `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens.
     """
 
     queries: torch.Tensor
     is_query: torch.Tensor
     keys: torch.Tensor
     allowed: torch.Tensor | None
-    back: torch.Tensor
+    place: torch.Tensor
     pairs: torch.Tensor
-    biases: dict = field(default_factory=dict, repr=False)
+    _biases: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def bias(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """What is added to the scores, `[M, 1, C, K]`: 0 or minus infinity."""
-        if self.allowed is not None and dtype not in self.biases:
+        """`allowed` as a summand of the scores, `[M, 1, C, K]`: 0 or minus infinity."""
+        if self.allowed is not None and dtype not in self._biases:
             zeros = torch.zeros(self.allowed.shape, dtype=dtype, device=self.allowed.device)
-            self.biases[dtype] = zeros.masked_fill_(~self.allowed, float("-inf"))[:, None]
-        return self.biases.get(dtype)
-
-    def attend(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        dropout: float = 0.0,
-        with_importance: bool = False,
-        importance_gradient: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As [`local_attention`], which says what goes in and out."""
-        with torch.autocast(query.device.type, enabled=False):
-            blocks = _rows(query, self.queries), _rows(key, self.keys), _rows(value, self.keys)
-            importance = None
-            learns = torch.is_grad_enabled() and any(x.requires_grad for x in blocks)
-            if with_importance and (importance_gradient or not learns):
-                context, importance = self._explicit(*blocks, dropout)
-            else:
-                bias = self.bias(query.dtype)
-                context = nn.functional.scaled_dot_product_attention(
-                    *blocks, attn_mask=bias, dropout_p=dropout, scale=1.0
-                )
-                if with_importance:  # the weights again, so that the backward pass need not keep them
-                    with torch.no_grad():
-                        importance = self._explicit(*blocks, dropout=None)[1]
-        context = context.transpose(1, 2).flatten(0, 1).index_select(0, self.back)
-        return context.transpose(0, 1), importance
-
-    def _explicit(self, query, key, value, dropout: float | None) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """Context `[M, H, C, d]` (`None` for a dropout of `None`) and importance, with the weights written out."""
-        bias, contexts, received = self.bias(query.dtype), [], []
-        for part in _steps(len(self.queries), query.shape[1] * query.shape[2] * key.shape[2]):
-            scores = query[part] @ key[part].transpose(2, 3)
-            weights = torch.softmax(scores if bias is None else scores.add_(bias[part]), dim=-1)
-            # Heads first: repeated queries are taken out of what is then a small tensor.
-            by_query = weights.sum(1, dtype=torch.promote_types(weights.dtype, torch.float32))
-            received.append((by_query * self.is_query[part, :, None]).sum(1))
-            if dropout is not None:
-                weights = nn.functional.dropout(weights, dropout) if dropout else weights
-                contexts.append(weights @ value[part])
-        received = torch.cat(received)
-        # In float64, in which the order of a GPU's atomic additions leaves no trace.
-        total = received.new_zeros(len(self.back), dtype=torch.float64)
-        total = total.index_add(0, self.keys.flatten(), received.flatten().double())
-        return torch.cat(contexts) if contexts else None, total.to(received.dtype)
+            self._biases[dtype] = zeros.masked_fill_(~self.allowed, float("-inf"))[:, None]
+        return self._biases.get(dtype)
 
 
-def _rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """`[H, N, d]` at `[M, C]` to `[M, H, C, d]`."""
+def banded_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    plan: BandedPlan,
+    *,
+    dropout: float = 0.0,
+    with_importance: bool = False,
+    importance_gradient: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Local attention and importance. [`tiled_attention`] documents the arguments and the results."""
+    with torch.autocast(query.device.type, enabled=False):
+        blocks = _gather(query, plan.queries), _gather(key, plan.keys), _gather(value, plan.keys)
+        importance = None
+        learns = torch.is_grad_enabled() and any(x.requires_grad for x in blocks)
+        if with_importance and (importance_gradient or not learns):
+            context, importance = _explicit_attention(*blocks, plan, dropout)
+        else:
+            context = nn.functional.scaled_dot_product_attention(
+                *blocks, attn_mask=plan.bias(query.dtype), dropout_p=dropout, scale=1.0
+            )
+            if with_importance:  # computes the weights again, so that the backward pass need not store them
+                with torch.no_grad():
+                    _, importance = _explicit_attention(blocks[0], blocks[1], None, plan, dropout)
+    context = context.transpose(1, 2).flatten(0, 1).index_select(0, plan.place)
+    return context.transpose(0, 1), importance
+
+
+def _explicit_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor | None, plan: BandedPlan, dropout: float
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """
+    Attention with its weights in memory: the context `[M, H, C, d]` (`None` without `value`) and the importance `[N]`.
+    """
+    bias, contexts, received = plan.bias(query.dtype), [], []
+    for part in _steps(len(query), query.shape[1] * query.shape[2] * key.shape[2]):
+        scores = query[part] @ key[part].transpose(2, 3)
+        weights = torch.softmax(scores if bias is None else scores.add_(bias[part]), dim=-1)
+        # Heads are summed first, so that repeated queries are masked in a smaller tensor.
+        by_query = weights.sum(1, dtype=torch.promote_types(weights.dtype, torch.float32))
+        received.append((by_query * plan.is_query[part, :, None]).sum(1))
+        if value is not None:
+            weights = nn.functional.dropout(weights, dropout) if dropout else weights
+            contexts.append(weights @ value[part])
+    received = torch.cat(received)
+    # In float64: the atomic additions of a GPU have no fixed order, and its effect is then rounded away.
+    total = received.new_zeros(len(plan.place), dtype=torch.float64)
+    total = total.index_add(0, plan.keys.flatten(), received.flatten().double())
+    return torch.cat(contexts) if contexts else None, total.to(received.dtype)
+
+
+def _gather(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The rows of `x` (`[H, N, d]`) at `index` (`[M, C]`), `[M, H, C, d]`."""
     return x.index_select(1, index.flatten()).unflatten(1, index.shape).transpose(0, 1)
 
 
 def _steps(blocks: int, weights: int) -> Iterator[slice]:
-    """Slices of the blocks, with at most `MAX_WEIGHTS` weights each where one block has `weights`."""
+    """Slices of the blocks, each with at most `MAX_WEIGHTS` weights if one block has `weights`."""
     step = max(1, MAX_WEIGHTS // weights)
     for start in range(0, blocks, step):
         yield slice(start, start + step)
 
 
 def banded_plan(packed: PackedSequence, half_window: int) -> BandedPlan:
-    """Lays out local attention over all alive tokens; kept with `packed`, so that layers alike share it."""
-    key = ("banded", half_window)
+    """The plan for all alive tokens. `packed` caches it, so that layers with the same tokens and window share it."""
+    key = ("banded_plan", half_window)
     if key not in packed.cache:
-        packed.cache[key] = _lay_out(packed, half_window)
+        packed.cache[key] = _plan_of_blocks(packed, half_window)
     return packed.cache[key]
 
 
-def _lay_out(packed: PackedSequence, half_window: int) -> BandedPlan:
+def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
     longest = max(1, int(packed.lengths.max()))
-    all_near = packed.shape[1] - 1 <= half_window and bool((packed.lengths == longest).all())
-    if all_near:  # no mask, and so nothing to align
-        size = near = longest
+    all_in_reach = packed.shape[1] - 1 <= half_window and bool((packed.lengths == longest).all())
+    if all_in_reach:  # no mask, and so nothing to align
+        size = stretch = longest
     else:
         most = min(max(half_window, MIN_QUERY_BLOCK), MAX_QUERY_BLOCK)
-        size = _up(-(-longest // -(-longest // most)))
-        near = _up(min(size + 2 * half_window, longest))
-    table = packed.to_device(_block_table(packed, size, near, half_window))
+        size = _up_to_8(-(-longest // -(-longest // most)))
+        stretch = _up_to_8(min(size + 2 * half_window, longest))
+    table = packed.to_device(_block_table(packed, size, stretch, half_window))
     first, end, key_start = table[:, :3, None].unbind(1)
     index = first + torch.arange(size, device=table.device)
     is_query, queries = index < end, torch.minimum(index, end - 1)
-    index = key_start + torch.arange(near, device=table.device)
+    index = key_start + torch.arange(stretch, device=table.device)
     is_key, keys = index < end, torch.minimum(index, end - 1)
     slots = table[:, 3:]
     if slots.shape[1]:
-        others = packed.global_index[slots.clamp(min=0)]
-        beyond = (slots >= 0) & ((others < key_start) | (others >= key_start + near))
-        keys, is_key = torch.cat([keys, others], dim=1), torch.cat([is_key, beyond], dim=1)
+        far = packed.global_index[slots.clamp(min=0)]
+        is_far = (slots >= 0) & ((far < key_start) | (far >= key_start + stretch))
+        keys, is_key = torch.cat([keys, far], dim=1), torch.cat([is_key, is_far], dim=1)
     allowed = None
-    if not all_near:
+    if not all_in_reach:
         distance = packed.positions[queries][:, :, None] - packed.positions[keys][:, None]
         allowed = ((distance.abs() <= half_window) | packed.is_global[keys][:, None]) & is_key[:, None]
-    back = torch.arange(len(packed), device=table.device)
-    block = torch.searchsorted(first[:, 0].contiguous(), back, right=True) - 1
-    back = back + (torch.arange(len(table), device=table.device) * size - first[:, 0])[block]
-    return BandedPlan(queries, is_query, keys, allowed, back, packed.length_tensor * keys.shape[1])
+    token = torch.arange(len(packed), device=table.device)
+    block = torch.searchsorted(first[:, 0].contiguous(), token, right=True) - 1
+    place = token + (torch.arange(len(table), device=table.device) * size - first[:, 0])[block]
+    return BandedPlan(queries, is_query, keys, allowed, place, packed.length_tensor * keys.shape[1])
 
 
-def _block_table(packed: PackedSequence, size: int, near: int, half_window: int) -> np.ndarray:
+def _block_table(packed: PackedSequence, size: int, stretch: int, half_window: int) -> np.ndarray:
     """
-    `[M, 3 + G]` int64: for each block its first query, the end of its sequence, its first key (packed indices), and,
-    where a block's keys need not hold all of its sequence, which global tokens of the batch are its own (-1: none).
+    `[M, 3 + S]` int64. For each block: its first query, the end of its sequence and its first key (packed indices);
+    then, if `stretch` is shorter than a sequence, the global tokens of its sequence as indices into
+    `packed.global_index`, filled up with -1.
     """
     starts, ends = np.array(packed.offsets[:-1]), np.array(packed.offsets[1:])
     blocks = -(-packed.lengths // size)
-    of = np.repeat(np.arange(len(blocks)), blocks)
+    of = np.repeat(np.arange(len(blocks)), blocks)  # sequence of each block
     rank = np.arange(len(of)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
     first = starts[of] + rank * size
-    key_start = np.maximum(np.minimum(first - half_window, ends[of] - near), starts[of])
-    num_global = packed.num_global if near < packed.lengths.max(initial=0) else np.zeros_like(packed.lengths)
-    slots = np.arange(_up(int(num_global.max(initial=0))))
-    slots = (np.cumsum(packed.num_global) - packed.num_global)[of, None] + np.where(
-        slots < num_global[of, None], slots, -len(packed) - 1
-    )
-    return np.concatenate([np.stack([first, ends[of], key_start], axis=1), np.maximum(slots, -1)], axis=1)
+    key_start = np.maximum(np.minimum(first - half_window, ends[of] - stretch), starts[of])
+    num_global = packed.num_global if stretch < packed.lengths.max(initial=0) else np.zeros_like(packed.lengths)
+    slot = np.arange(_up_to_8(int(num_global.max(initial=0))))
+    first_global = np.cumsum(packed.num_global) - packed.num_global
+    slots = np.where(slot < num_global[of, None], first_global[of, None] + slot, -1)
+    return np.concatenate([np.stack([first, ends[of], key_start], axis=1), slots], axis=1)
 
 
-def _up(size: int) -> int:
-    """The next multiple of 8: fused kernels want masks so aligned."""
+def _up_to_8(size: int) -> int:
+    """The next multiple of 8, to which fused kernels need a mask to be aligned."""
     return -(-size // 8) * 8

@@ -71,8 +71,7 @@ def unpruned_flops(
         device: where the model runs, if not where `packed` is: implementations differ in the pairs they compute.
     """
     lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
-    head_dim = config.hidden_size // config.num_attention_heads
-    implementation = choose_implementation(requested, device or packed.rows.device, len(packed), head_dim)
+    implementation = choose_implementation(requested, device or packed.rows.device)
     num_global = np.array([len(indices) for indices in packed.global_indices])
     first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
     total = np.zeros_like(lengths)

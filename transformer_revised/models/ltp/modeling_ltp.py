@@ -144,13 +144,7 @@ class LTPSelfAttention(LongformerSelfAttention):
             return context, hidden_states.new_zeros(rows), pairs, None
         settings = {"dropout": dropout, "importance_gradient": request.importance_gradient and with_importance}
         implementation = choose_implementation(
-            self.config._attn_implementation,
-            hidden_states.device,
-            len(packed),
-            self.head_dim,
-            output_attentions=request.output_attentions,
-            gradient=torch.is_grad_enabled(),
-            **settings,
+            self.config._attn_implementation, hidden_states.device, request.output_attentions
         )
         plan = first_token_plan(packed, w) if first else local_attention_plan(implementation, packed, w)
         heads = functools.partial(self._heads, hidden_states, request.workspace)
@@ -278,7 +272,6 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     base_model_prefix = "longformer"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _supports_flex_attn = True
     _no_split_modules = ["LTPLayer"]
     # A Longformer checkpoint has no thresholds (they start at 0); a pruned one may be loaded as plain Longformer.
     _keys_to_ignore_on_load_missing = [r"pruner\.keep_threshold"]
@@ -301,13 +294,12 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         """As the library's, but `None` stays `None`: the device of each batch decides."""
         if requested_attention is None:
             return None
-        checked = super().get_correct_attn_implementation(requested_attention, is_init_check)
-        if checked not in IMPLEMENTATIONS:
+        if requested_attention not in IMPLEMENTATIONS:
             raise ValueError(
-                f'Specified `attn_implementation="{checked}"` is not supported. The only possible arguments are '
-                f"{', '.join(IMPLEMENTATIONS)}, and None for what suits the device."
+                f'Specified `attn_implementation="{requested_attention}"` is not supported. The only possible values '
+                f"are {', '.join(IMPLEMENTATIONS)}, and None for the faster one on the device."
             )
-        return checked
+        return super().get_correct_attn_implementation(requested_attention, is_init_check)
 
     @property
     def _model(self) -> LTPModel:

@@ -5,26 +5,21 @@ On a CPU FlexAttention is run as its definition stands (and once compiled, which
 out for itself is laid out on the CPU here, and once more on a GPU where there is one.
 """
 
-import contextlib
 import math
-import shutil
 from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch._dynamo.utils import counters
 from transformers import AutoModelForSequenceClassification
 
 from transformer_revised import LTPForSequenceClassification, LTPModel
 from transformer_revised.models.ltp import attention_banded as banded_attention
 from transformer_revised.models.ltp import attention_dispatch as attention_implementations
-from transformer_revised.models.ltp import attention_flex as flex_attention_ltp
 from transformer_revised.models.ltp import cpu_products as token_wise
 from transformer_revised.models.ltp import packed_sequence
 from transformer_revised.models.ltp.attention_dispatch import (
-    MIN_TOKENS_FOR_FLEX,
     choose_implementation,
     local_attention,
     local_attention_plan,
@@ -64,16 +59,6 @@ def wait(*devices: str):
     return mock.patch.object(packed_sequence, "DEVICES_THAT_WAIT", devices)
 
 
-@contextlib.contextmanager
-def as_defined():
-    """FlexAttention on a CPU without the compiler, which would look at each number of heads and each dtype anew."""
-    with (
-        mock.patch("torch.nn.attention.flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True),
-        mock.patch.object(flex_attention_ltp, "_kernel", lambda function, *variant: function),
-    ):
-        yield
-
-
 def draw_packed(lengths, share, global_columns) -> PackedSequence:
     torch.manual_seed(0)
     mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
@@ -96,12 +81,12 @@ def layout(request):
 class TestFunctions:
     """The attention by itself, float64."""
 
-    @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", ["sdpa"])
     def test_context_and_importance(self, layout, implementation):
         packed, half_window, tensors = layout
         plan = local_attention_plan(implementation, packed, half_window)
         expected_context, expected_importance = dense_attention(packed, half_window, *tensors)
-        with torch.no_grad(), as_defined():
+        with torch.no_grad():
             context, importance = local_attention(*tensors, plan, with_importance=True)
             alone, nothing = local_attention(*tensors, plan)
         torch.testing.assert_close(context, expected_context)
@@ -109,15 +94,13 @@ class TestFunctions:
         torch.testing.assert_close(alone, expected_context)
         assert nothing is None
 
-    @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", ["sdpa"])
     def test_gradients_where_importance_has_none(self, layout, implementation):
         packed, half_window, tensors = layout
         plan = local_attention_plan(implementation, packed, half_window)
         upstream = torch.randn(HEADS, len(packed), DIM, dtype=torch.float64)
-        # FlexAttention's backward pass is defined on a CPU too, but its front door is shut.
-        with mock.patch("torch.nn.attention.flex_attention._validate_device", lambda *tensors: None), as_defined():
-            context, importance = local_attention(*tensors, plan, with_importance=True)
-            actual = torch.autograd.grad(context, tensors, upstream)
+        context, importance = local_attention(*tensors, plan, with_importance=True)
+        actual = torch.autograd.grad(context, tensors, upstream)
         expected_context, expected_importance = dense_attention(packed, half_window, *tensors)
         assert not importance.requires_grad
         torch.testing.assert_close(importance, expected_importance.detach())
@@ -153,65 +136,7 @@ class TestFunctions:
         at = plan.queries[allowed[:, 0], allowed[:, 1]], plan.keys[allowed[:, 0], allowed[:, 2]]
         counts.index_put_(at, torch.ones(len(allowed), dtype=torch.long), accumulate=True)
         assert torch.equal(counts, allowed_pairs(packed, half_window).long())
-        assert torch.equal(plan.queries.flatten()[plan.back], torch.arange(len(packed)))
-
-    def test_blocks_hold_what_is_in_reach(self, layout):
-        """The kernels skip blocks that are not listed, and ask for no pair of those listed as full."""
-        packed, half_window, _ = layout
-        plan = local_attention_plan("flex_attention", packed, half_window)
-        size = len(packed) + plan.padding
-        allowed = torch.eye(size, dtype=torch.bool)
-        allowed[: len(packed), : len(packed)] = allowed_pairs(packed, half_window)
-        for mask, pairs in ((plan.mask, allowed), (plan.transposed, allowed.T)):
-            assert mask.shape == (1, 1, size, size)
-            index = torch.arange(size)
-            assert torch.equal(mask.mask_mod(0, 0, index[:, None], index[None]), pairs)
-            blocks = pairs.view(size // 128, 128, size // 128, 128).transpose(1, 2).flatten(2)
-            part, full = (
-                listed(*lists)
-                for lists in ((mask.kv_num_blocks, mask.kv_indices), (mask.full_kv_num_blocks, mask.full_kv_indices))
-            )
-            assert not (part & full).any()
-            assert not (blocks.any(-1) & ~part & ~full).any()
-            assert blocks.all(-1)[full].all()
-            assert torch.equal(listed(mask.q_num_blocks, mask.q_indices), part.T)
-            assert torch.equal(listed(mask.full_q_num_blocks, mask.full_q_indices), full.T)
-
-    def test_far_blocks_are_skipped(self):
-        packed = draw_packed([128 * 20], 1.0, None)
-        plan = local_attention_plan("flex_attention", packed, 64)
-        # itself, a neighbour a side, and the block of the global token
-        read = plan.mask.kv_num_blocks + plan.mask.full_kv_num_blocks
-        assert read[0, 0].tolist() == [2, 3] + [4] * 17 + [3]
-        assert plan.pairs.tolist() == [128 * 128 * (2 + 3 + 4 * 17 + 3)]
-        # blocks of 64 queries against 192 keys, and a slot for the global token, aligned
-        assert local_attention_plan("sdpa", packed, 64).pairs.tolist() == [128 * 20 * (192 + 8)]
-
-    def test_compiled_once_for_all_lengths_and_windows(self):
-        torch._dynamo.reset()
-        flex_attention_ltp._kernel.cache_clear()
-        self.attend(draw_packed([600], 1.0, None), 16)  # not as many blocks as heads, or that were taken for a rule
-        compiled = counters["stats"]["unique_graphs"]
-        for lengths, half_window in (([5], 16), ([300, 20], 16), ([310, 3], 40), ([900], 8), ([40, 500, 60], 100)):
-            self.attend(draw_packed(lengths, 0.9, None), half_window)
-        assert counters["stats"]["unique_graphs"] == compiled > 0
-
-    def attend(self, packed, half_window):
-        tensors = torch.randn(3, HEADS, len(packed), DIM)
-        plan = local_attention_plan("flex_attention", packed, half_window)
-        return local_attention(*tensors, plan, with_importance=True)
-
-    @pytest.mark.slow
-    @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-    def test_compiled_kernel(self):
-        """Compiled, blocks that are not listed are skipped. (No importance: on a CPU there are no log-sums then.)"""
-        packed = draw_packed([700, 300, 90], 0.7, [0, 350])
-        tensors = torch.randn(3, 2, len(packed), DIM)
-        expected = local_attention(*tensors, tile_plan(packed, 16))[0]
-        compiled = torch.compile(flex_attention_ltp._context, dynamic=True, fullgraph=True)
-        with mock.patch.object(flex_attention_ltp, "_kernel", lambda function, *variant: compiled), torch.no_grad():
-            actual = local_attention(*tensors, local_attention_plan("flex_attention", packed, 16))[0]
-        torch.testing.assert_close(actual, expected)
+        assert torch.equal(plan.queries.flatten()[plan.place], torch.arange(len(packed)))
 
     @pytest.mark.parametrize("learns", [False, True])
     def test_dropout(self, learns):
@@ -244,15 +169,7 @@ class TestFunctions:
         torch.testing.assert_close(dropped, torch.zeros_like(dropped))  # the bias comes with the weights
 
 
-def listed(counts: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    """The blocks listed, `[rows, columns]` bool."""
-    used = torch.arange(indices.shape[-1]) < counts[0, 0, :, None]
-    return torch.zeros(indices.shape[2:], dtype=torch.bool).index_put(
-        (used.nonzero()[:, 0], indices[0, 0][used].long()), torch.tensor(True)
-    )
-
-
-@pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["sdpa"])
 @pytest.mark.parametrize("mode", MODES)
 @given(case=CASES, small=st.booleans(), host=st.booleans())
 @drawn(8)
@@ -265,13 +182,12 @@ def test_evaluation(case, mode, implementation, small, host):
     ):
         it = Drawn(case, mode)
         it.model.set_attn_implementation(implementation)
-        with as_defined():
-            output = it.run(output_pruning=True)
+        output = it.run(output_pruning=True)
     check_hidden(it, output)
     check_pruning(it, output)
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @given(case=CASES, mode=st.sampled_from(MODES), dtype=st.sampled_from([torch.float64, torch.float32]))
 @drawn(10)
 def test_sequence_classification(case, mode, dtype, implementation):
@@ -279,13 +195,12 @@ def test_sequence_classification(case, mode, dtype, implementation):
     with wait("cpu"):
         it = Drawn(case, mode, dtype, head=LTPForSequenceClassification)
         it.model.set_attn_implementation(implementation)
-        with as_defined():
-            logits = it.run().logits
+        logits = it.run().logits
     it.close(logits, dense.sequence_logits(it.weights, it.traces), "logits")
 
 
 @pytest.mark.parametrize("mode", THRESHOLD_MODES)
-@given(case=CASES, implementation=st.sampled_from(["sdpa", "flex_attention"]), host=st.booleans())
+@given(case=CASES, implementation=st.just("sdpa"), host=st.booleans())
 @drawn(10)
 def test_soft_training(case, mode, implementation, host):
     with wait(*(() if host else ("cpu",))):
@@ -386,11 +301,6 @@ def test_one_read_a_layer(settings, reads, globals_given):
             output = model(**batch)
     assert counted.count == reads
     torch.testing.assert_close(output.logits, expected.logits)
-    with wait("cpu"):
-        packed = PackedSequence.from_masks(batch["attention_mask"], None)
-        with Reads() as counted:
-            local_attention_plan("flex_attention", packed, 8)
-    assert counted.count == 0
 
 
 def test_thresholds_read_at_one_go():
@@ -412,33 +322,17 @@ def test_a_gpu_computes_a_layer_at_one_go():
         assert output.call_count == calls and len(states) == tokens
 
 
-@pytest.mark.parametrize("asked, device, settings, used", [
-    (None, "cpu", {}, "eager"),
-    (None, "mps", {}, "eager"),
-    (None, "cuda", {"num_tokens": MIN_TOKENS_FOR_FLEX - 1}, "sdpa"),
-    (None, "cuda", {}, "flex_attention"),
-    (None, "cuda", {"dropout": 0.1}, "sdpa"),
-    (None, "cuda", {"output_attentions": True}, "eager"),
-    ("eager", "cuda", {}, "eager"),
-    ("sdpa", "cuda", {}, "sdpa"),
-    ("sdpa", "cpu", {"output_attentions": True}, "eager"),
-    ("flex_attention", "cuda", {"num_tokens": 5}, "flex_attention"),
-    ("flex_attention", "cuda", {"dropout": 0.1}, "sdpa"),
-    ("flex_attention", "cuda", {"importance_gradient": True}, "sdpa"),
-    ("flex_attention", "cuda", {"gradient": True}, "flex_attention"),
-    ("flex_attention", "cuda", {"head_dim": 8}, "sdpa"),
-    ("flex_attention", "cpu", {"head_dim": 8}, "flex_attention"),
-    ("flex_attention", "cpu", {"gradient": True}, "sdpa"),
+@pytest.mark.parametrize("requested, device, output_attentions, used", [
+    (None, "cpu", False, "eager"),
+    (None, "mps", False, "eager"),
+    (None, "cuda", False, "sdpa"),
+    (None, "cuda", True, "eager"),
+    ("eager", "cuda", False, "eager"),
+    ("sdpa", "cpu", False, "sdpa"),
+    ("sdpa", "cpu", True, "eager"),
 ])  # fmt: skip
-def test_choice(asked, device, settings, used):
-    settings = {"num_tokens": MIN_TOKENS_FOR_FLEX, "head_dim": 64, **settings}
-    with mock.patch.object(attention_implementations, "_has_compiler", lambda: True):
-        assert choose_implementation(asked, torch.device(device), **settings) == used
-
-
-def test_no_compiler():
-    with mock.patch.object(attention_implementations, "_has_compiler", lambda: False):
-        assert choose_implementation(None, torch.device("cuda"), MIN_TOKENS_FOR_FLEX, 64) == "sdpa"
+def test_choice(requested, device, output_attentions, used):
+    assert choose_implementation(requested, torch.device(device), output_attentions) == used
 
 
 class TestSetting:
@@ -457,10 +351,8 @@ class TestSetting:
 
         with (
             watch(attention_implementations, "tiled_attention"),
-            watch(banded_attention.BandedPlan, "attend"),
-            watch(flex_attention_ltp.FlexPlan, "attend"),
+            watch(attention_implementations, "banded_attention"),
             torch.no_grad(),
-            as_defined(),
         ):
             model(**random_batch([30, 20]))
         return called
@@ -469,38 +361,36 @@ class TestSetting:
         model = tiny_model()
         assert self.used(model) == {"attention_dispatch.tiled_attention"}
         model.set_attn_implementation("sdpa")
-        assert self.used(model) == {"BandedPlan.attend"}
-        model.longformer.set_attn_implementation("flex_attention")
-        assert self.used(model) == {"FlexPlan.attend"}
+        assert self.used(model) == {"attention_dispatch.banded_attention"}
         model.set_attn_implementation(None)
         assert self.used(model) == {"attention_dispatch.tiled_attention"}
 
     def test_loading_and_saving(self, tmp_path):
         tiny_model().save_pretrained(tmp_path / "saved")
         for cls in (LTPForSequenceClassification, LTPModel, AutoModelForSequenceClassification):
-            model = cls.from_pretrained(tmp_path / "saved", attn_implementation="flex_attention").eval()
-            assert model.config._attn_implementation == "flex_attention"
-            assert self.used(model) == {"FlexPlan.attend"}
+            model = cls.from_pretrained(tmp_path / "saved", attn_implementation="sdpa").eval()
+            assert model.config._attn_implementation == "sdpa"
+            assert self.used(model) == {"attention_dispatch.banded_attention"}
         model.save_pretrained(tmp_path / "again")
         assert "attn" not in (tmp_path / "again" / "config.json").read_text()
         again = LTPForSequenceClassification.from_pretrained(tmp_path / "again").eval()
         assert again.config._attn_implementation is None
         assert self.used(again) == {"attention_dispatch.tiled_attention"}
 
-    @pytest.mark.parametrize("wrong", ["flash_attention_2", "flex", "paged|eager"])
+    @pytest.mark.parametrize("wrong", ["flash_attention_2", "flex_attention", "paged|eager"])
     def test_wrong_values(self, wrong, tmp_path):
         model = tiny_model()
-        with pytest.raises((ValueError, ImportError), match="not support|only possible arguments"):
+        with pytest.raises(ValueError, match="is not supported.*eager, sdpa, and None"):
             model.set_attn_implementation(wrong)
         assert model.config._attn_implementation is None
         model.save_pretrained(tmp_path)
-        with pytest.raises((ValueError, ImportError), match="not support|only possible arguments"):
+        with pytest.raises(ValueError, match="is not supported.*eager, sdpa, and None"):
             LTPForSequenceClassification.from_pretrained(tmp_path, attn_implementation=wrong)
 
     def test_attention_weights_are_given_out_all_the_same(self):
         model, batch = tiny_model(), random_batch([60, 33])
         expected = model(**batch, output_attentions=True)
-        for implementation in ("sdpa", "flex_attention"):
+        for implementation in ("sdpa",):
             model.set_attn_implementation(implementation)
             with wait("cpu"):
                 output = model(**batch, output_attentions=True)
@@ -509,7 +399,7 @@ class TestSetting:
                     torch.testing.assert_close(a, e)
 
 
-@pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["sdpa"])
 def test_flops_without_pruning_are_relative_to_themselves(implementation):
     model, batch = tiny_model(prune_mode=None), random_batch([120, 50])
     model.set_attn_implementation(implementation)
@@ -522,31 +412,16 @@ def test_flops_without_pruning_are_relative_to_themselves(implementation):
     assert unpruned_flops(model.config, packed, full=True).tolist() == full.tolist()
 
 
-def test_dropout_in_training():
-    """With dropout of attention weights `"sdpa"` takes FlexAttention's place."""
-    model, batch = tiny_model(attention_probs_dropout_prob=0.5), random_batch([60, 33])
-    model.train()
-    results = {}
-    for implementation in ("sdpa", "flex_attention"):
-        model.set_attn_implementation(implementation)
-        torch.manual_seed(0)
-        results[implementation] = model(**batch, output_hidden_states=True).logits
-    assert torch.equal(results["sdpa"], results["flex_attention"])
-    assert not torch.allclose(results["sdpa"], model.eval()(**batch).logits, atol=1e-3)
-
-
 @needs_gpu
 class TestGPU:
     SETTINGS = {"hidden_size": 64, "max_position_embeddings": 1100, "attention_window": 64}
 
     @pytest.mark.parametrize("lengths", [[1000], [400, 90, 1000, 3]])
     @pytest.mark.parametrize("mode", MODES)
-    @pytest.mark.parametrize("implementation", [None, "eager", "sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", [None, "eager", "sdpa"])
     def test_as_on_a_cpu(self, implementation, mode, lengths):
         more = {"token_keep_rate": 0.4, "token_threshold": 0.05, "num_hidden_layers": 6}
         model, batch = tiny_model(prune_mode=mode, **self.SETTINGS, **more).double(), random_batch(lengths)
-        if implementation == "flex_attention":
-            model.float()
         with torch.no_grad():
             expected = model(**batch, output_pruning=True), model(**batch)
             model.set_attn_implementation(implementation)
@@ -558,7 +433,7 @@ class TestGPU:
         for o, e in zip(output[0].kept_tokens, expected[0].kept_tokens):
             assert (o.cpu() != e).float().mean() < 0.01
 
-    @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", ["sdpa"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_gradients(self, implementation, dtype):
         model, batch = tiny_model(**self.SETTINGS), random_batch([700, 300])
@@ -571,12 +446,12 @@ class TestGPU:
             with torch.autocast(device, dtype, enabled=dtype != torch.float32 and device == "cuda"):
                 output = model(**inputs, labels=torch.tensor([0, 1], device=device))
             (output.loss + output.pruning_regularizer).backward()
-            gradients[device] = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
+            gradients[device] = [p.grad.cpu().clone() for p in model.parameters() if p.grad is not None]
         bound = 0.01 if dtype == torch.float32 else 0.1
         for a, e in zip(gradients["cuda"], gradients["cpu"]):
             assert (a - e).norm() <= bound * e.norm() + 1e-4
 
-    @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", ["sdpa"])
     def test_importance_in_bfloat16(self, implementation):
         packed = draw_packed([900, 300], 0.8, None)
         tensors = torch.randn(3, HEADS, len(packed), 64)
@@ -589,7 +464,7 @@ class TestGPU:
         torch.testing.assert_close(actual.cpu(), importance, rtol=0.02, atol=0.02)
         torch.testing.assert_close(context.cpu().float(), expected, rtol=0.05, atol=0.05)
 
-    @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
+    @pytest.mark.parametrize("implementation", ["sdpa"])
     def test_one_synchronisation_a_layer(self, implementation):
         model, batch = tiny_model(**self.SETTINGS).cuda(), random_batch([400, 90])
         model.set_attn_implementation(implementation)
@@ -604,13 +479,3 @@ class TestGPU:
                 torch.cuda.set_sync_debug_mode("default")
         waits = [w for w in warned if "synchroniz" in str(w.message)]
         assert len(waits) <= 2 + 2  # as in `test_one_read_a_layer`
-
-    def test_compiled_once(self):
-        model = tiny_model(**self.SETTINGS).cuda()
-        model.set_attn_implementation("flex_attention")
-        for i, lengths in enumerate(([300, 20], [260], [500, 700], [310, 3])):
-            with torch.no_grad():
-                model(**{name: tensor.cuda() for name, tensor in random_batch(lengths).items()})
-            if i == 1:
-                compiled = counters["stats"]["unique_graphs"]
-        assert counters["stats"]["unique_graphs"] == compiled
