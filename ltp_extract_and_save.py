@@ -113,7 +113,6 @@ def main() -> None:
         raise UserError(f"--keep_layer {args.keep_layer}: expected 1 to {num_layers}, the layers of the model")
     truncation = choose_cut(args, model.config, task, tokenizer)
     with open_folder(Path(args.output_dir)) as output_dir:
-        processes.connect()
         results = [
             extract_file(path, flag, frames[flag], task, model, tokenizer, args, truncation)
             for flag, path in files.items()

@@ -17,14 +17,13 @@ def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
     Any other exception is a bug and keeps its traceback.
 
     Args:
-        parallel: whether several processes, as a launcher starts them, share the work. Otherwise one does it all.
+        parallel: whether the processes that a launcher has started share the work. Otherwise all but one end at once.
     """
     if not parallel:
         processes.stay_single()
-    if not processes.is_main():
-        processes.be_quiet()
     try:
-        main()
+        with processes.only_main_prints():
+            main()
     except UserError as error:
         processes.fail(f"error: {error}")
         sys.exit(2)

@@ -1,32 +1,34 @@
-"""The processes of one run, as torchrun and accelerate launch start them: who speaks, where they meet, how they end.
+"""The processes of one run, as torchrun or accelerate launch starts them: rank, barrier, exchange of results, exit.
 
-They meet at the launcher's key-value store and not through collective operations, so that one that fails can tell the
-others whatever these are doing. A failing process takes the others' next meeting for its own last.
+The barrier uses the launcher's key-value store, and not a process group as in `accelerate.PartialState`, for two
+reasons. A process that fails marks its next barrier as failed: the others end there without a traceback, also where no
+process group exists yet. And the backend of a process group depends on flags, which are checked before there is one.
 """
 
 import itertools
 import os
 import sys
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch.distributed import Store
 
-PATIENCE = timedelta(days=1)
-FAREWELL = timedelta(seconds=10)  # what a failing process waits for others to fail too, before the launcher ends them
-_meetings = itertools.count()
+BARRIER_TIMEOUT = 24 * 3600  # seconds: one process may prepare data for hours while the others wait
+# Seconds that an ending process waits for the others, which may be about to end, too. Then the launcher ends them.
+GRACE_PERIOD = 10
+_barriers = itertools.count()
 
 
 def process_count() -> int:
-    """How many processes the launcher has started for this run; 1 without a launcher."""
+    """Number of processes that the launcher has started for this run; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
 
 
 def process_index() -> int:
-    """Which of them this is, from 0."""
+    """Rank of this process, from 0."""
     return int(os.environ["RANK"]) if process_count() > 1 else 0
 
 
@@ -36,40 +38,46 @@ def is_main() -> bool:
 
 
 def stay_single() -> None:
-    """From here on this process is the only one: for work that others cannot share. Those end at once, with 0."""
+    """Ends every process but the main one, with status 0: for work that cannot be shared."""
     if not is_main():
         sys.exit(0)
+    # The libraries read these too, and would wait for the processes that have ended.
     for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
         os.environ.pop(name, None)
 
 
-def be_quiet() -> None:
-    """Nothing but errors and warnings from this process: no prints, no progress bars."""
-    sys.stdout = open(os.devnull, "w")
-    # Read when the libraries are loaded, for which errors need not wait.
+@contextmanager
+def only_main_prints() -> Iterator[None]:
+    """Drops what the other processes print, progress bars included; their errors and warnings are still shown."""
+    if is_main():
+        yield
+        return
+    # `datasets` and `huggingface_hub` read these when they are imported.
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if "transformers" in sys.modules:
         sys.modules["transformers"].utils.logging.disable_progress_bar()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
-def agree() -> None:
-    """Waits until every process is here. If one has failed on the way, this one ends, with its status 2."""
+def barrier() -> None:
+    """Waits until every process is here. Ends this process with status 2 if another one has failed before."""
     if process_count() == 1:
         return
     from torch.distributed import DistNetworkError
 
     try:
-        words = _meet(b"here", PATIENCE)
-    except DistNetworkError:  # without torchrun the main process holds the store: it has ended
+        states = _synchronize(b"here", BARRIER_TIMEOUT)
+    except DistNetworkError:  # without torchrun the main process holds the store, and has ended
         sys.exit(2)
-    if b"failed" in words:
+    if b"failed" in states:
         sys.exit(2)
 
 
 def fail(message: str) -> None:
-    """Shows `message`, unless another process that failed on the same way was faster, and waits for those.
+    """Prints `message` if this is the first process to fail, then waits up to GRACE_PERIOD for the others.
 
-    The caller is to end this process; processes at `agree` end themselves, and the launcher those busy elsewhere.
+    The caller then ends this process. Processes at a barrier end themselves; the launcher ends those that are not.
     """
     if process_count() == 1:
         print(message, file=sys.stderr)
@@ -77,83 +85,73 @@ def fail(message: str) -> None:
     from torch.distributed import DistError
 
     try:
-        first = _store().add("failures", 1) == 1
+        is_first = _store().add("failures", 1) == 1
     except DistError:
-        first = is_main()
-    if first:
+        is_first = is_main()
+    if is_first:
         print(message, file=sys.stderr, flush=True)
-    try:
-        _meet(b"failed", FAREWELL)
-    except DistError:
-        pass  # others are long in coming, or gone
-
-
-def connect() -> None:
-    """Lets `gather` work in programs that have no trainer, which connects the processes too."""
-    if process_count() > 1:
-        import torch.distributed
-
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    with suppress(DistError):  # the others are busy, or have ended
+        _synchronize(b"failed", GRACE_PERIOD)
 
 
 def gather(value: Any) -> list[Any] | None:
-    """The main process gets every process's `value`, in their order; the others None."""
+    """Returns the `value` of every process, in the order of ranks, to the main process, and None to the others."""
     if process_count() == 1:
         return [value]
-    import torch.distributed
+    from torch import distributed
 
+    barrier()
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
     values = [None] * process_count() if is_main() else None
-    torch.distributed.gather_object(value, values)
+    distributed.gather_object(value, values)
     return values
 
 
 def disconnect() -> None:
-    """Ends what `connect`, or the library's trainer, began. The main process leaves last: it may hold the store."""
+    """Ends the process group, whether `gather` or the Trainer made it, and waits for the others to do the same."""
     if process_count() == 1:
         return
-    import torch.distributed
+    from torch import distributed
 
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
     if _store.cache_info().currsize:
-        if is_main():
-            with suppress(torch.distributed.DistError):
-                _store().wait([f"{process} has left" for process in range(1, process_count())], FAREWELL)
-        else:
-            _store().set(f"{process_index()} has left", b"")
+        with suppress(distributed.DistError):
+            _synchronize(b"done", GRACE_PERIOD)
 
 
-def deal(weights: list[int], count: int) -> list[list[int]]:
-    """Deals items to `count` hands of about the same weight, each item to the lightest hand so far.
+def split_by_weight(weights: list[int], count: int) -> list[list[int]]:
+    """Splits the items 0, 1, ... into `count` shares of about the same weight: each goes to the lightest share so far.
 
-    >>> deal([5, 4, 3, 2, 1], 2)
+    >>> split_by_weight([5, 4, 3, 2, 1], 2)
     [[0, 3], [1, 2, 4]]
     """
-    hands: list[list[int]] = [[] for _ in range(count)]
+    shares: list[list[int]] = [[] for _ in range(count)]
     totals = [0] * count
     for item, weight in enumerate(weights):
-        hand = totals.index(min(totals))
-        hands[hand].append(item)
-        totals[hand] += weight
-    return hands
+        lightest = totals.index(min(totals))
+        shares[lightest].append(item)
+        totals[lightest] += weight
+    return shares
 
 
 @cache
 def _store() -> "Store":
+    from datetime import timedelta
+
     from torch.distributed import PrefixStore, rendezvous
 
-    store, *_ = next(rendezvous("env://", timeout=PATIENCE))
+    store, *_ = next(rendezvous("env://", timeout=timedelta(seconds=BARRIER_TIMEOUT)))
     return PrefixStore("ltp_pipeline", store)
 
 
-def _meet(word: bytes, timeout: timedelta) -> list[bytes]:
-    """Leaves `word` at the next meeting and returns all processes' words when all have been there.
+def _synchronize(state: bytes, timeout: float) -> list[bytes]:
+    """Leaves `state` at this process's next barrier and returns the states of all processes when all are there.
 
-    Raises torch.distributed.DistError if they have not within `timeout`.
+    Raises torch.distributed.DistError if they are not within `timeout` seconds. The main process returns last.
     """
-    place = f"meeting {next(_meetings)}"
-    keys = [f"{place}: {process}" for process in range(process_count())]
-    _store().set(keys[process_index()], word)
-    _store().wait(keys, timeout)
-    return _store().multi_get(keys)
+    from torch.distributed.elastic.utils.store import synchronize
+
+    place = f"barrier {next(_barriers)}: "
+    return synchronize(_store(), state, process_index(), process_count(), place, timeout)

@@ -1,4 +1,13 @@
-"""A run's result appears whole: it is made in a folder beside its place, and takes that place when it is complete."""
+"""The folder of a result: a run makes it beside its final place, and moves it there when it is complete.
+
+    TARGET.unfinished  --->  TARGET  --->  removed, or TARGET.previous
+          | ^      run ends         next run ends
+          | |
+          +-+  a run that is interrupted leaves it; the next run resumes from it, or empties it
+
+A reader of TARGET thus sees the old result or the new one, never a part. An old result that holds results of later
+stages becomes TARGET.previous (then TARGET.previous-2, ...); any other is removed.
+"""
 
 import os
 import platform
@@ -10,16 +19,16 @@ from pathlib import Path
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 
-RESULT_MARK = "training_args.bin"
+RESULT_MARK = "training_args.bin"  # every training run writes this file, so it marks a folder as a result
 CHECKPOINTS = "checkpoint-*"
 
 
 def check_replaceable(target: Path, needed: dict[str, str | Path | None], flag: str = "--output_dir") -> None:
-    """Raises UserError unless a result can be put at `target`, and what was there removed, without harm.
+    """Raises UserError unless a result may take the place of what is at `target`.
 
     Args:
         target: folder of the result.
-        needed: what must not lie in it, by the flag that named it.
+        needed: paths that must not be inside `target`, by the flag that named each.
         flag: the flag that named `target`.
     """
     place = target.resolve()
@@ -31,92 +40,86 @@ def check_replaceable(target: Path, needed: dict[str, str | Path | None], flag: 
             )
     if target.exists() and not holds_result(target) and (not target.is_dir() or any(target.iterdir())):
         raise UserError(
-            f"{flag} {target}: holds other things than a result of this program, and is left alone; "
+            f"{flag} {target}: holds files that are no result of this program, and is not changed; "
             "expected a new folder, an empty one or an earlier result"
         )
 
 
 def holds_result(folder: Path) -> bool:
-    """Whether a run has put a result, or checkpoints on the way to one, directly into `folder`."""
+    """Whether a run has put a result, or checkpoints of an interrupted run, directly into `folder`."""
     return (folder / RESULT_MARK).is_file() or any(folder.glob(CHECKPOINTS))
 
 
 def unfinished(target: Path) -> Path:
-    """Folder beside `target` in which its result is made, and stays if the run is interrupted."""
+    """Folder beside `target` in which its result is made, and which an interrupted run leaves."""
     return _beside(target, "unfinished")
 
 
 @contextmanager
 def open_folder(target: Path) -> Iterator[Path]:
-    """Yields `target`, made if need be, to put files beside what is there. Raises UserError if it cannot be made.
+    """Yields `target`, created if it is missing, to add files to it. Raises UserError if it cannot be created.
 
-    Of several processes the main one makes it, and all wait for that, and at the end for each other.
+    The main process creates it. All processes wait for each other before the block and after it.
     """
     if processes.is_main():
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--output_dir {target}: cannot be written: {error.strerror}") from error
-    processes.agree()
+        _create(target, target)
+    processes.barrier()
     yield target
-    processes.agree()
+    processes.barrier()
 
 
 @contextmanager
 def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
-    """Yields an empty folder beside `target` to put a result in; when the block ends it takes `target`'s place.
+    """Yields `TARGET.unfinished` to put a result in. When the block ends, that folder becomes `target`.
 
-    If the block fails, what it has made stays in `<target>.unfinished`, and `target` as it was. An earlier result is
-    removed only after the new one is complete, and not even then if later stages have put theirs into it: then it
-    is moved to `<target>.previous`, and a line says so.
-
-    Of several processes the main one makes and moves folders, and all wait for that.
+    If the block fails, `target` stays as it was. Only the main process creates and moves folders; the others wait.
 
     Args:
-        resume: start with what an earlier run has left unfinished.
+        target: final place of the result.
+        resume: keep what an interrupted run has left in `TARGET.unfinished`; otherwise the folder starts empty.
 
     Raises:
-        UserError: the folder cannot be made, or a process on another machine does not see it.
+        UserError: the folder cannot be created, or a process on another machine does not see it.
     """
     work = unfinished(target)
-    processes.agree()  # all have read what they need of what is there
+    processes.barrier()  # until then, others may still read what will be removed
     if processes.is_main():
-        _make(work, target, resume)
-    processes.agree()
+        _create(work, target, empty=not resume)
+    processes.barrier()
     if not work.is_dir():
         raise UserError(
-            f"--output_dir {target}: process {processes.process_index()}, on {platform.node()}, does not see what "
-            "the first one makes there; expected a folder that all machines share"
+            f"--output_dir {target}: process {processes.process_index()}, on {platform.node()}, does not see the "
+            "folder that the main process has created; expected a folder that all machines share"
         )
     try:
-        processes.agree()
+        processes.barrier()
         yield work
     except BaseException:
         if processes.is_main():
             _leave(work)
         raise
     if processes.is_main():
-        _put_in_place(work, target)
-    processes.agree()
+        _move_into_place(work, target)
+    processes.barrier()
 
 
-def _make(work: Path, target: Path, resume: bool) -> None:
+def _create(folder: Path, target: Path, empty: bool = False) -> None:
     try:
-        if not resume and work.exists():
-            shutil.rmtree(work)
-        work.mkdir(parents=True, exist_ok=True)
+        if empty and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output_dir {target}: cannot be written: {error.strerror}") from error
 
 
 def _leave(work: Path) -> None:
     if any(work.iterdir()):
-        print(f"unfinished: what there is lies in {work}")
+        print(f"unfinished: the files made so far are in {work}")
     else:
         work.rmdir()
 
 
-def _put_in_place(work: Path, target: Path) -> None:
+def _move_into_place(work: Path, target: Path) -> None:
     if not target.exists():
         os.rename(work, target)
         return
@@ -127,7 +130,7 @@ def _put_in_place(work: Path, target: Path) -> None:
     later = sorted(str(path.parent.relative_to(previous)) for path in previous.glob(f"*/**/{RESULT_MARK}"))
     later = [name for name in later if not name.startswith("checkpoint-")]
     if later:
-        print(f"the result that was in {target} is now in {previous}, as it holds {', '.join(later)}")
+        print(f"the earlier result of {target} is now {previous}, because it holds {', '.join(later)}")
     else:
         shutil.rmtree(previous)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.processes import agree, is_main
+from ltp_pipeline.base.processes import barrier, is_main
 from ltp_pipeline.base.result_folder import CHECKPOINTS, new_result, unfinished
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
         if checkpoint is not None:
             if is_main():
                 _leave_behind(work, checkpoint)
-            agree()
+            barrier()
         yield work
 
 

@@ -13,7 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.processes import deal, is_main, process_count, process_index
+from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.data.truncation import Truncation
@@ -249,7 +249,7 @@ def prune(
     """
     batches = sorted_batches([len(encoding) for encoding in encodings], max_tokens=max_tokens, size=batch_size)
     tokens = [sum(len(encodings[i]) for i in batch) for batch in batches]
-    own = deal(tokens, process_count())[process_index()]
+    own = split_by_weight(tokens, process_count())[process_index()]
     interval = 0.2 if sys.stderr.isatty() else 30
     total = sum(tokens[number] for number in own)
     with tqdm(

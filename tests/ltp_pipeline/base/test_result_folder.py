@@ -34,7 +34,7 @@ def test_a_run_that_fails_changes_nothing_but_keeps_its_work(tmp_path, capsys):
         (work / "checkpoint-3").write_text("half")
         raise ZeroDivisionError
     assert _tree(tmp_path) == {f"lr_1/{RESULT_MARK}": "old", "lr_1.unfinished/checkpoint-3": "half"}
-    assert capsys.readouterr().out == f"unfinished: what there is lies in {tmp_path / 'lr_1.unfinished'}\n"
+    assert capsys.readouterr().out == f"unfinished: the files made so far are in {tmp_path / 'lr_1.unfinished'}\n"
     with new_result(target, resume=True) as work:
         assert (work / "checkpoint-3").read_text() == "half"
         (work / RESULT_MARK).write_text("new")
@@ -56,7 +56,7 @@ def test_results_of_later_stages_are_kept_and_named(tmp_path, capsys):
         f"lr_1.previous/{RESULT_MARK}": "soft",
         f"lr_1.previous/hard/lr_2/{RESULT_MARK}": "hard",
     }
-    assert "lr_1.previous, as it holds hard/lr_2" in capsys.readouterr().out
+    assert "lr_1.previous, because it holds hard/lr_2" in capsys.readouterr().out
     _result(target / "hard" / "lr_2", "hard again")
     _make(target)
     assert _tree(tmp_path)[f"lr_1.previous-2/hard/lr_2/{RESULT_MARK}"] == "hard again"
@@ -78,9 +78,9 @@ def test_what_must_not_be_replaced(tmp_path, monkeypatch):
     other.mkdir()
     check_replaceable(other, {})
     (other / "thesis.tex").write_text("")
-    with pytest.raises(UserError, match="holds other things than a result of this program, and is left alone"):
+    with pytest.raises(UserError, match="home: holds files that are no result"):
         check_replaceable(other, {})
-    with pytest.raises(UserError, match="holds other things"):
+    with pytest.raises(UserError, match="thesis.tex: holds files"):
         check_replaceable(other / "thesis.tex", {})
 
 

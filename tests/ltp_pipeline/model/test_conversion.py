@@ -339,7 +339,7 @@ def test_the_folder_appears_whole_or_not_at_all(save_source, monkeypatch, capsys
         with pytest.raises(KeyboardInterrupt):
             convert_checkpoint(source, "ltp")
     assert not Path("ltp").exists()
-    assert "unfinished: what there is lies in ltp.unfinished" in capsys.readouterr().out
+    assert "unfinished: the files made so far are in ltp.unfinished" in capsys.readouterr().out
     Path("ltp").mkdir()
     convert_checkpoint(source, "ltp")
     files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}

@@ -1,10 +1,6 @@
-"""The stages by two processes against one; how processes share work, meet and end."""
+"""Stages run by two processes give the results of one process."""
 
 import json
-import multiprocessing
-import os
-import re
-import socket
 import subprocess
 import sys
 
@@ -14,10 +10,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, LongformerConfig, LongformerForSequenceClassification
 
-import run_code_metrics
-from ltp_pipeline.base import processes
-from ltp_pipeline.base.errors import UserError, run_main
-from ltp_pipeline.base.result_folder import new_result
 from tests.ltp_pipeline.conftest import functions
 from tests.ltp_pipeline.training import stages_in_turn
 
@@ -122,112 +114,3 @@ def test_only_the_main_process_speaks_and_writes(place):
     assert not list(place.glob("two/**/checkpoint-*")) + list(place.glob("two*.unfinished"))
     kinds = {path.relative_to(place / "one") for path in (place / "one").glob("**/*")}
     assert {path.relative_to(place / "two") for path in (place / "two").glob("**/*")} == kinds
-
-
-@pytest.fixture
-def two(tmp_path):
-    """Runs a `main` in two processes that know of each other as torchrun's do, but have no launcher to end them.
-
-    Returns of each its status, standard output and standard error.
-    """
-    fork = multiprocessing.get_context("fork")
-
-    def run(main, parallel=True):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
-
-        def process(index):
-            os.environ.update(address, RANK=str(index), LOCAL_RANK=str(index))
-            sys.stdout, sys.stderr = (open(tmp_path / f"{name}{index}", "w") for name in ("out", "err"))
-            run_main(main, parallel)
-
-        started = [fork.Process(target=process, args=(index,)) for index in range(2)]
-        for each in started:
-            each.start()
-        for each in started:
-            each.join(timeout=60)
-        for each in started:
-            each.kill()
-        texts = [[(tmp_path / f"{name}{index}").read_text() for name in ("out", "err")] for index in range(2)]
-        return [(each.exitcode, *text) for each, text in zip(started, texts, strict=True)]
-
-    return run
-
-
-@pytest.mark.parametrize("failing", [[0], [1], [0, 1]])
-def test_a_mistake_that_any_process_finds_ends_all_with_one_message(two, failing):
-    def main():
-        if processes.process_index() in failing:
-            raise UserError("--train_file none.csv: no such file")
-        processes.agree()
-        print("work begins")
-
-    ended = two(main)
-    assert [status for status, _, _ in ended] == [2, 2]
-    assert "".join(error for _, _, error in ended) == "error: --train_file none.csv: no such file\n"
-    assert "".join(shown for _, shown, _ in ended) == ""
-
-
-def test_a_misspelt_flag_is_told_once(two):
-    ended = two(lambda: run_code_metrics.main(["--restore", "here", "--lerning_rate", "1"]))
-    assert [status for status, _, _ in ended] == [2, 2]
-    assert "".join(error for _, _, error in ended).count("error: unrecognized arguments: --lerning_rate 1") == 1
-
-
-def test_a_result_folder_is_made_and_moved_once(two, tmp_path):
-    def main():
-        with new_result(tmp_path / "result") as work:
-            (work / f"file_{processes.process_index()}").touch()
-            processes.agree()
-        assert {path.name for path in (tmp_path / "result").iterdir()} == {"file_0", "file_1"}
-
-    assert two(main) == [(0, "", "")] * 2
-    assert not (tmp_path / "result.unfinished").exists()
-
-
-def test_a_result_folder_that_another_machine_does_not_see(two, tmp_path, monkeypatch):
-    def main():
-        place = tmp_path / "here" if processes.is_main() else tmp_path / "there"
-        with new_result(place):
-            print("work begins")
-
-    (status, shown, _), (other, _, error) = two(main)
-    assert (status, shown, other) == (2, "", 2)
-    assert re.match("error: --output_dir .*there: process 1, on .*, does not see what the first one makes", error)
-    assert not (tmp_path / "here.unfinished").exists()
-
-
-def test_work_for_one_process_is_done_by_one(two):
-    def main():
-        processes.agree()
-        print(processes.process_count(), "at work")
-
-    assert two(main, parallel=False) == [(0, "1 at work\n", ""), (0, "", "")]
-
-
-def test_only_the_first_of_several_speaks_and_gets_what_all_have_found(two):
-    def main():
-        processes.connect()
-        print(processes.gather(processes.process_index() + 10))
-
-    assert two(main) == [(0, "[10, 11]\n", ""), (0, "", "")]
-
-
-def test_dealt_hands_are_of_about_the_same_weight():
-    weights = [1000, 700, 400, 300, 200, 100, 100, 50, 20, 10]
-    hands = processes.deal(weights, 3)
-    assert sorted(item for hand in hands for item in hand) == list(range(10))
-    totals = [sum(weights[item] for item in hand) for hand in hands]
-    assert totals == [1000, 950, 930]
-    assert processes.deal([3], 2) == [[0], []]
-
-
-def test_without_a_launcher_there_is_one_process(monkeypatch, capsys):
-    monkeypatch.setenv("WORLD_SIZE", "4")  # as some clusters set it for their own ends
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert (processes.process_count(), processes.process_index(), processes.is_main()) == (1, 0, True)
-    processes.agree()
-    assert processes.gather("mine") == ["mine"]
-    processes.fail("error: something")
-    assert capsys.readouterr() == ("", "error: something\n")

@@ -207,7 +207,7 @@ def test_a_rerun_starts_afresh_and_gives_the_same(after_all, capsys):
     Path(SOFT_DIR, "checkpoint-999", "trainer_state.json").write_text("stale")
     Path("code_test", "trainer_state.json").write_text("stale")
     prune(SOFT)
-    assert f"is now in {SOFT_DIR}.previous, as it holds hard/lr_2e-05" in capsys.readouterr().out
+    assert f"is now {SOFT_DIR}.previous, because it holds hard/lr_2e-05" in capsys.readouterr().out
     assert not Path(SOFT_DIR, "checkpoint-999").exists()
     assert not Path(SOFT_DIR, "hard").exists()
     for name in ("model.safetensors", "config.json", "predictions.csv"):
@@ -299,7 +299,7 @@ def test_an_interrupted_run_can_be_resumed_and_ends_the_same(workplace, finished
         with pytest.raises(KeyboardInterrupt):
             fine_tune(f"{FINE_TUNE} --save_total_limit 2")
     assert not Path("code_test").exists()
-    assert "unfinished: what there is lies in code_test.unfinished" in capsys.readouterr().out
+    assert "unfinished: the files made so far are in code_test.unfinished" in capsys.readouterr().out
     shutil.rmtree("code_test.unfinished/checkpoint-18")
     fine_tune(f"{FINE_TUNE} --resume_from_checkpoint code_test.unfinished/checkpoint-12")
     assert results("code_test")["epoch"] == 3
