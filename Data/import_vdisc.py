@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.functions.row_writer import FORMATS, Row, open_row_writer
-from Data.sources.vdisc_files import CHUNK, GROUPS, TEXT, open_vdisc, read_vdisc
+from Data.sources.vdisc_files import GROUPS, TEXT, open_vdisc, read_vdisc
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.progress import progress_bar
@@ -82,13 +82,8 @@ def _import_files(files: list[h5py.File], names: list[str], args: argparse.Names
     args.output_dir.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".import-", dir=args.output_dir))
     seen: set[bytes] | None = set() if args.deduplicate else None
-    total = sum(len(file[TEXT]) for file in files)
     try:
-        with progress_bar(total=total, desc="importing", unit=" functions", unit_scale=True, seconds=30) as bar:
-            counts = [
-                _import_file(file, staging / name, args, seen, bar.update)
-                for file, name in zip(files, names, strict=True)
-            ]
+        counts = [_import_file(file, staging / name, args, seen) for file, name in zip(files, names)]
         settings = {name: getattr(args, name) for name in ("label", "deduplicate", "limit", "seed")}
         write_json(staging / "import.json", {**settings, "groups": list(GROUPS), "files": counts})
         for name in (*names, "import.json"):
@@ -98,42 +93,38 @@ def _import_files(files: list[h5py.File], names: list[str], args: argparse.Names
     return counts
 
 
-def _import_file(
-    file: h5py.File, target: Path, args: argparse.Namespace, seen: set[bytes] | None, progress: Callable[[int], Any]
-) -> dict[str, Any]:
+def _import_file(file: h5py.File, target: Path, args: argparse.Namespace, seen: set[bytes] | None) -> dict[str, Any]:
     """Writes one table and returns its counts.
 
     Args:
         seen: hashes of the functions written before; functions with these hashes are left out, and the hashes of the
             others are added. None: all functions are written.
-        progress: called with the number of functions read since the last call.
     """
     total = len(file[TEXT])
     counts = Counter(dict.fromkeys(("functions", "positive", "duplicates", "empty", "not_utf8"), 0))
     chosen = None
     if args.limit is not None and args.limit < total:
         chosen = np.sort(np.random.default_rng(args.seed).choice(total, args.limit, replace=False))
-    rows: list[Row] = []
+    functions = read_vdisc(file, chosen, counts)
+    bar = {"total": total, "desc": target.name, "unit": " functions", "unit_scale": True}
     with open_row_writer(target, args.label == "groups") as write:
-        for number, found in enumerate(read_vdisc(file, chosen, counts), start=1):
-            if found is not None and _is_repeated(found[0], seen):
+        for found in progress_bar(functions, seconds=30, **bar):
+            if found is None:
+                continue
+            if _is_repeated(found[0], seen):
                 counts["duplicates"] += 1
-            elif found is not None:
-                rows.append(_row(*found, args.label))
-                counts["functions"] += 1
-                counts["positive"] += bool(np.any(rows[-1][1]))
-            if number % CHUNK == 0 or number == total:
-                if rows:
-                    write(rows)
-                rows = []
-                progress(number % CHUNK or CHUNK)
+                continue
+            row = _row(*found, args.label)
+            write(row)
+            counts["functions"] += 1
+            counts["positive"] += bool(np.any(row[1]))
     if not counts["functions"]:
         raise UserError(f"{file.filename}: no function is left of {total}; expected functions with a text")
     return {"file": Path(file.filename).name, "written": target.name, "read": total, **counts}
 
 
 def _row(text: str, groups: list[int], label: str) -> Row:
-    names = [name for name, positive in zip(GROUPS, groups, strict=True) if positive]
+    names = [name for name, positive in zip(GROUPS, groups) if positive]
     value = groups if label == "groups" else int(bool(names) if label == "any" else label in names)
     return text, value, " ".join(names)
 

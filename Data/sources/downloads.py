@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import requests
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_version
 from pypi_simple import (
     PYPI_SIMPLE_ENDPOINT,
     DistributionPackage,
@@ -99,10 +99,11 @@ def _find_package(client: PyPISimple, source: PinnedSource) -> DistributionPacka
         packages = client.get_project_page(source.name, timeout=TIMEOUT).packages
     except NoSuchProjectError:
         packages = []
+    version = canonicalize_version(source.version)
     found = [
         package
         for package in packages
-        if package.filename.endswith(ENDINGS) and package.version and _same_version(package.version, source.version)
+        if package.filename.endswith(ENDINGS) and canonicalize_version(package.version or "") == version
     ]
     if not found:
         raise UserError(
@@ -115,13 +116,6 @@ def _find_package(client: PyPISimple, source: PinnedSource) -> DistributionPacka
             f"the package index has sha256:{announced[0]}"
         )
     return found[announced.index(source.sha256)]
-
-
-def _same_version(left: str, right: str) -> bool:
-    try:
-        return Version(left) == Version(right)
-    except InvalidVersion:
-        return False
 
 
 def file_sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""VDISC's HDF5 layout in, files of this project out."""
+"""Importing files in the HDF5 layout of VDISC."""
 
 import csv
 import gzip
@@ -84,13 +84,9 @@ def test_duplicates_leave_also_across_files_and_a_draw_is_repeatable(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (
-            {"CWE-469": None, "CWE-476": None},
-            "no data set CWE-469, CWE-476; expected functionSource, .*found: CWE-119, ",
-        ),
-        ({"CWE-120": [True] * 3}, r"CWE-120 has shape \(3,\) and functionSource \(7,\); expected a value for each"),
-        ({"CWE-120": [0.5] * 7}, "CWE-120 holds float64; expected booleans"),
-        ({"CWE-120": [0, 0, 0, 0, 2, 0, 0]}, "function 5: expected 0 or 1 for each group"),
+        ({"CWE-469": None, "CWE-476": None}, "no data set CWE-469, CWE-476.*found: CWE-119, "),
+        ({"CWE-120": [0.5] * 7}, "CWE-120 holds float64"),
+        ({"CWE-120": [0, 0, 0, 0, 2, 0, 0]}, "function 5: expected 0 or 1"),
     ],
 )
 def test_other_layouts_are_named_and_nothing_is_left(tmp_path, other, message):
@@ -101,24 +97,20 @@ def test_other_layouts_are_named_and_nothing_is_left(tmp_path, other, message):
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_files_that_are_none_and_flags(tmp_path, monkeypatch):
+def test_files_that_cannot_be_imported(tmp_path, monkeypatch):
     file = vdisc(tmp_path / "a.hdf5")
-    (tmp_path / "text.hdf5").write_text("functionSource,label\n")
     (tmp_path / "cut.hdf5").write_bytes(file.read_bytes()[:3000])
-    empty = vdisc(tmp_path / "empty.hdf5", [" "], [[0] * 5])
-    for files, message in (
-        ([tmp_path / "none.hdf5"], "none.hdf5: no such file; expected an HDF5 file"),
-        ([tmp_path], "this is a folder; expected an HDF5 file"),
-        ([tmp_path / "text.hdf5"], "text.hdf5: not a whole HDF5 file: "),
-        ([tmp_path / "cut.hdf5"], "cut.hdf5: not a whole HDF5 file: "),
-        ([empty], "empty.hdf5: no function is left of 1"),
-        ([file, file], "two of the files would be written to a.csv"),
-        ([file, "--limit", "0"], "--limit 0: expected 1 or more"),
+    vdisc(tmp_path / "empty.hdf5", [" "], [[0] * 5])
+    for name, message in (
+        ("none.hdf5", "none.hdf5: no such file"),
+        (".", "this is a folder"),
+        ("cut.hdf5", "cut.hdf5: not a whole HDF5 file"),
+        ("empty.hdf5", "empty.hdf5: no function is left of 1"),
     ):
         with pytest.raises(UserError, match=message):
-            main([*map(str, files), "--output_dir", str(tmp_path / "out")])
+            main([str(tmp_path / name), "--output_dir", str(tmp_path / "out")])
     with pytest.raises(UserError, match="--output_dir .*: cannot be written: Not a directory"):
-        main([str(file), "--output_dir", str(tmp_path / "text.hdf5" / "x")])
+        main([str(file), "--output_dir", str(file / "x")])
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(UserError, match="h5py, which is not installed; expected `pip install h5py`"):
+    with pytest.raises(UserError, match="pip install h5py"):
         main([str(file), "--output_dir", str(tmp_path / "out")])
