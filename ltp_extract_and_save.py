@@ -18,7 +18,7 @@ from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED, shortened
 from ltp_pipeline.data.flags import reading_options
-from ltp_pipeline.data.truncation import Truncation, choose_cut
+from ltp_pipeline.data.truncation import Truncation, choose_single_reading
 from ltp_pipeline.model.precision import name_of
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.view.extract import PrunedModelArguments, encode, kept_texts, load_pruned, prune
@@ -111,7 +111,7 @@ def main() -> None:
     num_layers = model.config.num_hidden_layers
     if args.keep_layer is not None and not 1 <= args.keep_layer <= num_layers:
         raise UserError(f"--keep_layer {args.keep_layer}: expected 1 to {num_layers}, the layers of the model")
-    truncation = choose_cut(args, model.config, task, tokenizer)
+    truncation = choose_single_reading(args, model.config, task, tokenizer)
     with open_folder(Path(args.output_dir)) as output_dir:
         results = [
             extract_file(path, flag, frames[flag], task, model, tokenizer, args, truncation)

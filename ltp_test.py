@@ -16,7 +16,7 @@ from transformers import HfArgumentParser
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import write_json, write_text
 from ltp_pipeline.data.flags import reading_options
-from ltp_pipeline.data.truncation import choose_cut
+from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model import precision
 from ltp_pipeline.task.decision import stored_threshold
 from ltp_pipeline.task.tasks import find_task
@@ -142,7 +142,7 @@ def main() -> None:
 
     sampled = np.linspace(0, len(frame) - 1, min(max(args.num_sampled, 0), len(frame))).round().astype(int)
     looked_at = sorted({*chosen, *sampled.tolist()})
-    truncation = choose_cut(args, model.config, task, tokenizer)
+    truncation = choose_single_reading(args, model.config, task, tokenizer)
     encodings = encode([texts[row] for row in looked_at], tokenizer, args.max_length, truncation)
     traces, alive = {}, []
     sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}

@@ -1,4 +1,4 @@
-"""Files of rows, CSV, TSV, JSON, JSON lines or Parquet, as data frames; which row or line is wrong where one is."""
+"""Reads files of rows (CSV, TSV, JSON, JSON lines, Parquet) as data frames, and names the row or line of a mistake."""
 
 from __future__ import annotations
 
@@ -17,42 +17,45 @@ from ltp_pipeline.base.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".json": None, ".jsonl": None}  # what stands between fields, if anything
+TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".json": None, ".jsonl": None}  # ending: separator of fields
 ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
 SHOWN = 10
-SKIPPED = "skipped_rows"  # in a frame's `attrs`: numbers, from 1, of the file's rows that are not in it
-NOT_UTF8 = "\ufdd0"  # never in text: stands where a byte, or a JSON escape, is none of any character
+SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were left out
+NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces each byte or JSON escape that is no character
 _SURROGATE = re.compile("[\ud800-\udfff]")
 FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
 
 class BadRows:
     """
-    What becomes of rows that cannot be used: the first one stops the run, or all are left out and told.
+    Collects the rows of a file that cannot be used.
 
     Args:
         where: flag and file, for messages.
-        skip: leave them out.
+        skip: leave such rows out and report them; otherwise the first one raises an error.
     """
 
     def __init__(self, where: str, skip: bool = False):
         self.where, self.skip = where, skip
-        self.reasons: dict[int, str] = {}  # by row, from 0
+        self.reasons: dict[int, str] = {}  # row, from 0: why it cannot be used
 
     def add(self, row: int, reason: str, place: str | None = None) -> None:
-        """Row `row`, from 0, cannot be used. Raises UserError at `place` (None: the row), unless they are skipped."""
+        """Records that row `row`, from 0, cannot be used.
+
+        Raises UserError, which names `place` in the file (None: the row), unless such rows are skipped.
+        """
         if not self.skip:
-            place = row_of(self.where, row) if place is None else f"{self.where}: {place}"
+            place = row_place(self.where, row) if place is None else f"{self.where}: {place}"
             raise UserError(f"{place}: {reason} (or leave such rows out: --on_bad_rows skip)")
         self.reasons.setdefault(int(row), reason)
 
     @property
     def numbers(self) -> list[int]:
-        """The rows left out, counted from 1."""
+        """The numbers of these rows, from 1."""
         return [row + 1 for row in sorted(self.reasons)]
 
     def report(self, rows: int) -> None:
-        """Prints which of `rows` rows are left out. Raises UserError if all are."""
+        """Prints which of the `rows` rows of the file are left out. Raises UserError if all are."""
         if not self.reasons:
             return
         ordered = sorted(self.reasons.items())
@@ -67,16 +70,16 @@ class BadRows:
 def read_table(
     path: Path, where: str, as_text: Sequence[str] | None = None, bad_rows: BadRows | None = None
 ) -> pd.DataFrame:
-    """A file of rows as it is; "" where nothing stands in a CSV. The index is the rows' place in the file, from 0.
+    """Reads a file of rows. An empty field of a CSV is "". The index is each row's position in the file, from 0.
 
     Args:
-        path: its name tells the format: `ENDINGS`.
+        path: the file; its ending, one of `ENDINGS`, gives the format.
         where: flag and file, for messages.
-        as_text: columns of a CSV or TSV that are text even where all their values are numbers; None: all are.
-        bad_rows: takes rows that are not well-formed; None: they are errors.
+        as_text: columns of a CSV or TSV that stay text even if all their values are numbers; None: all columns.
+        bad_rows: collects malformed rows; None: they are errors.
 
     Raises:
-        UserError: there is no such file, or it is of another kind, empty or malformed.
+        UserError: the file does not exist, has another format, is empty or is malformed.
     """
     import pandas as pd
 
@@ -92,26 +95,26 @@ def read_table(
 
 
 def format_of(path: Path, where: str) -> str:
-    """The ending, without .gz, that tells a file's format. Raises UserError for another, and for no file."""
+    """The ending of a file, without .gz. Raises UserError for an unknown ending or if there is no such file."""
     _check_file(path, where)
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if ending == ".parquet" and name.endswith(".gz"):
-        raise UserError(f"{where}: a Parquet file is compressed inside; expected one that ends in .parquet")
+        raise UserError(f"{where}: a Parquet file is already compressed; expected a name that ends in .parquet")
     if ending not in (*TEXT_FORMATS, ".parquet"):
         raise UserError(f"{where}: expected a file that ends in {ENDINGS}")
     return ending
 
 
 def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
-    """What a UTF-8 file holds, unpacked if its name ends in .gz.
+    """The text of a UTF-8 file, decompressed if its name ends in .gz.
 
     Args:
         where: flag and file, for messages.
-        keep_bad_bytes: bytes that are not UTF-8 become `NOT_UTF8`, and are no error.
+        keep_bad_bytes: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
 
     Raises:
-        UserError: there is no such file, or nothing or something else in it.
+        UserError: the file does not exist, is empty or is not UTF-8 text.
     """
     raw = _read_bytes(path, where)
     if not raw.strip():
@@ -119,7 +122,7 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{where}: this is UTF-16; expected UTF-8 text: convert the file first")
     if raw[:2] == b"\x1f\x8b":
-        raise UserError(f"{where}: is compressed by gzip; expected its name to say so: {path.name}.gz")
+        raise UserError(f"{where}: is compressed with gzip; expected a name that ends in .gz: {path.name}.gz")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -133,17 +136,17 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
 
 
 def decode_utf8(raw: bytes) -> str:
-    """UTF-8 as text, with `NOT_UTF8` for each byte that is none."""
+    """Decodes UTF-8; each byte that is not UTF-8 becomes `NOT_UTF8`."""
     return _SURROGATE.sub(NOT_UTF8, raw.decode("utf-8-sig", errors="surrogateescape"))
 
 
-def row_of(where: str, row: int) -> str:
-    """Where data row `row` (from 0) is, in words; rows are counted from 1 and the header is not one."""
+def row_place(where: str, row: int) -> str:
+    """Names row `row` (from 0) in a message. Messages count rows from 1, without the header."""
     return f"{where}: row {int(row) + 1} (the first after the header is row 1)"
 
 
 def shortened(rows: Sequence[int]) -> str:
-    """The first few of these numbers, and how many more there are."""
+    """The first `SHOWN` of these numbers as text, and how many more there are."""
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return ", ".join(map(str, rows[:SHOWN])) + more
 
@@ -162,7 +165,7 @@ def _read_bytes(path: Path, where: str) -> bytes:
         return gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(
-            f"{where}: not a whole gzip file ({error}); expected one, or a name that does not end in .gz"
+            f"{where}: not a complete gzip file ({error}); expected one, or a name that does not end in .gz"
         ) from error
     except OSError as error:
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
@@ -175,7 +178,7 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
     try:
         return parquet.read_table(path).to_pandas().reset_index(drop=True)
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{where}: not a whole Parquet file: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{where}: not a complete Parquet file: {str(error).splitlines()[0]}") from error
 
 
 def _read_separated(
@@ -188,7 +191,7 @@ def _read_separated(
     header = next(records)
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
-        raise UserError(f"{where}: the column {repeated!r} stands twice in the header; expected different names")
+        raise UserError(f"{where}: the column {repeated!r} is twice in the header; expected different names")
     numbers, rows = [], []
     for number, fields in enumerate(records):
         if len(fields) == len(header):
@@ -206,7 +209,7 @@ def _read_separated(
 
 
 def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
-    """The header's fields and each row's. Empty lines are none."""
+    """The fields of the header, then of each row. Empty lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     begin = 1
     try:
@@ -224,7 +227,7 @@ def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
-    """`column` as numbers if all its texts are."""
+    """`column` as numbers if every value is the text of a number; otherwise unchanged."""
     import pandas as pd
 
     try:
@@ -238,7 +241,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _read_json(text: str, where: str, bad_rows: BadRows) -> dict[int, dict[str, Any]]:
-    """The objects of an array, or one a line, by row."""
+    """The objects of a JSON array or of JSON lines, by row from 0."""
     if text.lstrip().startswith("["):
         try:
             values = json.loads(text)
@@ -247,7 +250,7 @@ def _read_json(text: str, where: str, bad_rows: BadRows) -> dict[int, dict[str, 
         numbered = [(row, row, value) for row, value in enumerate(values)]
     else:
         numbered = []
-        # Only "\n" ends a line: code may hold the rarer separators that str.splitlines() knows.
+        # Only "\n" ends a line. Code may hold other separators, at which str.splitlines() would split.
         lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
         for row, (number, line) in enumerate(lines):
             try:
@@ -260,10 +263,10 @@ def _read_json(text: str, where: str, bad_rows: BadRows) -> dict[int, dict[str, 
             rows[row] = {name: _without_surrogates(cell) for name, cell in value.items()}
         else:
             place = f"item {number + 1}" if text.lstrip().startswith("[") else f"line {number}"
-            bad_rows.add(row, "expected JSON objects, each with a text and its label", place=place)
+            bad_rows.add(row, "expected a JSON object with a text and its label", place=place)
     return rows
 
 
 def _without_surrogates(cell: Any) -> Any:
-    """A JSON file may escape halves of a character, which no UTF-8 text can hold."""
+    """Replaces halves of a character, which a JSON file may escape but UTF-8 text cannot hold."""
     return _SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell

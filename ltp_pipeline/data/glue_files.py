@@ -1,4 +1,4 @@
-"""Reading the data of a GLUE task, from a file or from the hub."""
+"""Reads the items of GLUE tasks (the language benchmark) from files or from the Hugging Face hub."""
 
 import math
 from pathlib import Path
@@ -7,35 +7,36 @@ from typing import Any
 import pandas as pd
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.hub import is_offline
-from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_of
+from ltp_pipeline.base.hub import is_offline, offline_note
+from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_place
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
 NO_LABEL = ("", "-1", "-1.0", "-", "none", "nan")
-LARGEST_SCORE = 5  # of STS-B: the same meaning
-MALFORMED_ALLOWED = 0.01
+LARGEST_SCORE = 5  # of STS-B: the two sentences mean the same
+MALFORMED_ALLOWED = 0.01  # share of the lines of a .tsv file
 
 
 def read_glue(
     path: str | Path, task: Task, *, name: str, label_column: str = "label", on_bad_rows: str = "error"
 ) -> pd.DataFrame:
-    """Reads a file of a GLUE task: .csv, .json, .jsonl or .parquet, or .tsv as GLUE gives it out.
+    """Reads a file of a GLUE task: .csv, .json, .jsonl, .parquet, or .tsv as GLUE distributes it.
 
-    The columns are the hub's (`task.columns` and label) or those of GLUE's own files (`task.own_columns`). A label is
-    the number of a class or its name, for a task of scores a number from 0 to 5, and -1 or nothing where there is
-    none, as in GLUE's test files. In a .tsv a quote is a character as any other.
+    The columns are named as on the hub (`task.columns` and label) or as in GLUE's files (`task.original_columns`). A
+    label is the number or the name of a class, or a number from 0 to 5 for a task that predicts a number. Rows without
+    a label, as in GLUE's test files, have -1 or nothing there. In a .tsv file a quote has no special meaning.
 
     Args:
         name: the flag that named the file, for messages.
-        label_column: another name of the column of labels.
+        label_column: the column of labels, if it has another name.
         on_bad_rows: as in `read_functions`.
 
     Returns:
-        The rows in order: `task.columns` (str) and `label`: int64, NOT_GIVEN without a label; for scores float64, NaN.
+        The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN without a label; for a task that predicts
+        a number float64, NaN without a label).
 
     Raises:
-        UserError: anything is wrong with the file; the message names the flag, the file and the row.
+        UserError: something is wrong with the file; the message names the flag, the file and the row.
     """
     path = Path(path)
     where = f"{name} {path}"
@@ -46,69 +47,81 @@ def read_glue(
         frame = read_table(path, where, bad_rows=bad_rows)
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: no rows; expected a header, and a row for each item of {task.name}")
-    texts = _texts(frame, task, where)
-    if label_column == "label" and "label" not in frame.columns and task.own_columns:
-        label_column = task.own_columns[-1]
+    texts = _text_columns(frame, task, where)
+    if label_column == "label" and "label" not in frame.columns and task.original_columns:
+        label_column = task.original_columns[-1]
     labels = frame.get(label_column)
-    if labels is None and label_column not in ("label", *task.own_columns):
-        raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {_listed(frame)}")
-    return _checked(texts, labels, task, bad_rows)
-
-
-def check_glue_flags(task: Task, text_column: str | None, label_map: str | None) -> None:
-    """Raises UserError for flags that are for code only."""
-    if text_column is not None:
-        raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
-    if label_map is not None:
-        raise UserError(f"--label_map: the labels of {task.name} are {_expected(task)}; expected no such flag")
+    if labels is None and label_column not in ("label", *task.original_columns):
+        raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {_column_list(frame)}")
+    return _usable_rows(texts, labels, task, bad_rows)
 
 
 def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
-    """A split of a GLUE task ("train", "eval", ...) from the hub, or its local cache, as `read_glue` gives a file.
+    """Reads a split ("train", "eval", ...) of a GLUE task from the hub, or from the hub's cache on this machine.
 
-    Raises UserError where it cannot be had; `flag` is the one that would name a file instead.
+    Args:
+        flag: the flag that could name a file instead, for messages.
+
+    Raises:
+        UserError: the split is neither on the hub nor in the cache.
     """
     import datasets
     from datasets.exceptions import DatasetsError
 
     hub_split = task.hub_splits[split]
-    offline = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = offline or is_offline()  # else it retries for half a minute
+    setting = datasets.config.HF_HUB_OFFLINE
+    # `load_dataset` has no option for this. Without an address of the hub it would retry for 23 s before it fails.
+    datasets.config.HF_HUB_OFFLINE = is_offline()
     try:
         rows = datasets.load_dataset(HUB_DATA_SET, task.name.lower(), split=hub_split)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         raise UserError(
-            f"{flag} is missing, and {task.name}'s {hub_split} split cannot be had from the hub ({HUB_DATA_SET}): "
-            f"{str(error).strip() or type(error).__name__}; without a network give files: --train_file, "
-            "--validation_file, --test_file"
+            f"{flag} is missing, and the {hub_split} split of {task.name} cannot be read from the hub "
+            f"({HUB_DATA_SET}): {str(error).strip() or type(error).__name__}{offline_note()}; without a network give "
+            "files: --train_file, --validation_file, --test_file"
         ) from error
     finally:
-        datasets.config.HF_HUB_OFFLINE = offline
+        datasets.config.HF_HUB_OFFLINE = setting
     frame, bad_rows = rows.to_pandas(), BadRows(f"{HUB_DATA_SET} {task.name} {hub_split}")
-    return _checked(frame[list(task.columns)], frame["label"], task, bad_rows)
+    return _usable_rows(frame[list(task.columns)], frame["label"], task, bad_rows)
+
+
+def check_glue_flags(task: Task, text_column: str | None, label_map: str | None) -> None:
+    """Raises UserError if a flag is given that only files of functions have."""
+    if text_column is not None:
+        raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
+    if label_map is not None:
+        raise UserError(f"--label_map: the labels of {task.name} are {_expected_label(task)}; expected no such flag")
 
 
 def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> None:
-    """Raises UserError where rows lack labels that the split needs: all have one, and in "train" not all the same.
+    """Checks that the rows of a split have the labels it needs.
 
-    In a "test" split none may have one. `where` says where the rows are from, for messages.
+    Every row needs a label, and in "train" the labels must differ. Only a "test" split may have no labels at all.
+
+    Args:
+        where: the origin of the rows, for messages.
+
+    Raises:
+        UserError: labels are missing or all the same.
     """
     labels = frame["label"]
     missing = labels.isna() | (labels == NOT_GIVEN)
     if missing.any() and not (split.startswith("test") and missing.all()):
         raise UserError(
-            f"{row_of(where, missing.to_numpy().argmax())}: has no label (column label, or that of "
-            f"--label_column); expected {_expected(task)}, or in a --test_file no labels at all"
+            f"{row_place(where, missing.to_numpy().argmax())}: has no label; expected {_expected_label(task)} in the "
+            "column label (or --label_column) of every row. Only a --test_file may have no labels at all"
         )
     if split == "train" and labels.nunique() == 1:
         raise UserError(f"{where}: all {len(frame)} rows have the label {labels[0]}; training needs different ones")
 
 
 def _read_tsv(text: str, task: Task, where: str) -> pd.DataFrame:
-    """Fields as they stand between tabs. Lines of another length than the header's, as QQP has some, are left out."""
+    """The fields between tabs. Skips a few lines with another number of fields than the header, as QQP has them."""
     lines = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
-    if task.headerless and len(lines[0]) == len(task.headerless) and not set(task.columns) & set(lines[0]):
-        header, first = list(task.headerless), 1
+    headerless = list(task.headerless_columns)
+    if headerless and len(lines[0]) == len(headerless) and not set(task.columns) & set(lines[0]):
+        header, first = headerless, 1
     else:
         header, lines, first = lines[0], lines[1:], 2
     whole = [line for line in lines if len(line) == len(header)]
@@ -122,33 +135,35 @@ def _read_tsv(text: str, task: Task, where: str) -> pd.DataFrame:
     return pd.DataFrame(whole, columns=header)
 
 
-def _texts(frame: pd.DataFrame, task: Task, where: str) -> pd.DataFrame:
-    """The columns of text under the names that the hub gives them."""
-    for columns in (task.columns, task.own_columns[:-1]):
+def _text_columns(frame: pd.DataFrame, task: Task, where: str) -> pd.DataFrame:
+    """The columns with text, under the names that they have on the hub."""
+    original = task.original_columns[:-1]
+    for columns in (task.columns, original):
         if columns and set(columns) <= set(frame.columns):
             return frame[list(columns)].set_axis(list(task.columns), axis=1)
-    own = f" (or {' and '.join(task.own_columns[:-1])})" if task.own_columns else ""
+    alternative = f" (or {' and '.join(original)})" if original else ""
     raise UserError(
-        f"{where}: expected the columns of {task.name}, {' and '.join(task.columns)}{own}, and label; "
-        f"columns found: {_listed(frame)}"
+        f"{where}: expected the columns of {task.name}, {' and '.join(task.columns)}{alternative}, and label; "
+        f"columns found: {_column_list(frame)}"
     )
 
 
-def _listed(frame: pd.DataFrame) -> str:
+def _column_list(frame: pd.DataFrame) -> str:
     return ", ".join(map(str, frame.columns))
 
 
-def _checked(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows: BadRows) -> pd.DataFrame:
+def _usable_rows(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows: BadRows) -> pd.DataFrame:
+    """The rows that have text and a label of the task; the others are added to `bad_rows`."""
     no_text = ~texts.map(lambda text: isinstance(text, str))
     empty = no_text.any(axis=1) | (texts.where(~no_text, "") == "").all(axis=1)
     if labels is None:
         labels = pd.Series([""] * len(texts), index=texts.index)
-    values = pd.Series([_label_of(value, task) for value in labels], index=texts.index, dtype=object)
+    values = pd.Series([_glue_label(value, task) for value in labels], index=texts.index, dtype=object)
     for row in texts.index:
         if empty[row]:
             bad_rows.add(row, f"{' and '.join(task.columns)}: expected text")
         elif values[row] is None:
-            bad_rows.add(row, f"the {labels.name!r} is {str(labels[row])!r}; expected {_expected(task)}")
+            bad_rows.add(row, f"the {labels.name!r} is {str(labels[row])!r}; expected {_expected_label(task)}")
     bad_rows.report(len(texts.index.union(list(bad_rows.reasons))))
     good = texts.index.difference(list(bad_rows.reasons))
     frame = texts.loc[good].assign(label=values[good].astype("float64" if task.is_regression else "int64"))
@@ -156,8 +171,8 @@ def _checked(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows
     return frame
 
 
-def _label_of(value: Any, task: Task) -> float | int | None:
-    """The label that `value` stands for; None for one that the task does not have."""
+def _glue_label(value: Any, task: Task) -> float | int | None:
+    """The label that `value` stands for, NOT_GIVEN or NaN if it is empty; None if the task has no such label."""
     text = str(value).strip().lower()
     if text in NO_LABEL:
         return math.nan if task.is_regression else NOT_GIVEN
@@ -172,7 +187,7 @@ def _label_of(value: Any, task: Task) -> float | int | None:
     return int(number) if number in range(task.num_labels) else None
 
 
-def _expected(task: Task) -> str:
+def _expected_label(task: Task) -> str:
     if task.is_regression:
         return f"a number from 0 to {LARGEST_SCORE}"
     return " or ".join(f"{number} ({name})" for number, name in enumerate(task.labels))

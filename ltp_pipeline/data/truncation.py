@@ -1,4 +1,4 @@
-"""Which tokens of a function are read where it is longer than the model's input: its head, tail, both, or windows."""
+"""Chooses which tokens are read of a function that is longer than the model's input: head, tail, both, or windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ HEAD = "head"
 WINDOWS = "windows"
 MODES = (HEAD, "tail", "head_tail", WINDOWS)
 DEFAULT_MAX_SEQ_LENGTH = 1024  # tokens
-NAMES = ("truncation", "window_stride")  # flags, and what a checkpoint's config.json remembers
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Truncation:
     """
     Args:
         mode: one of `MODES`.
-        stride: tokens from the start of one window to the next; None: half a window.
+        stride: tokens between the starts of two neighbouring windows; None: half a window.
     """
 
     mode: str = HEAD
@@ -36,17 +35,17 @@ class Truncation:
 
     def readings(self, special: np.ndarray, max_length: int) -> list[np.ndarray]:
         """
-        Which tokens are read, for each pass over the function; one pass but for windows.
+        Indices of the tokens that the model reads, an array for each window; without windows there is one array.
 
-        The special tokens at both ends, such as `<s>` and `</s>`, are in every pass. The last window ends where the
-        function does, and is as long as the others.
+        Every array contains the special tokens at both ends, such as `<s>` and `</s>`. The last window ends at the end
+        of the function and is as long as the others.
 
         Args:
             special: `[n]` bool, True for the special tokens that the tokenizer added.
-            max_length: tokens of a pass, special ones included.
+            max_length: tokens that the model reads at once, with special tokens.
 
         >>> special = np.array([True, False, False, False, False, True])
-        >>> [pass_.tolist() for pass_ in Truncation("windows", 1).readings(special, 4)]
+        >>> [indices.tolist() for indices in Truncation("windows", 1).readings(special, 4)]
         [[0, 1, 2, 5], [0, 2, 3, 5], [0, 3, 4, 5]]
         """
         n = len(special)
@@ -55,11 +54,11 @@ class Truncation:
         text = np.flatnonzero(~special)
         begin, end = int(text[0]), int(text[-1]) + 1
         room, count = max_length - begin - (n - end), end - begin
-        ends = np.arange(begin), np.arange(end, n)
-        return [np.concatenate([ends[0], begin + own, ends[1]]) for own in self._own(count, room)]
+        left, right = np.arange(begin), np.arange(end, n)
+        return [np.concatenate([left, begin + inner, right]) for inner in self._text_indices(count, room)]
 
-    def _own(self, count: int, room: int) -> list[np.ndarray]:
-        """Places, among the `count` tokens of text, of the `room` that each pass reads."""
+    def _text_indices(self, count: int, room: int) -> list[np.ndarray]:
+        """As [`readings`], for a text of `count` tokens without special ones, of which `room` are read at once."""
         if self.mode == "tail":
             return [np.arange(count - room, count)]
         if self.mode == "head_tail":
@@ -71,9 +70,9 @@ class Truncation:
 
 
 def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens after which functions are cut: `--max_seq_length`, or the most that checkpoint and tokenizer are for.
+    """Tokens to which functions are cut: `--max_seq_length`, else the limit of model and tokenizer, at most 1024.
 
-    Raises UserError for a length that the model has no positions for.
+    Raises UserError if the model has too few positions for the given length.
     """
     limit = position_limit(config)
     if given is None:
@@ -81,26 +80,27 @@ def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreT
     if given < 3:
         raise UserError(f"--max_seq_length {given}: expected 3 or more: <s>, a token and </s>")
     if limit is not None and given > limit:
-        raise UserError(f"--max_seq_length {given}: expected at most {limit}, the positions that the model has")
+        raise UserError(f"--max_seq_length {given}: expected at most {limit}, the number of the model's positions")
     return given
 
 
 def choose_truncation(
     args: Any, config: PreTrainedConfig, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Truncation:
-    """What the flags say, else what the checkpoint was trained with, else the head.
+    """The truncation that the flags choose, else the one that the checkpoint was trained with, else the head.
 
     Args:
         args: has the fields of `TruncationArguments`.
-        max_length: tokens of a pass.
+        max_length: tokens that the model reads at once.
 
     Raises:
-        UserError: a stride without windows, or beyond a window; what pairs of texts, or tasks other than code, lack.
+        UserError: a stride without windows or longer than a window, or a mode that the task cannot have: pairs of
+            texts have only the head, and only CODE has windows.
     """
     mode = args.truncation or getattr(config, "truncation", None) or HEAD
     stride = args.window_stride
     if stride is not None and mode != WINDOWS:
-        raise UserError(f"--window_stride {stride}: is for --truncation windows, and this is {mode}")
+        raise UserError(f"--window_stride {stride}: expected --truncation windows with it, not {mode}")
     if mode != HEAD and len(task.columns) > 1:
         raise UserError(f"--truncation {mode}: items of {task.name} are pairs of texts; expected head")
     if mode == WINDOWS and task.name != "CODE":
@@ -110,8 +110,7 @@ def choose_truncation(
     room = max_length - tokenizer.num_special_tokens_to_add()
     if stride is not None and not 1 <= stride <= room:
         raise UserError(
-            f"--window_stride {stride}: expected 1 to {room}, the tokens of a window: further apart they would leave "
-            "some unread"
+            f"--window_stride {stride}: expected 1 to {room}, the tokens of a window; a larger stride would skip some"
         )
     if mode == WINDOWS and stride is None and args.truncation is None:
         stride = getattr(config, "window_stride", None)
@@ -119,18 +118,34 @@ def choose_truncation(
     return Truncation(mode, stride)
 
 
+def choose_single_reading(
+    args: Any, config: PreTrainedConfig, task: Task, tokenizer: PreTrainedTokenizerBase
+) -> Truncation:
+    """As [`choose_truncation`], for scripts that show or write only one reading of a function, so without windows.
+
+    For a checkpoint that was trained with windows it chooses the head, and prints a note.
+    """
+    if args.truncation == WINDOWS:
+        raise UserError("--truncation windows: this script reads a function once; expected head, tail or head_tail")
+    truncation = choose_truncation(args, config, task, tokenizer, args.max_length)
+    if truncation.mode != WINDOWS:
+        return truncation
+    print("note: the checkpoint was trained with windows; only the head of each function is read (see --truncation)")
+    return Truncation()
+
+
 def remember_truncation(config: PreTrainedConfig, truncation: Truncation) -> None:
-    """Keeps in a model's configuration what it is trained with, unless that is what all are by default."""
-    for name, value in zip(NAMES, (truncation.mode, truncation.stride)):
+    """Records in a model's configuration how it is trained. A new configuration without it means the head."""
+    for name, value in (("truncation", truncation.mode), ("window_stride", truncation.stride)):
         if hasattr(config, name) or truncation.mode != HEAD:
             setattr(config, name, value)
 
 
 def truncation_report(dataset: Dataset) -> dict[str, float]:
-    """How many functions were not read whole, and their share; with windows also how many were read in those.
+    """Counts the functions that were cut, and their share; with windows also the functions read so and the windows.
 
     Args:
-        dataset: what `tokenize` gives: `length`, `full_length` and `function`, a row for each pass.
+        dataset: from `tokenize`; the columns `length`, `full_length` and `function` are used.
     """
     columns = {name: np.asarray(dataset[name]) for name in ("length", "full_length", "function")}
     passes = np.bincount(columns["function"])
@@ -142,7 +157,7 @@ def truncation_report(dataset: Dataset) -> dict[str, float]:
 
 
 def truncation_line(report: dict[str, float], functions: str, max_length: int, truncation: Truncation) -> str:
-    """`truncation_report` in words; "" where all is read at once. `functions`: of which split or file."""
+    """`truncation_report` as a sentence about `functions` (a split or file); "" if no function was cut."""
     if "windows" in report:
         return (
             f"{functions}: {report['windowed_functions']} are longer than {max_length} tokens and read in "
@@ -155,17 +170,3 @@ def truncation_line(report: dict[str, float], functions: str, max_length: int, t
         f"{functions}: {report['truncated_functions']} ({report['truncated_share']:.1%}) are longer than {max_length} "
         f"tokens; only their {part} is read"
     )
-
-
-def choose_cut(args: Any, config: PreTrainedConfig, task: Task, tokenizer: PreTrainedTokenizerBase) -> Truncation:
-    """As `choose_truncation`, for scripts that show or write one reading of a function: no windows.
-
-    A checkpoint trained with windows reads the head there, and a line says so.
-    """
-    if args.truncation == WINDOWS:
-        raise UserError("--truncation windows: here a function is read once; expected head, tail or head_tail")
-    truncation = choose_truncation(args, config, task, tokenizer, args.max_length)
-    if truncation.mode != WINDOWS:
-        return truncation
-    print("note: the checkpoint was trained with windows; here a function's head is read, or what --truncation says")
-    return Truncation()

@@ -1,4 +1,4 @@
-"""When a function is called defective: above which probability of class 1."""
+"""Decides when a function is called defective: when its probability of class 1 is above the decision threshold."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from ltp_pipeline.task.tasks import CODE, Task
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from ltp_pipeline.training.arguments import FineTuningArguments
-
-DEFAULT = 0.5  # the more probable class
 NAME = "decision_threshold"  # in a checkpoint's config.json
 
 
-def check_max_false_alarm(args: FineTuningArguments, task: Task, *, trains: bool, evaluates: bool) -> None:
-    """Raises UserError for a `--max_false_alarm` that is no rate, or where no threshold can be chosen and stored."""
-    limit = args.max_false_alarm
+def check_max_false_alarm(limit: float | None, task: Task, *, trains: bool, evaluates: bool) -> None:
+    """Checks `--max_false_alarm`; None: the flag is not given.
+
+    Raises UserError if it is not a rate, or if the run cannot choose a threshold and store it in the trained model.
+    """
     if limit is None:
         return
     if not 0 <= limit < 1:
@@ -36,42 +35,52 @@ def check_max_false_alarm(args: FineTuningArguments, task: Task, *, trains: bool
 
 
 def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: float) -> float:
-    """The lowest threshold above which at most this share of the functions of class 0 score.
+    """The lowest threshold at which the share of false alarms among the functions of class 0 is within the limit.
 
-    Of all that give the same predictions it is the middle between two scores, so that rounding changes none.
+    All thresholds between two neighbouring scores give the same predictions; this is the middle one, so that rounding
+    changes no prediction.
 
     Args:
         scores: probability of class 1, `[N]`.
         labels: 0 or 1, `[N]`.
-        max_false_alarm: from 0 to 1.
+        max_false_alarm: the limit, from 0 to 1.
     """
     clean = np.sort(scores[labels == 0])[::-1]
     allowed = int(np.floor(max_false_alarm * len(clean) + 1e-9))
     if allowed >= len(clean):
         return 0.0
-    refused = clean[allowed]  # the best score that may not be above the threshold
+    refused = clean[allowed]  # the highest score that must not be above the threshold
     above = scores[scores > refused]
     return float((refused + (above.min() if len(above) else 1.0)) / 2)
 
 
 def predicted_classes(logits: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Classes, `[N]`, from logits `[N, C]`: the most probable, or of two with a threshold whether 1 is above it."""
+    """Classes `[N]` from logits `[N, C]`.
+
+    Args:
+        threshold: for two classes, the probability above which class 1 is predicted; None: the most probable class.
+    """
     if threshold is None:
         return np.asarray(logits).argmax(axis=-1)
     return (positive_scores(logits) > threshold).astype(np.int64)
 
 
 def stored_threshold(config: PreTrainedConfig) -> float | None:
-    """The threshold that a checkpoint's configuration holds, if one was chosen for it."""
+    """The decision threshold in a checkpoint's configuration; None if none was chosen."""
     return getattr(config, NAME, None)
 
 
 def drop_threshold(config: PreTrainedConfig, *, chosen_again: bool) -> None:
-    """Before training: a threshold chosen for the model before does not hold for the one after."""
-    if stored_threshold(config) is not None:
-        if not chosen_again:
-            print(
-                f"note: the decision threshold {stored_threshold(config):.4g} was chosen for the model before this "
-                "training, and is dropped; --max_false_alarm chooses a new one"
-            )
-        setattr(config, NAME, None)
+    """Removes the decision threshold before training, because it was chosen for the model as it was.
+
+    Args:
+        chosen_again: whether the run will choose a new one; if not, a note is printed.
+    """
+    if stored_threshold(config) is None:
+        return
+    if not chosen_again:
+        print(
+            f"note: the decision threshold {stored_threshold(config):.4g} was chosen for the model before this "
+            "training and is removed; --max_false_alarm chooses a new one"
+        )
+    setattr(config, NAME, None)

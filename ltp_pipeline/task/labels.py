@@ -1,4 +1,4 @@
-"""What stands in a column of labels, as classes 0 and 1."""
+"""Turns the values in a column of labels into classes 0 and 1."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from ltp_pipeline.base.errors import UserError
 
 LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
-FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file of such an object"
+FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
 
 
 def parse_label_map(given: str | None, flag: str = "--label_map") -> dict[str, int] | None:
-    """The class of each name, from `good=0,bad=1` or a JSON file such as `{"good": 0, "bad": 1}`.
+    """The class of each name, from `good=0,bad=1` or a JSON file with an object such as `{"good": 0, "bad": 1}`.
 
-    Raises UserError, naming `flag`, for another form, a class that is not 0 or 1, or a name given twice.
+    Raises UserError, which names `flag`, for another form, a class that is not 0 or 1, or a name with two classes.
     """
     if given is None:
         return None
@@ -49,14 +49,14 @@ def _pairs_of_file(path: Path, flag: str) -> list[tuple[Any, Any]]:
 
 
 def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
-    """0 or 1, what `value` stands for; None for something else.
+    """The class, 0 or 1, that `value` stands for; None if it is not a label.
 
-    A list (of a JSON or Parquet file, or written as JSON in a CSV) holds one entry for each kind of defect: it is 1 if
-    any entry is, and 0 if none is or it is empty.
+    A list (in a JSON or Parquet file, or written as JSON in a CSV) has an entry for each kind of defect. Its class is
+    1 if any entry is 1, else 0.
 
     Args:
-        value: 0, 1, true or false, as a number, a boolean or text; with `label_map` one of its names.
-        label_map: see `parse_label_map`.
+        value: 0, 1, true or false, as a number, a boolean or text; with `label_map`, one of its names.
+        label_map: see [`parse_label_map`].
     """
     entries = _entries(value)
     if entries is None:
@@ -66,12 +66,12 @@ def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
 
 
 def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
-    """0 or 1 for each of `names`, of what belongs to several at once; None for something else.
+    """0 or 1 for each of `names`, for an item that may belong to several groups; None if `value` is not such a label.
 
     Args:
-        value: a list of as many 0 or 1, true or false; a list of some of the names; or those names as text with
-            spaces between them, "" for none.
-        names: of the groups.
+        value: a list with 0 or 1 (or true or false) for each group, a list of some of the names, or a text of some of
+            the names with spaces between them; "" for no group.
+        names: names of the groups.
     """
     entries = _entries(value)
     if entries is None and isinstance(value, str):
@@ -85,16 +85,16 @@ def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
 
 
 def expected_label(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
-    """What a label may be, for messages."""
+    """The end of an error message: what a label may be."""
     if groups:
-        return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (none: an empty text)"
+        return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (empty: none)"
     if label_map is not None:
         return f"expected one of {', '.join(label_map)} (--label_map), or a list of them"
     return "expected 0 or 1 (or true, false, or a list of these); for names give --label_map, such as good=0,bad=1"
 
 
 def shown_label(value: Any) -> str:
-    """A label as a message shows it."""
+    """A label as an error message shows it: quoted, with at most 60 characters."""
     text = repr(str(value))
     return text if len(text) <= 60 else f"{text[:56]}...'"
 
@@ -105,7 +105,7 @@ def _single(value: Any, label_map: dict[str, int] | None) -> int | None:
 
 
 def _entries(value: Any) -> list[Any] | None:
-    """The entries of a list; None for what is none."""
+    """The entries of a list; None if `value` is not a list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""What a classifier is for: defects in code, or a task of GLUE. A task is one row of a table."""
+"""The table of tasks: what a classifier predicts from code, or from the sentences of GLUE (a language benchmark)."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.task.metrics import classification_metrics, glue_metrics, group_metrics
 
-NOT_GIVEN = -100  # label of a row without one: the class that the library's losses leave out; NaN for scores
+NOT_GIVEN = -100  # label of a row without one; the library's losses ignore this class. For numbers it is NaN
 
 
 @dataclass(frozen=True)
@@ -16,31 +16,32 @@ class Task:
     One row of the table.
 
     Args:
-        name: as in the folders of pruning stages; in small letters the name of GLUE's configuration on the hub.
-        columns: the text of an item: one column, or two that are encoded as a pair.
-        labels: names of the classes 0, 1, ...; () where a number is predicted.
-        metrics: what GLUE measures; the first is what the best step is best in.
-        own_columns: `columns` and the column of labels as the files that GLUE gives out name them, where they do so
-            otherwise.
-        headerless: columns of the file of GLUE that has no header.
-        multi_label: each of `labels` is a yes or no of its own; the label of an item is a list.
-        hub_splits: split of ours ("train", "eval", "test") to the hub's.
+        name: also the name in the folders of pruning stages and, in lower case, of GLUE's configuration on the hub.
+        columns: the columns with the text of an item: one, or two that are tokenized as a pair.
+        labels: names of the classes 0, 1, ...; () if a number is predicted.
+        metrics: what GLUE reports; by default the first one chooses the best step of a training run.
+        reads_functions: items are functions in files of this project's format; False: items are those of a GLUE task.
+        multi_label: an item may have several of `labels` at once; its label is a list of 0 and 1.
+        original_columns: names of `columns` and of the label in the files that GLUE distributes, if they differ.
+        headerless_columns: names of the columns of the file that GLUE distributes without a header.
+        hub_splits: the hub's name of each of our splits, "train", "eval" and "test".
     """
 
     name: str
     columns: tuple[str, ...]
     labels: tuple[str, ...]
     metrics: tuple[str, ...] = ("accuracy",)
-    own_columns: tuple[str, ...] = ()
-    headerless: tuple[str, ...] = ()
+    reads_functions: bool = False
     multi_label: bool = False
+    original_columns: tuple[str, ...] = ()
+    headerless_columns: tuple[str, ...] = ()
     hub_splits: dict[str, str] = field(
         default_factory=lambda: {"train": "train", "eval": "validation", "test": "test"}, hash=False
     )
 
     @property
     def is_regression(self) -> bool:
-        """Whether a number is predicted, not a class."""
+        """Whether a number is predicted instead of a class."""
         return not self.labels
 
     @property
@@ -50,20 +51,16 @@ class Task:
 
     @property
     def problem_type(self) -> str:
-        """The library's name of the loss."""
+        """The name of the loss in the library's configurations."""
         if self.multi_label:
             return "multi_label_classification"
         return "regression" if self.is_regression else "single_label_classification"
 
-    @property
-    def reads_functions(self) -> bool:
-        """Whether its items are functions, from the files of this project, and not GLUE's."""
-        return self.columns == CODE.columns
-
     def measure(self, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
-        """The task's metrics from logits `[N, C]` and labels, `[N]` or `[N, C]`; {} where the rows have no labels.
+        """The task's metrics from logits `[N, C]` and labels, `[N]` or `[N, C]`; {} if the rows have no labels.
 
-        `threshold`: for code, the probability above which class 1 is predicted.
+        Args:
+            threshold: for CODE, the probability above which class 1 is predicted; None: the more probable class.
         """
         if not has_labels(labels):
             return {}
@@ -75,18 +72,25 @@ class Task:
 
 
 def has_labels(labels: np.ndarray) -> bool:
-    """Whether labels, `[N]` or `[N, num_labels]`, are any, and not what stands for none."""
+    """Whether every row has a label; labels are `[N]` or `[N, num_labels]`, NOT_GIVEN or NaN for a row without."""
     labels = np.asarray(labels)
     return not (np.isnan(labels) | (labels == NOT_GIVEN)).any()
 
 
-CODE = Task("CODE", ("functionSource",), ("0", "1"), ("f1", "accuracy", "recall", "precision", "auc"))
-# The groups of weaknesses of the Draper VDISC data set, all at once.
+CODE = Task(
+    "CODE",
+    ("functionSource",),
+    ("0", "1"),
+    ("f1", "accuracy", "recall", "precision", "auc"),
+    reads_functions=True,
+)
+# The groups of weaknesses in the Draper VDISC data set; a function may belong to several.
 VDISC = Task(
     "VDISC",
     ("functionSource",),
     ("CWE-119", "CWE-120", "CWE-469", "CWE-476", "CWE-other"),
     ("macro_f1", "micro_f1", "macro_auc"),
+    reads_functions=True,
     multi_label=True,
 )
 SENTENCES = ("sentence1", "sentence2")
@@ -98,7 +102,7 @@ GLUE = (
         "MNLI",
         ("premise", "hypothesis"),
         ("entailment", "neutral", "contradiction"),
-        own_columns=("sentence1", "sentence2", "gold_label"),
+        original_columns=("sentence1", "sentence2", "gold_label"),
         hub_splits={
             "train": "train",
             "eval": "validation_matched",
@@ -113,22 +117,22 @@ GLUE = (
         ("question1", "question2"),
         ("not_duplicate", "duplicate"),
         ("f1", "accuracy"),
-        own_columns=("question1", "question2", "is_duplicate"),
+        original_columns=("question1", "question2", "is_duplicate"),
     ),
     Task(
         "MRPC",
         SENTENCES,
         ("not_equivalent", "equivalent"),
         ("f1", "accuracy"),
-        own_columns=("#1 String", "#2 String", "Quality"),
+        original_columns=("#1 String", "#2 String", "Quality"),
     ),
-    Task("STSB", SENTENCES, (), ("pearson", "spearmanr"), own_columns=(*SENTENCES, "score")),
+    Task("STSB", SENTENCES, (), ("pearson", "spearmanr"), original_columns=(*SENTENCES, "score")),
     Task(
         "COLA",
         ("sentence",),
         ("unacceptable", "acceptable"),
         ("matthews_correlation",),
-        headerless=("source", "label", "judgement", "sentence"),
+        headerless_columns=("source", "label", "judgement", "sentence"),
     ),
     Task("WNLI", SENTENCES, ("not_entailment", "entailment")),
 )
@@ -138,9 +142,9 @@ ALIASES = {"MNLIMM": "MNLI"}
 
 
 def find_task(name: str, flag: str) -> Task:
-    """The task of that name, in any case, with or without "-": `sts-b` is STSB, and `mnli-mm` MNLI, which has both.
+    """The task named `name`. Case, "-" and "_" do not matter; `mnli-mm` is MNLI, which evaluates mismatched items too.
 
-    Raises UserError, naming `flag`, for another.
+    Raises UserError, which names `flag`, if there is no such task.
     """
     plain = name.upper().replace("-", "").replace("_", "")
     task = TASKS.get(ALIASES.get(plain, plain))

@@ -30,7 +30,7 @@ def fine_tune(model_args: ModelArguments, data_args: DataArguments, args: FineTu
     task = find_task(model_args.task_name, "--task_name")
     check_numbers(args, data_args)
     follow_task(args, task)
-    check_max_false_alarm(args, task, trains=args.do_train, evaluates=args.do_eval)
+    check_max_false_alarm(args.max_false_alarm, task, trains=args.do_train, evaluates=args.do_eval)
     _check_model(model_args, args)
     output_dir = Path(args.output_dir)
     checkpoint = checkpoint_to_resume(args, output_dir) if args.do_train else None

@@ -48,7 +48,7 @@ def run_stage(stage: StageArguments, data_args: DataArguments, args: StageTraini
     task = find_task(stage.task, "--task")
     check_numbers(args, data_args)
     follow_task(args, task)
-    check_max_false_alarm(args, task, trains=not stage.eval, evaluates=True)
+    check_max_false_alarm(args.max_false_alarm, task, trains=not stage.eval, evaluates=True)
     check_checkpoint(stage.restore)
     pruning = pruning_settings(stage, args, load_config(stage.restore, flag="--restore"), task)
     output_dir = result_dir(stage, data_args, args, pruning, task)

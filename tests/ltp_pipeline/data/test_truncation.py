@@ -12,7 +12,7 @@ import torch
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.data.truncation import Truncation, choose_cut, choose_truncation
+from ltp_pipeline.data.truncation import Truncation, choose_single_reading, choose_truncation
 from ltp_pipeline.model.window_logits import best_windows, summed_windows
 from ltp_pipeline.task.tasks import CODE, find_task
 from ltp_pipeline.view.extract import encode, kept_text
@@ -57,17 +57,17 @@ def test_what_flags_and_checkpoint_say():
     assert choose_truncation(flags("head"), trained, CODE, tokenizer, 96) == Truncation("head")
     windows = SimpleNamespace(truncation="windows", window_stride=200)
     assert choose_truncation(flags(), windows, CODE, tokenizer, 96) == Truncation("windows", 94)
-    assert choose_cut(flags(), windows, CODE, tokenizer) == Truncation("head")
+    assert choose_single_reading(flags(), windows, CODE, tokenizer) == Truncation("head")
     for given, task, message in (
-        (flags(stride=9), "code", "--window_stride 9: is for --truncation windows, and this is head"),
+        (flags(stride=9), "code", "--window_stride 9: .*--truncation windows .*not head"),
         (flags("windows", 95), "code", "--window_stride 95: expected 1 to 94"),
-        (flags("tail"), "RTE", "--truncation tail: items of RTE are pairs of texts; expected head"),
-        (flags("windows"), "SST2", "--truncation windows: is for the task code, not SST2"),
+        (flags("tail"), "RTE", "--truncation tail: .*RTE.*expected head"),
+        (flags("windows"), "SST2", "--truncation windows: .*SST2"),
     ):
         with pytest.raises(UserError, match=message):
             choose_truncation(given, plain, find_task(task, "--task_name"), tokenizer, 96)
-    with pytest.raises(UserError, match="--truncation windows: here a function is read once"):
-        choose_cut(flags("windows"), plain, CODE, tokenizer)
+    with pytest.raises(UserError, match="--truncation windows: .*expected head, tail or head_tail"):
+        choose_single_reading(flags("windows"), plain, CODE, tokenizer)
 
 
 @pytest.mark.parametrize("mode", ["head", "tail", "head_tail"])

@@ -27,7 +27,7 @@ from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS, find_task
 )
 def test_tasks_are_found_as_users_type_them(typed, name):
     if name is None:
-        with pytest.raises(UserError, match=rf"--task {typed}: no such task; expected one of CODE, VDISC, .*, WNLI"):
+        with pytest.raises(UserError, match=rf"--task {typed}: .*CODE, VDISC, .*, WNLI"):
             find_task(typed, "--task")
     else:
         assert find_task(typed, "--task") is TASKS[name]
