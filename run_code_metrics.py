@@ -16,19 +16,16 @@ from ltp_pipeline.base.flags import spare_help_imports
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
-    from ltp_pipeline.training.arguments import (
-        DataArguments,
-        StageArguments,
-        StageTrainingArguments,
-        parse_training_arguments,
-    )
+    from ltp_pipeline.data.flags import DataArguments
+    from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments
 
     arguments = parse_training_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
 
-    # After parsing: this import takes seconds, and --help need not wait for it.
-    from ltp_pipeline.training.pruning_stage import run_stage
+    # Imported after parsing, because it takes seconds: --help need not wait for it.
+    from ltp_pipeline.training.run import run
+    from ltp_pipeline.training.starts import PruningStage
 
-    run_stage(*arguments)
+    run(PruningStage(*arguments))
 
 
 if __name__ == "__main__":

@@ -20,19 +20,16 @@ from ltp_pipeline.base.flags import spare_help_imports
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
-    from ltp_pipeline.training.arguments import (
-        DataArguments,
-        FineTuningArguments,
-        ModelArguments,
-        parse_training_arguments,
-    )
+    from ltp_pipeline.data.flags import DataArguments
+    from ltp_pipeline.training.arguments import FineTuningArguments, ModelArguments, parse_training_arguments
 
     arguments = parse_training_arguments((ModelArguments, DataArguments, FineTuningArguments), argv, __doc__)
 
-    # After parsing: this import takes seconds, and --help need not wait for it.
-    from ltp_pipeline.training.fine_tuning import fine_tune
+    # Imported after parsing, because it takes seconds: --help need not wait for it.
+    from ltp_pipeline.training.run import run
+    from ltp_pipeline.training.starts import FineTuning
 
-    fine_tune(*arguments)
+    run(FineTuning(*arguments))
 
 
 if __name__ == "__main__":

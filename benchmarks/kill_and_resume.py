@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--kills {args.kills}: expected 1 or more")
     quiet = "ignore:resource_tracker"  # which counts what the killed processes could not give back
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONWARNINGS=quiet)
-    multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.pruning_stage"])
+    multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.run"])
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         make_start(place)

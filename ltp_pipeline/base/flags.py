@@ -22,8 +22,8 @@ def parse_arguments(
 ) -> tuple[Any, ...]:
     """Parses a command line into one object of each dataclass.
 
-    Where two dataclasses have a flag of the same name, the later one gets its value. A mistake in the flags ends the
-    process with status 2, as argparse does.
+    Two dataclasses cannot have a flag of the same name. A mistake in the flags ends the process with status 2, as
+    argparse does.
 
     Args:
         dataclasses: see `transformers.HfArgumentParser` for what their fields may be.
@@ -43,7 +43,6 @@ def parse_arguments(
         usage=None if positional else "%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
         formatter_class=_HelpFormatter,
         allow_abbrev=False,
-        conflict_handler="resolve",
     )
     for name, options in (positional or {}).items():
         parser.add_argument(name, **options)

@@ -93,7 +93,8 @@ class DataArguments(ReadingArguments, TruncationArguments):
     )
     pad_to_max_length: bool = field(
         default=False,
-        metadata={"help": "Accepted for compatibility with the original scripts; has no effect."},
+        # Accepted because the original commands name it, and has no effect: padding is never computed.
+        metadata={"help": argparse.SUPPRESS},
     )
     max_train_samples: int | None = field(
         default=None, metadata={"help": "Train on the first N functions of the file only."}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.hub import hub_options, offline_note
+from ltp_pipeline.model.precision import prepack_bfloat16
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -66,7 +67,7 @@ def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":
 
 
 def load_pruning_model(
-    path: str | Path, *, flag: str, new_head: bool = False, **overrides: Any
+    path: str | Path, *, flag: str, new_head: bool = False, dtype: str = "float32", **overrides: Any
 ) -> "LTPForSequenceClassification":
     """A Longformer or LTP checkpoint as LTP; thresholds that it does not have start at 0.
 
@@ -74,6 +75,7 @@ def load_pruning_model(
         path: folder or hub name.
         flag: the flag that named it, for messages.
         new_head: whether weights beside the thresholds may be missing and start at random, as a classification head.
+        dtype: of the weights, see `load_with_missing`.
         overrides: configuration values to change, such as `prune_mode` and `temperature`.
 
     Raises:
@@ -86,7 +88,7 @@ def load_pruning_model(
         raise UserError(f"{flag} {path}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}")
     with _as_user_error(path, flag, "configuration"):
         config = as_ltp_config(config, **overrides)
-    return load_weights(LTPForSequenceClassification, path, flag=flag, new_head=new_head, config=config)
+    return load_weights(LTPForSequenceClassification, path, flag=flag, new_head=new_head, dtype=dtype, config=config)
 
 
 def as_ltp_config(config: "PreTrainedConfig", **overrides: Any) -> "LTPConfig":
@@ -121,12 +123,14 @@ def load_with_missing(
 ) -> tuple["PreTrainedModel", list[str]]:
     """`model_class.from_pretrained(path, **kwargs)`, whose failures are UserErrors, and what started at random.
 
-    Weights of another shape are a UserError, but for those of a classification head with `new_head`.
+    Weights of another shape are a UserError, but for those of a classification head with `new_head`. The weights are
+    float32, or what the argument `dtype` says ("bfloat16": for evaluation; an LTP model's are then prepacked).
     """
     # Trained, and cut to what is wanted, from float32; mismatched sizes are judged below.
     options = {"dtype": "float32", **hub_options(path), **kwargs, "ignore_mismatched_sizes": True}
     with _as_user_error(path, flag, "weights"), _quiet_library():
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
+    prepack_bfloat16(model)
     mismatched = sorted(info["mismatched_keys"])
     for name, own, wanted in mismatched:
         if not (new_head and name.startswith("classifier")):

@@ -118,11 +118,14 @@ def convert_checkpoint(
     return model
 
 
-def load_source(path: str | Path, *, flag: str, config: "PreTrainedConfig | None" = None) -> "PreTrainedModel":
+def load_source(
+    path: str | Path, *, flag: str, config: "PreTrainedConfig | None" = None, dtype: str = "float32"
+) -> "PreTrainedModel":
     """The model to convert, with its head if LTP has it, else without. Raises UserError if there is none or a bad one.
 
     Args:
         config: to use in place of the checkpoint's own.
+        dtype: of the weights.
     """
     import transformers
 
@@ -131,7 +134,7 @@ def load_source(path: str | Path, *, flag: str, config: "PreTrainedConfig | None
     check_source(config, f"{flag} {path}")
     head = head_of((config.architectures or [""])[0], config)
     model_class = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel")
-    model, missing = load_with_missing(model_class, path, flag=flag, config=config)
+    model, missing = load_with_missing(model_class, path, flag=flag, config=config, dtype=dtype)
     if not head and missing and all(name.startswith("pooler.") for name in missing):
         model.pooler, missing = None, []  # many checkpoints come without the pooler that the class has
     if missing:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model import conversion as convert
 from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
+from ltp_pipeline.model.precision import prepack_bfloat16
 from ltp_pipeline.task.tasks import CODE, Task
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load_classifier(
-    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str = "float32"
 ) -> "PreTrainedModel":
     """Sequence classifier, or regressor, of `task` for `args`.
 
@@ -24,6 +25,7 @@ def load_classifier(
     Args:
         tokenizer: that of the model; a conversion makes it one for longer texts.
         new_head: whether the classification head may start at random.
+        dtype: of the weights of a checkpoint: "float32", or "bfloat16" for evaluation.
 
     Raises:
         UserError: no such checkpoint or configuration, one that does not fit, or a bad `--window_size`.
@@ -31,7 +33,7 @@ def load_classifier(
     from transformers import AutoModelForSequenceClassification
 
     if args.convert_to_ltp:
-        return _converted(args, tokenizer, new_head, task)
+        return _converted(args, tokenizer, new_head, task, dtype)
     config = classifier_config(args, task)
     if args.model_name_or_path is None:
         return random_weights(config, path=args.config_name, flag="--config_name")
@@ -40,6 +42,7 @@ def load_classifier(
         args.model_name_or_path,
         flag="--model_name_or_path",
         new_head=new_head,
+        dtype=dtype,
         config=config,
     )
 
@@ -87,7 +90,7 @@ def _set_task(config: "PreTrainedConfig", task: Task) -> None:
 
 
 def _converted(
-    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task
+    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str
 ) -> "PreTrainedModel":
     flag, path = "--model_name_or_path", args.model_name_or_path
     config = load_config(path, flag=flag)
@@ -96,7 +99,7 @@ def _converted(
     _set_task(config, task)
     max_positions, attention_window = _sizes(args)
     model, missing = convert.convert(
-        convert.load_source(path, flag=flag, config=config),
+        convert.load_source(path, flag=flag, config=config, dtype=dtype),
         tokenizer,
         max_positions=max_positions,
         attention_window=attention_window,
@@ -106,6 +109,7 @@ def _converted(
         raise UserError(
             f"{flag} {path}: has no classification head; expected one, as nothing is trained without --do_train"
         )
+    prepack_bfloat16(model)
     convert.set_longest_text(tokenizer, max_positions)
     print(
         f"{path} as LTP: texts of up to {max_positions} tokens, the same states up to "

@@ -1,4 +1,4 @@
-"""The README.md beside a checkpoint: what it is, from which data, how good, at which cost, and the command."""
+"""The model card (README.md) of a checkpoint: what it is, its data, its metrics and FLOPs, and the command."""
 
 from __future__ import annotations
 
@@ -11,26 +11,15 @@ import torch
 import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ltp_pipeline.base.files import write_text
+from ltp_pipeline.base.files import format_table, write_text
+from ltp_pipeline.training.reports import METRICS, evaluated_splits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from ltp_pipeline.task.tasks import Task
 
-# metric of ours: its name on the hub
-METRICS = {
-    "accuracy": "accuracy",
-    "f1": "f1",
-    "recall": "recall",
-    "precision": "precision",
-    "auc": "roc_auc",
-    "macro_f1": "f1",
-    "matthews_correlation": "matthews_correlation",
-    "pearson": "pearsonr",
-    "spearmanr": "spearmanr",
-}
-SHOWN = (*METRICS, "false_alarm_rate", "decision_threshold", "loss", "relative_flops", "full_relative_flops")
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
 
 
 def write_model_card(
@@ -41,28 +30,36 @@ def write_model_card(
     task: Task,
     command: str,
 ) -> None:
-    """Writes `folder`/README.md.
+    """Writes `folder`/README.md from model_card_template.md.
 
     Args:
-        config: of the model.
+        config: that of the model.
         results: all metrics, as in all_results.json.
-        data: for each split: `split`, `file` (its name alone), `rows` and `classes`, see `describe_splits`.
+        data: one row a split, see `describe_splits`.
         task: what the model was trained for.
-        command: that made it.
+        command: the command line that made the model.
     """
+    prune_mode = getattr(config, "prune_mode", None)
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-classification",
-        tags=[config.model_type, task.name.lower(), *(["token-pruning"] if _prunes(config) else [])],
+        tags=[config.model_type, task.name.lower(), *([] if prune_mode is None else ["token-pruning"])],
         model_name=f"{config.model_type}-{task.name.lower()}",
         eval_results=_eval_results(results, data, task),
     )
-    text = _text(config, results, data, task, command)
-    write_text(folder / "README.md", str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")))
-
-
-def _prunes(config: PreTrainedConfig) -> bool:
-    return getattr(config, "prune_mode", None) is not None
+    card = ModelCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        model_type=config.model_type,
+        prune_mode=prune_mode,
+        task_name=task.name,
+        data_table=_data_table(data),
+        results_table=_results_table(results),
+        layers_table=_layers_table(results),
+        command=command,
+        versions=_versions(),
+    )
+    write_text(folder / "README.md", f"{str(card).rstrip()}\n")
 
 
 def _eval_results(results: dict[str, Any], data: list[dict[str, Any]], task: Task) -> list[EvalResult]:
@@ -72,59 +69,43 @@ def _eval_results(results: dict[str, Any], data: list[dict[str, Any]], task: Tas
             dataset_type="glue" if row["file"] == "from the hub" else Path(row["file"]).stem,
             dataset_name=f"{task.name}, {row['file']}",
             dataset_split=row["split"],
-            metric_type=METRICS[name],
-            metric_value=results[f"{row['split']}_{name}"],
+            metric_type=metric.hub_name,
+            metric_value=results[f"{row['split']}_{metric.name}"],
         )
         for row in data
-        for name in METRICS
-        if f"{row['split']}_{name}" in results
+        for metric in METRICS
+        if metric.hub_name and f"{row['split']}_{metric.name}" in results
     ]
 
 
-def _text(
-    config: PreTrainedConfig, results: dict[str, Any], data: list[dict[str, Any]], task: Task, command: str
-) -> str:
-    splits = [row["split"] for row in data if f"{row['split']}_runtime" in results and row["split"] != "train"]
-    shown = [name for name in SHOWN if any(f"{split}_{name}" in results for split in splits)]
-    sections = [
-        f"# {config.model_type} for {task.name}",
-        _about(config),
-        "## Data\n\n" + _table([list(row.values()) for row in data], "split file rows skipped classes"),
+def _data_table(data: list[dict[str, Any]]) -> str:
+    rows = [{"skipped" if name == "skipped_rows" else name: value for name, value in row.items()} for row in data]
+    return format_table(rows, markdown=True)
+
+
+def _results_table(results: dict[str, Any]) -> str:
+    splits = evaluated_splits(results)
+    names = [m.name for m in METRICS if m.on_card and any(f"{split}_{m.name}" in results for split in splits)]
+    rows = [{"metric": name} | {split: _digits(results.get(f"{split}_{name}")) for split in splits} for name in names]
+    return format_table(rows, markdown=True) if splits else ""
+
+
+def _layers_table(results: dict[str, Any]) -> str:
+    thresholds, kept = results.get("eval_thresholds_per_layer"), results.get("eval_tokens_kept_per_layer")
+    if not (thresholds and kept):
+        return ""
+    rows = [
+        {"layer": layer, "threshold": _digits(threshold), "tokens computed per function": _digits(tokens)}
+        for layer, (threshold, tokens) in enumerate(zip(thresholds, kept), start=1)
     ]
-    if splits:
-        rows = [[name, *(_number(results.get(f"{split}_{name}")) for split in splits)] for name in shown]
-        sections.append("## Results\n\n" + _table(rows, f"metric {' '.join(splits)}"))
-    thresholds = results.get("eval_thresholds_per_layer")
-    kept = results.get("eval_tokens_kept_per_layer")
-    if thresholds and kept:
-        rows = [[layer, _number(t), _number(k)] for layer, (t, k) in enumerate(zip(thresholds, kept), start=1)]
-        sections.append("## Layers\n\n" + _table(rows, "layer threshold tokens_computed_per_function"))
-    sections.append(f"## Made by\n\n```\n{command}\n```\n\n{_versions()}")
-    return "\n\n".join(sections) + "\n"
+    return format_table(rows, markdown=True)
 
 
-def _about(config: PreTrainedConfig) -> str:
-    if config.model_type != "ltp":
-        return "A sequence classifier of the Transformers library."
-    how = f"tokens leave layer by layer (`{config.prune_mode}`)" if _prunes(config) else "it does not prune yet"
-    return (
-        f"A Longformer with Learned Token Pruning (Kim et al., KDD 2022): {how}. `import transformer_revised` makes "
-        "the model type known to the Auto classes. `relative_flops`: what is executed, over what the same model "
-        "executes without pruning."
-    )
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _versions() -> str:
     versions = {"transformers": transformers, "torch": torch, "accelerate": accelerate}
     python = ".".join(map(str, sys.version_info[:3]))
     return ", ".join([f"Python {python}", *(f"{name} {module.__version__}" for name, module in versions.items())])
-
-
-def _table(rows: list[list[Any]], heading: str) -> str:
-    names = [name.replace("_", " ") if name.startswith("tokens") else name for name in heading.split(" ")]
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

@@ -1,7 +1,8 @@
-"""Going on after an interruption: which checkpoint of the way is complete, and leaving behind what came after it.
+"""Resuming an interrupted run: finds a complete checkpoint, and removes what the run wrote after it.
 
-The library writes a checkpoint's files one after the other, `trainer_state.json` last (beside other processes' random
-states), so a process that is killed while it saves leaves a folder that lacks files or whose last file is cut off.
+The library writes the files of a checkpoint one after the other, `trainer_state.json` last (except for the random
+states of other processes). A process that is killed while it saves leaves a folder in which files are missing, or the
+last one is cut off.
 """
 
 import json
@@ -30,24 +31,23 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
     """The checkpoint that `--resume_from_checkpoint` means; None: train from the start.
 
     Args:
-        args: its `resume_from_checkpoint` is a checkpoint-N folder; or "True" or "last" for the newest complete one
-            that a run into `output_dir` has left unfinished, if there is one; or "False" or None for none. Here it
-            becomes the folder that is returned.
-        output_dir: where the result will be.
+        args: `resume_from_checkpoint` is a checkpoint-N folder; or "True" or "last" for the newest complete checkpoint
+            of an interrupted run with the same `output_dir`, if there is one; or "False" or None for none.
+        output_dir: folder of the result.
 
     Raises:
-        UserError: a folder that is no checkpoint, or an incomplete one; one whose best checkpoint is gone.
+        UserError: the folder is no checkpoint or an incomplete one, or the best checkpoint of its run is missing.
     """
-    checkpoint = _asked_for(args.resume_from_checkpoint, output_dir, args.world_size)
+    checkpoint = find_checkpoint(args.resume_from_checkpoint, output_dir, args.world_size)
     if checkpoint is not None and args.load_best_model_at_end:
         best = best_checkpoint(checkpoint)
         if best is not None and _missing_weights(best):
-            raise UserError(f"{FLAG} {checkpoint}: the best checkpoint of its run is gone; expected {best}")
-    args.resume_from_checkpoint = None if checkpoint is None else str(checkpoint)
+            raise UserError(f"{FLAG} {checkpoint}: the best checkpoint of its run is missing; expected {best}")
     return checkpoint
 
 
-def _asked_for(given: str | None, output_dir: Path, processes: int) -> Path | None:
+def find_checkpoint(given: str | None, output_dir: Path, processes: int = 1) -> Path | None:
+    """The checkpoint that `given` names, see `checkpoint_to_resume`, complete for a run of so many processes."""
     if given is None or given.lower() == "false":
         return None
     work = unfinished(output_dir)
@@ -69,13 +69,13 @@ def _asked_for(given: str | None, output_dir: Path, processes: int) -> Path | No
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoint-N folders in `folder`, complete or not, by N."""
+    """The checkpoint-N folders in `folder`, complete or not, in the order of N."""
     found = [path for path in folder.glob(CHECKPOINTS) if path.is_dir() and _step(path) is not None]
     return sorted(found, key=_step)
 
 
 def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
-    """Why training cannot go on from `checkpoint` exactly as it was, in words; None if it can."""
+    """Why training cannot be resumed exactly from `checkpoint`, as text for a message; None if it can."""
     try:
         step = read_state(checkpoint)["global_step"]
     except (OSError, ValueError, KeyError):
@@ -84,44 +84,44 @@ def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
         return f"{STATE} is of step {step}"
     states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
     for name in ("optimizer.pt", "scheduler.pt", *states):
-        # torch.save writes a zip archive, which has its table of contents at the end.
+        # torch.save writes a zip archive, which has its table of contents at the end: a cut-off file has none.
         if not zipfile.is_zipfile(checkpoint / name):
             return f"{name} is missing or cut off"
     return _missing_weights(checkpoint)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """`trainer_state.json` of a checkpoint. Raises OSError or ValueError if there is none or it is cut off."""
+    """The content of a checkpoint's trainer_state.json. Raises OSError or ValueError if it is missing or cut off."""
     return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
 
 
 @contextmanager
 def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
-    """`new_result` that starts with what `checkpoint`, if not None, needs, and with nothing that came after it."""
+    """As `new_result`; with a `checkpoint`, the new folder holds what resuming from it needs, and nothing newer."""
     inside = checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
     with new_result(output_dir, inside) as work:
         if checkpoint is not None:
             if is_main():
-                _leave_behind(work, checkpoint)
+                _remove_newer(work, checkpoint)
             barrier()
         yield work
 
 
 def best_checkpoint(checkpoint: Path) -> Path | None:
-    """The best of the run up to `checkpoint`, if evaluations were compared: a folder beside it, or itself."""
+    """The best checkpoint of the run up to `checkpoint`: a folder beside it, or itself; None if none was chosen."""
     best = read_state(checkpoint).get("best_model_checkpoint")
     return None if best is None else checkpoint.parent / Path(best).name
 
 
-def _leave_behind(work: Path, checkpoint: Path) -> None:
-    """Removes from `work` what is incomplete or newer than `checkpoint`: it would be taken for this run's.
+def _remove_newer(work: Path, checkpoint: Path) -> None:
+    """Removes checkpoints from `work` that are newer than `checkpoint` or incomplete: they are not of the resumed run.
 
-    A checkpoint that lies elsewhere brings along the best of its run.
+    If `checkpoint` is in another folder, the best checkpoint of its run is copied to `work`.
     """
     last = _step(checkpoint)
     for other in checkpoints_in(work):
         if _step(other) > last or (_step(other) < last and _missing_weights(other)):
-            print(f"removed, as training goes on from {checkpoint}: {other}")
+            print(f"removed, because training is resumed from {checkpoint}: {other}")
             shutil.rmtree(other)
     best = best_checkpoint(checkpoint)
     if best is not None and best.is_dir() and best.parent.resolve() != work.resolve():
@@ -134,7 +134,7 @@ def _missing_weights(checkpoint: Path) -> str | None:
     weights = [path for pattern in WEIGHTS for path in checkpoint.glob(pattern)]
     for path in weights:
         try:
-            with safe_open(path, framework="pt"):  # compares the file's size with what its header says
+            with safe_open(path, framework="pt"):  # Compares the size of the file with its header.
                 pass
         except (SafetensorError, OSError):
             return f"{path.name} is cut off"

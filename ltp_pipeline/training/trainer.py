@@ -1,179 +1,311 @@
-"""The trainer of both scripts: MeasuredTrainer with batches by tokens, and with a way back into an interrupted run."""
+"""The trainer of both scripts: LTPTrainer that also forms batches by tokens, counts FLOPs and resumes exactly."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from accelerate.data_loader import DataLoaderShard
+from accelerate.utils import find_batch_size, recursively_apply
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
+from transformers import DataCollatorWithPadding, EarlyStoppingCallback, EvalPrediction, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.batches import EvalTokenBatches, TrainTokenBatches, sorted_batches
-from ltp_pipeline.training.measured_trainer import MeasuredTrainer
-from ltp_pipeline.training.pruning_log import KeptShares, LayersOnTensorBoard, pruning_thresholds
-from ltp_pipeline.training.resume import best_checkpoint
+from ltp_pipeline.model.flops_meter import FlopsMeter, summary
+from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
+from ltp_pipeline.task.decision import drop_threshold, stored_threshold
+from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines
+from transformer_revised import LTPTrainer
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ltp_pipeline.task.tasks import Task
+    from ltp_pipeline.training.arguments import FineTuningArguments
 
 
-class StageTrainer(MeasuredTrainer):
-    """[`MeasuredTrainer`] that also reads `max_tokens_per_batch` of its arguments, and resumes to the last bit."""
+@dataclass
+class _Evaluated:
+    """How the rows of an evaluation, in the order in which they are computed, become one row for each function.
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.add_callback(_ExactResume())
+    Args:
+        batches: the batches, if they are not in the order of the data.
+        functions: which function each row of the data is a window of, `[W]`; None: every row is a function.
+    """
+
+    batches: EvalTokenBatches | None = None
+    functions: np.ndarray | None = None
+
+    def in_order(self, values: Any) -> Any:
+        """`values` (an array `[M, ...]`, or a tuple of them) in the order of the data, `[W, ...]`."""
+        return values if self.batches is None or values is None else self.batches.restore(values)
+
+    def best(self, logits: np.ndarray) -> np.ndarray | slice:
+        """For each function the index of the window that scores it highest."""
+        return slice(None) if self.functions is None else best_windows(logits, self.functions)
+
+
+class ClassifierTrainer(LTPTrainer):
+    """[`LTPTrainer`] for classifiers.
+
+    Its metrics are those of `compute_metrics` and, for an LTP model, FLOPs and tokens kept (`flops_meter.summary`). A
+    function read in several windows counts once, with the window that scores it highest.
+
+    Args:
+        compute_metrics: function from logits `[N, C]` and labels `[N]` (or `[N, C]`) to metrics by name.
+        args, kwargs: the arguments of the library's Trainer. Its `args` may have `max_tokens_per_batch` (training) and
+            `max_eval_tokens_per_batch`: the maximum number of tokens in a batch. Without them, or with None, a batch
+            has a fixed number of functions, as in the library.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *args: Any,
+        compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ):
+        self._meter = FlopsMeter(model) if model.config.model_type == "ltp" else None
+        self._classification_metrics = compute_metrics
+        self._evaluated = _Evaluated()
+        self._sum_of_losses = np.zeros(2)  # of this evaluation: the loss summed over functions, number of functions
+        super().__init__(
+            model,
+            *args,
+            compute_metrics=None if compute_metrics is None else self._all_metrics,
+            preprocess_logits_for_metrics=self._logits_and_counts,
+            **kwargs,
+        )
         self.max_tokens = getattr(self.args, "max_tokens_per_batch", None)
         self.max_eval_tokens = getattr(self.args, "max_eval_tokens_per_batch", None)
-        self._sum_of_losses = np.zeros(2)  # over the functions evaluated, and how many
         prunes = getattr(self.model.config, "prune_mode", None) is not None
         self._kept = KeptShares(self.model) if prunes and self.train_dataset is not None else None
+        self.add_callback(ExactResume())
         if self.pop_callback(TensorBoardCallback) is not None:
             self.add_callback(LayersOnTensorBoard())
 
-    def _get_dataloader(self, dataset, description, batch_size, sampler_fn=None, is_training=False, **kwargs):
-        max_tokens = self.max_tokens if is_training else self.max_eval_tokens
-        if max_tokens is None:
-            return super()._get_dataloader(
-                dataset, description, batch_size, sampler_fn=sampler_fn, is_training=is_training, **kwargs
-            )
-        batches = (TrainTokenBatches if is_training else EvalTokenBatches)(
+    def get_train_dataloader(self) -> DataLoader:
+        """Forms batches by tokens; the library forms them by number of functions or by groups of a length."""
+        loader = super().get_train_dataloader()
+        if self.max_tokens is None:
+            return loader
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return self._loader_by_tokens(loader, self.train_dataset, TrainTokenBatches, self.max_tokens, seed=seed)
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        """Forms batches by tokens, see `get_train_dataloader`."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        dataset = self.eval_dataset[dataset] if isinstance(dataset, str) else dataset
+        return self._evaluation_loader(super().get_eval_dataloader(eval_dataset), dataset)
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Forms batches by tokens, see `get_train_dataloader`."""
+        return self._evaluation_loader(super().get_test_dataloader(test_dataset), test_dataset)
+
+    def _evaluation_loader(self, loader: DataLoader, dataset: Dataset) -> DataLoader:
+        if self.max_eval_tokens is not None:
+            loader = self._loader_by_tokens(loader, dataset, EvalTokenBatches, self.max_eval_tokens)
+        batches = loader.batch_sampler if self.max_eval_tokens is not None else None
+        self._evaluated = _Evaluated(batches, functions_of(dataset))
+        return loader
+
+    def _loader_by_tokens(
+        self, loader: DataLoader, dataset: Dataset, batches: type, max_tokens: int, **options: Any
+    ) -> DataLoader:
+        """`loader` (the library's: the dataset with the columns that the model reads) with batches by tokens."""
+        sampler = batches(
             _lengths(dataset),
             max_tokens,
             padded=self.model.config.model_type != "ltp",
             processes=self.args.world_size,
             rank=self.args.process_index,
-            **({"seed": self._data_seed()} if is_training else {}),
+            **options,
         )
-        # Not through `accelerator.prepare`, which would share the batches out among the processes once more.
+        # Not prepared by the accelerator, which would divide the batches among the processes a second time.
         return DataLoaderShard(
-            self._remove_unused_columns(dataset, description=description),
-            batch_sampler=batches,
-            collate_fn=self.data_collator,
+            loader.dataset,
+            batch_sampler=sampler,
+            collate_fn=loader.collate_fn,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
 
-    def _in_batches(self, dataset, indices: list[int]) -> list[list[int]]:
+    def _in_batches(self, dataset: Dataset, indices: list[int]) -> list[list[int]]:
+        """Calibration batches by tokens; LTPTrainer forms them by number of functions."""
         if self.max_eval_tokens is None:
             return super()._in_batches(dataset, indices)
         lengths = np.array(_lengths(dataset))[indices]
-        batches = sorted_batches(lengths, max_tokens=self.max_eval_tokens)  # an LTP model's: without padding
+        batches = sorted_batches(lengths, max_tokens=self.max_eval_tokens)
         return [[indices[i] for i in batch] for batch in batches]
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
-        """As the library's; with a training loss each layer's threshold and share of tokens kept since the last."""
+        """Adds each layer's threshold and share of kept tokens to a training loss; the library logs only numbers."""
         if self._kept is not None and "loss" in logs:
-            shares, thresholds = self._kept.pop(self._sum), pruning_thresholds(self.model)
+            shares, thresholds = self._kept.pop(self._sum_over_processes), pruning_thresholds(self.model)
             logs |= ({"thresholds": thresholds} if thresholds else {}) | ({"kept_shares": shares} if shares else {})
         super().log(logs, start_time)
 
-    def _data_seed(self) -> int:
-        return self.args.seed if self.args.data_seed is None else self.args.data_seed
-
-    def _run_epoch(self, *args, **kwargs):
-        """As the library's, except where a resumed run has nothing left to do: the library would do one more step."""
-        if self.state.global_step >= self.state.max_steps or self._stopped_early():
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Ends a resumed run that has no step left: the library checks for that only after one step too many."""
+        stoppers = [c for c in self.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
+        stopped_early = any(c.early_stopping_patience_counter >= c.early_stopping_patience for c in stoppers)
+        if stopped_early or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
-        _set_epoch(kwargs["train_dataloader"], kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
-    def _stopped_early(self) -> bool:
-        stoppers = [c for c in self.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
-        return any(c.early_stopping_patience_counter >= c.early_stopping_patience for c in stoppers)
+    def evaluation_loop(self, dataloader: DataLoader, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any):
+        """Returns one row of logits `[N, C]` for each function, in the order of the data, and the exact mean loss.
 
-    def evaluation_loop(self, dataloader, *args, metric_key_prefix: str = "eval", **kwargs):
-        """As the library's; what batches by tokens give is put back into the order of the data."""
-        batches = dataloader.batch_sampler
-        if not isinstance(batches, EvalTokenBatches):
-            return super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
-        compute_metrics, self._sum_of_losses = self.compute_metrics, np.zeros(2)
+        The library returns rows in the order in which they are computed, with the FLOPs that this trainer attaches to
+        them, and averages the batches' losses as if all batches had the same size.
+        """
+        self._sum_of_losses = np.zeros(2)
+        output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        metrics = output.metrics
+        if self._evaluated.batches is not None:
+            total, functions = self._sum_over_processes(torch.tensor(self._sum_of_losses))
+            metrics = metrics | {f"{metric_key_prefix}_loss": (total / functions).item()}
+        if output.predictions is None:
+            return output._replace(metrics=metrics)
+        logits, _ = self._split(self._evaluated.in_order(output.predictions))
+        labels, best = self._evaluated.in_order(output.label_ids), self._evaluated.best(logits)
+        return output._replace(
+            metrics=metrics, predictions=logits[best], label_ids=None if labels is None else labels[best]
+        )
 
-        def in_order(evaluated: EvalPrediction) -> dict[str, Any]:
-            return compute_metrics(
-                EvalPrediction(batches.restore(evaluated.predictions), batches.restore(evaluated.label_ids))
-            )
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Skips items that the library repeats to fill the last batch, and sums up the losses of batches by tokens.
 
-        self.compute_metrics = None if compute_metrics is None else in_order
-        try:
-            output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
-        finally:
-            self.compute_metrics = compute_metrics
-        # The library takes all batches' losses for means over as many functions.
-        metrics = output.metrics | {f"{metric_key_prefix}_loss": self._mean_loss()}
-        restored = {
-            name: None if values is None else batches.restore(values)
-            for name, values in (("predictions", output.predictions), ("label_ids", output.label_ids))
-        }
-        return output._replace(metrics=metrics, **restored)
+        The library computes repeated items and drops their predictions later, but keeps them in the loss.
+        """
+        size = find_batch_size(inputs)
+        own = self._own_items(size)
+        if own < size:
+            inputs = recursively_apply(lambda tensor: tensor[:own], dict(inputs))
+        loss, *outputs = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if own < size:
+            outputs = [recursively_apply(_filled_up, output, size) for output in outputs]
+        batches = self._evaluated.batches
+        if batches is not None and loss is not None:
+            is_repeated = self.accelerator.gradient_state.end_of_dataloader and batches.last_is_repeated
+            functions = 0 if is_repeated else size
+            self._sum_of_losses += np.array([loss.item() * functions, functions])
+        return loss, *outputs
 
-    def prediction_step(self, model, inputs, *args, **kwargs):
-        """As the library's; adds up the losses, as batches by tokens differ in size."""
-        loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
-        batches = self.callback_handler.eval_dataloader.batch_sampler
-        if isinstance(batches, EvalTokenBatches) and loss is not None:
-            last = self.accelerator.gradient_state.end_of_dataloader
-            items = 0 if last and batches.last_is_repeated else len(next(iter(inputs.values())))
-            self._sum_of_losses += np.array([loss.item() * items, items])
-        return loss, logits, labels
+    def _own_items(self, size: int) -> int:
+        """How many items at the start of the current evaluation batch, of `size` items, are not repeated ones."""
+        state = self.accelerator.gradient_state
+        if not state.end_of_dataloader or state.remainder <= 0:
+            return size
+        first = self.args.process_index * size
+        return min(max(state.remainder - first, 1), size)  # If there is none, one is computed and dropped later.
 
-    def _mean_loss(self) -> float:
-        total = self._sum(torch.tensor(self._sum_of_losses))
-        return (total[0] / total[1]).item()
+    def _logits_and_counts(self, logits: Any, labels: Any) -> Any:
+        """Logits `[B, C]` and the meter's counts `[B, 4 + L]`: the library then gathers both from all processes."""
+        logits = logits[0] if isinstance(logits, tuple) else logits
+        if self._meter is None:
+            return logits
+        return logits, _filled_up(torch.from_numpy(self._meter.last), len(logits)).to(logits.device)
 
-    def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Over the processes."""
+    def _split(self, predictions: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits and counts; None for a model whose FLOPs are not counted."""
+        return (predictions, None) if self._meter is None else predictions
+
+    def _all_metrics(self, evaluated: EvalPrediction) -> dict[str, Any]:
+        logits, counts = self._split(self._evaluated.in_order(evaluated.predictions))
+        labels, best = self._evaluated.in_order(evaluated.label_ids), self._evaluated.best(logits)
+        metrics = self._classification_metrics(EvalPrediction(logits[best], labels[best]))
+        if counts is None:
+            return metrics
+        functions = self._evaluated.functions
+        return metrics | summary(counts if functions is None else summed_windows(counts, functions))
+
+    def _sum_over_processes(self, values: torch.Tensor) -> torch.Tensor:
         if self.args.world_size == 1:
             return values
         return self.accelerator.reduce(values.to(self.args.device), reduction="sum").cpu()
 
 
-class _ExactResume(TrainerCallback):
+def make_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    args: FineTuningArguments,
+    data: dict[str, Dataset],
+    task: Task,
+) -> ClassifierTrainer:
+    """The trainer of a run, with the callbacks that its flags ask for.
+
+    Args:
+        data: the tokenized splits; "train" and "eval" are used during training.
+
+    Raises:
+        UserError: a function is longer than a batch, or `--target_flops` for a model that does not prune.
     """
-    Leaves nothing outside of a checkpoint that the rest of a run depends on.
+    _check_lengths(args.max_tokens_per_batch, data)
+    if args.target_flops is not None and model.config.model_type != "ltp":
+        raise UserError(
+            f"--target_flops {args.target_flops}: a model of type {model.config.model_type} does not prune; expected "
+            "an LTP checkpoint, or run_code_metrics.py, which makes one"
+        )
+    if "train" in data:
+        drop_threshold(model.config, chosen_again=args.max_false_alarm is not None)
+    weighted = "train" in data and args.class_weights == "balanced"
+    trainer = ClassifierTrainer(
+        model=model,
+        args=args,
+        train_dataset=data.get("train"),
+        eval_dataset=data.get("eval"),
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=_task_metrics(model, task),
+        class_weights=balanced_weights(data["train"]["labels"], task) if weighted else None,
+    )
+    if args.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold))
+    if args.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(ProgressLines)
+    return trainer
 
-    Losses are logged before every checkpoint and evaluation, so that none has been added up but not logged when a run
-    goes on from there. A checkpoint in the last step of an epoch is saved at the epoch's end, after what happens
-    there, as a resumed run begins with the next epoch.
+
+def balanced_weights(labels: list[int], task: Task) -> list[float]:
+    """Weight of each class by which all classes that occur have the same share of the loss; the mean over items is 1.
+
+    A class that does not occur has weight 0.
     """
-
-    def __init__(self):
-        self.save_at_epoch_end = False
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if args.resume_from_checkpoint is None:
-            return
-        args.eval_on_start = False  # the run that was interrupted has done so
-        # The folder may have been moved, or given by another name, since it was recorded.
-        best = best_checkpoint(Path(args.resume_from_checkpoint))
-        if best is not None and (here := Path(args.output_dir, best.name)).is_dir():
-            state.best_model_checkpoint = str(here)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if control.should_save and state.epoch == int(state.epoch):
-            control.should_save, self.save_at_epoch_end = False, True
-        self._log_first(state, control)
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        control.should_save |= self.save_at_epoch_end
-        self.save_at_epoch_end = False
-        self._log_first(state, control)
-
-    @staticmethod
-    def _log_first(state, control):
-        if control.should_save or control.should_evaluate or state.global_step >= state.max_steps:
-            control.should_log = True
+    counts = np.bincount(labels, minlength=task.num_labels)
+    shares = counts / len(labels) * np.count_nonzero(counts)
+    return np.divide(1.0, shares, out=np.zeros(len(counts)), where=counts > 0).tolist()
 
 
-def check_tokens(max_tokens: int | None, data: dict[str, Dataset]) -> None:
-    """Raises UserError for a function of more tokens than `--max_tokens_per_batch` allows a batch."""
+def pruning_thresholds(model: PreTrainedModel) -> list[float]:
+    """The threshold of each layer of an LTP model, learned offset included; [] for a model without thresholds."""
+    if model.config.model_type != "ltp":
+        return []
+    thresholds = model.thresholds()
+    return [] if thresholds.isnan().any() else thresholds.tolist()
+
+
+def _task_metrics(model: PreTrainedModel, task: Task) -> Callable[[EvalPrediction], dict[str, Any]]:
+    def compute_metrics(evaluated: EvalPrediction) -> dict[str, Any]:
+        decision, thresholds = stored_threshold(model.config), pruning_thresholds(model)
+        metrics = task.measure(evaluated.predictions, evaluated.label_ids, decision)
+        if decision is not None:
+            metrics["decision_threshold"] = decision
+        return metrics | ({"thresholds_per_layer": thresholds} if thresholds else {})
+
+    return compute_metrics
+
+
+def _check_lengths(max_tokens: int | None, data: dict[str, Dataset]) -> None:
     longest = max((max(_lengths(dataset)) for dataset in data.values()), default=0)
     if max_tokens is not None and longest > max_tokens:
         raise UserError(
@@ -186,21 +318,6 @@ def _lengths(dataset: Dataset) -> list[int]:
     return list(dataset["length"])
 
 
-def mean_loss(log_history: list[dict[str, Any]]) -> float | None:
-    """Mean of the training loss over all steps, from the log, which an interruption leaves as it is; None if empty."""
-    total = done = 0
-    for entry in log_history:
-        if "loss" in entry:
-            total += entry["loss"] * (entry["step"] - done)
-            done = entry["step"]
-    return total / done if done else None
-
-
-def _set_epoch(loader: DataLoader, epoch: int) -> None:
-    """Tells the sampler its epoch, however often it is wrapped: to skip batches, to share them among processes."""
-    layer = loader
-    while layer is not None:
-        for sampler in (layer, getattr(layer, "sampler", None)):
-            if sampler is not loader and hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(epoch)
-        layer = getattr(layer, "batch_sampler", None)
+def _filled_up(tensor: torch.Tensor, size: int) -> torch.Tensor:
+    """`[B, ...]` with its last row repeated, to `[size, ...]`."""
+    return torch.cat([tensor, tensor[-1:].expand(size - len(tensor), *tensor.shape[1:])])

@@ -12,12 +12,11 @@ class Model:
     """Stands for the model's flags."""
 
     folder: str | None = field(default=None, metadata={"help": "Where the model is."})
-    weight_decay: float = 0.0
 
 
 @dataclass
 class Training:
-    """Stands for the flags of training, one of which takes over an alias."""
+    """Stands for the flags of training, one of which has an alias."""
 
     weight_decay_threshold: float = field(default=0.0, metadata={"aliases": ["--weight_decay"], "help": "Decay."})
     label_names: list[str] | None = None

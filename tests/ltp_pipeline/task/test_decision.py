@@ -15,8 +15,7 @@ from ltp_pipeline.comparison import main as compare
 from ltp_pipeline.task.decision import lowest_threshold, predicted_classes
 from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.task.tasks import CODE, TASKS
-from ltp_pipeline.training.run import balanced_weights
-from ltp_pipeline.training.trainer import StageTrainer
+from ltp_pipeline.training.trainer import ClassifierTrainer, balanced_weights
 
 FINE_TUNE = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv "
@@ -148,8 +147,8 @@ def test_class_weights_and_label_smoothing_reach_the_loss(place, monkeypatch):
         seen.append((self.class_weights, self.args.label_smoothing_factor))
         return run(self, *args, **kwargs)
 
-    run = StageTrainer.train
-    monkeypatch.setattr(StageTrainer, "train", recorded)
+    run = ClassifierTrainer.train
+    monkeypatch.setattr(ClassifierTrainer, "train", recorded)
     run_glue_code_metrics.main(f"{FINE_TUNE} --class_weights balanced --label_smoothing 0.1 --output_dir a".split())
     run_glue_code_metrics.main(f"{FINE_TUNE} --label_smoothing 0.1 --output_dir b".split())
     assert seen == [(pytest.approx([15 / 24, 15 / 6]), 0.1), (None, 0.1)]

@@ -203,9 +203,9 @@ def test_stages_of_pruning(pruned, here, name, capsys):
     [
         (
             "--task STSB --restore SST2",
-            "--restore SST2: tells 2 classes apart; expected a model of 1, for --task STSB",
+            "--restore SST2: this model has 2 classes; expected a model with 1, for --task STSB",
         ),
-        ("--task RTE --restore MNLI", "--restore MNLI: tells 3 classes apart; expected a model of 2, for --task RTE"),
+        ("--task RTE --restore MNLI", "--restore MNLI: this model has 3 classes; expected a model with 2, for --task RTE"),
         ("--task RTE --restore RTE --text_column x", "--text_column: the text of RTE is in sentence1 and sentence2"),
         (
             "--task RTE --restore RTE --validation_mismatched_file MNLI_other.csv",
@@ -219,7 +219,7 @@ def test_stages_of_pruning(pruned, here, name, capsys):
         ("--task RTE --restore RTE --max_train_samples 1", "all 1 rows have the label 0; training needs different"),
         (
             "--task RTE --restore RTE --metric_for_best_model f1",
-            "--metric_for_best_model f1: RTE is measured in accur",
+            "--metric_for_best_model f1: the metrics of RTE are accur",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 import run_code_metrics
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.training.pruning_log import KeptShares, LayersOnTensorBoard, layers_line
+from ltp_pipeline.training.callbacks import KeptShares, LayersOnTensorBoard, layers_line
 from tests.pruned_checkpoint import save_checkpoint
 from transformer_revised import LTPForSequenceClassification
 
@@ -142,8 +142,8 @@ def test_tensorboard_gets_a_scalar_a_layer(monkeypatch):
 
 
 def test_tensorboard_that_is_not_installed_is_an_error_before_training(place, monkeypatch):
-    monkeypatch.setattr("ltp_pipeline.training.arguments.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--report_to tensorboard: that package is not installed; expected `pip"):
+    monkeypatch.setattr("ltp_pipeline.training.checks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--report_to tensorboard: the package is not installed; run `pip"):
         run_code_metrics.main(f"{STAGE} --report_to tensorboard".split())
     assert not Path("out.unfinished").exists()
 

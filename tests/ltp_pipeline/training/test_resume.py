@@ -191,10 +191,10 @@ def test_what_a_kill_leaves_half_written_is_not_taken(place, tmp_path, capsys, n
         newest.write_bytes(newest.read_bytes()[: newest.stat().st_size * 2 // 3])
     else:
         newest.unlink()
-    assert resume._asked_for("last", tmp_path / "out", 1) == work / "checkpoint-16"
+    assert resume.find_checkpoint("last", tmp_path / "out", 1) == work / "checkpoint-16"
     assert capsys.readouterr().out == f"{work / 'checkpoint-18'} is not complete: {said}\n"
     with pytest.raises(UserError, match=f"{said}; expected a complete checkpoint; did you mean .*checkpoint-16"):
-        resume._asked_for(str(work / "checkpoint-18"), tmp_path / "out", 1)
+        resume.find_checkpoint(str(work / "checkpoint-18"), tmp_path / "out", 1)
 
 
 def test_each_process_needs_its_random_state(place, tmp_path):

@@ -18,7 +18,9 @@ from torch.utils.data import BatchSampler, DataLoader
 import run_code_metrics
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.training.trainer import StageTrainer, _set_epoch, mean_loss
+from ltp_pipeline.training.callbacks import set_epoch
+from ltp_pipeline.training.reports import mean_loss
+from ltp_pipeline.training.trainer import ClassifierTrainer
 
 FLAGS = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv --seed 5 "
@@ -50,13 +52,13 @@ def loss_of(folder):
 
 def test_batches_by_tokens_train_and_evaluate(place, monkeypatch):
     sizes = []
-    step = StageTrainer.training_step
+    step = ClassifierTrainer.training_step
 
     def recorded(self, model, inputs, *args, **kwargs):
         sizes.append((len(inputs["labels"]), int(inputs["attention_mask"].sum())))
         return step(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(StageTrainer, "training_step", recorded)
+    monkeypatch.setattr(ClassifierTrainer, "training_step", recorded)
     run_glue_code_metrics.main(f"{FLAGS} --max_tokens_per_batch 300 --output_dir out".split())
     assert sum(functions for functions, _ in sizes) == 2 * 24
     assert 200 < max(tokens for _, tokens in sizes) <= 300
@@ -93,14 +95,14 @@ def test_a_stage_takes_them_too(place):
 )
 def test_evaluation_is_by_tokens_unless_a_number_of_functions_is_given(place, monkeypatch, flags, expected):
     sizes, tokens = [], []
-    step = StageTrainer.prediction_step
+    step = ClassifierTrainer.prediction_step
 
     def recorded(self, model, inputs, *args, **kwargs):
         sizes.append(len(inputs["labels"]))
         tokens.append(int(inputs["attention_mask"].sum()))
         return step(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(StageTrainer, "prediction_step", recorded)
+    monkeypatch.setattr(ClassifierTrainer, "prediction_step", recorded)
     evaluate = "--model_name_or_path longformer --do_eval --validation_file test.csv --max_seq_length 96"
     run_glue_code_metrics.main(f"{evaluate} {flags} --output_dir out".split())
     if expected is None:
@@ -114,13 +116,13 @@ def test_evaluation_is_by_tokens_unless_a_number_of_functions_is_given(place, mo
 @pytest.mark.parametrize(("flags", "most"), [("--max_tokens_per_batch 150", 150), ("--bs 3", 8192)])
 def test_the_budget_is_calibrated_in_batches_by_tokens(place, monkeypatch, flags, most):
     seen = []
-    made = StageTrainer._calibration_batches
+    made = ClassifierTrainer._calibration_batches
 
     def recorded(self):
         seen.append(made(self))
         return seen[-1]
 
-    monkeypatch.setattr(StageTrainer, "_calibration_batches", recorded)
+    monkeypatch.setattr(ClassifierTrainer, "_calibration_batches", recorded)
     stage = "--train_file train.csv --validation_file test.csv --max_seq_len 96 --max_steps 1 --no_load"
     soft = "--masking_mode soft --target_flops 0.85 --restore longformer --output_dir soft"
     run_code_metrics.main(f"{stage} {soft} {flags}".split())
@@ -131,14 +133,14 @@ def test_the_budget_is_calibrated_in_batches_by_tokens(place, monkeypatch, flags
 
 def test_bfloat16_is_held_where_nothing_is_trained_and_autocast_where_something_is(place, monkeypatch):
     seen = []
-    step = StageTrainer.prediction_step
+    step = ClassifierTrainer.prediction_step
 
     def recorded(self, model, inputs, *args, **kwargs):
         loss, logits, labels = step(self, model, inputs, *args, **kwargs)
         seen.append((model.classifier.dense.weight.dtype, self.accelerator.mixed_precision, loss.dtype))
         return loss, logits, labels
 
-    monkeypatch.setattr(StageTrainer, "prediction_step", recorded)
+    monkeypatch.setattr(ClassifierTrainer, "prediction_step", recorded)
     stage = "--train_file train.csv --validation_file test.csv --max_seq_len 96 --max_steps 2 --no_load --save_step 1"
     flags = f"{stage} --eval_steps 1 --dtype bfloat16 --restore longformer --final_token_threshold 0.3"
     run_code_metrics.main(f"{flags} --masking_mode soft --output_dir soft".split())
@@ -213,7 +215,7 @@ def test_the_best_step_is_the_right_one(place, metric, larger):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ("--metric_for_best_model speed", "--metric_for_best_model speed: CODE is measured in f1, accuracy"),
+        ("--metric_for_best_model speed", "--metric_for_best_model speed: the metrics of CODE are f1, accuracy"),
         ("--early_stopping_patience 0", "--early_stopping_patience 0: expected a number above 0"),
         ("--early_stopping_threshold -1", "--early_stopping_threshold -1.0: expected 0 or more"),
     ],
@@ -224,14 +226,14 @@ def test_bad_flags(place, flags, message):
 
 
 def test_early_stopping_and_the_last_step_do_not_go_together(place):
-    with pytest.raises(UserError, match="--early_stopping_patience: ends with the best step; expected no --no_load"):
+    with pytest.raises(UserError, match="--early_stopping_patience: the result is the best step; expected no --no_load"):
         run_code_metrics.main("--restore x --early_stopping_patience 2 --no_load".split())
 
 
 def test_the_epoch_reaches_a_sampler_behind_skipped_batches_and_a_share():
     sampler = SeedableRandomSampler(range(8), data_seed=1)
     shared = DataLoader(range(8), batch_sampler=BatchSamplerShard(BatchSampler(sampler, 2, False), 2, 0))
-    _set_epoch(skip_first_batches(shared, 1), 3)
+    set_epoch(skip_first_batches(shared, 1), 3)
     assert sampler.epoch == 3
 
 

@@ -295,7 +295,7 @@ def test_an_interrupted_run_can_be_resumed_and_ends_the_same(workplace, finished
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "evaluate", interrupt)
+        patch.setattr(training, "evaluate_split", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fine_tune(f"{FINE_TUNE} --save_total_limit 2")
     assert not Path("code_test").exists()
@@ -379,7 +379,7 @@ def test_bad_flags_of_fine_tuning(workplace, capsys, change, message):
         (("--task CODE", "--task CWE"), "--task CWE: no such task; expected one of CODE, VDISC, RTE, SST2"),
         (("--restore longformer", "--restore ./none"), "--restore ./none: no such folder"),
         (("--restore longformer", "--restore roberta"), "--restore roberta: model type 'roberta'; expected one of"),
-        (("--restore longformer", "--restore three"), "--restore three: tells 3 classes apart; expected"),
+        (("--restore longformer", "--restore three"), "--restore three: this model has 3 classes"),
         (("--restore longformer", "--restore bare"), "--restore bare: no config.json in this folder"),
         (("--bs 4", "--bs 0"), "--bs 0: expected a number above 0"),
         (("--lr 2e-5", "--lr 0"), "--lr 0.0: expected a number above 0"),
@@ -410,7 +410,7 @@ def test_bad_flags_of_a_stage(workplace, capsys, change, message):
 def test_an_earlier_result_is_replaced_only_when_told_so(after_all, capsys):
     before = digests(".")
     message = fails(run_glue_code_metrics.main, FINE_TUNE.replace("--overwrite_output_dir", ""), capsys)
-    assert message.startswith("--output_dir code_test: holds an earlier result; expected a new folder, or --overwrite")
+    assert message.startswith("--output_dir code_test: this folder holds an earlier result; expected a new folder, or --overwrite")
     assert digests(".") == before
     fine_tune(f"{FINE_TUNE} --max_steps 1")
     assert results("code_test")["epoch"] == pytest.approx(1 / 6)
@@ -429,7 +429,7 @@ def test_a_budget_for_a_model_that_does_not_prune_is_refused_before_training(wor
     RobertaForSequenceClassification(config).save_pretrained("roberta")
     AutoTokenizer.from_pretrained("longformer").save_pretrained("roberta")
     message = fails(run_glue_code_metrics.main, flags.replace("longformer", "roberta"), capsys)
-    assert message.startswith("--target_flops 0.5: a roberta does not prune; expected an LTP checkpoint")
+    assert message.startswith("--target_flops 0.5: a model of type roberta does not prune")
 
 
 def test_a_model_that_computes_no_numbers_is_no_result(workplace, capsys):

@@ -1,0 +1,69 @@
+"""Checks of the training flags, made before any file is read: numbers, and flags that do not fit the task."""
+
+import math
+from importlib.util import find_spec
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.flags import DataArguments
+from ltp_pipeline.task.tasks import CODE, Task
+from ltp_pipeline.training.arguments import FineTuningArguments, StageTrainingArguments, with_values
+from ltp_pipeline.training.reports import LOWER_IS_BETTER
+
+SHORT_NAMES = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epoch",
+    "per_device_train_batch_size": "bs",
+}
+ABOVE_0 = (
+    *SHORT_NAMES,
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "lr_threshold",
+    "early_stopping_patience",
+    "max_tokens_per_batch",
+)
+
+
+def check_numbers(args: FineTuningArguments, data: DataArguments) -> None:
+    """Raises UserError, naming the flag, for a number out of range, and for TensorBoard if it is not installed."""
+    short_names = SHORT_NAMES if isinstance(args, StageTrainingArguments) else {}
+    for name in ABOVE_0:
+        value = getattr(args, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise UserError(f"--{short_names.get(name, name)} {value}: expected a number above 0")
+    for name in ("max_train_samples", "max_eval_samples", "max_test_samples"):
+        value = getattr(data, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: expected 1 or more")
+    if not 0 <= args.label_smoothing_factor < 1:
+        raise UserError(f"--label_smoothing {args.label_smoothing_factor}: expected at least 0 and below 1")
+    if args.early_stopping_threshold < 0:
+        raise UserError(f"--early_stopping_threshold {args.early_stopping_threshold}: expected 0 or more")
+    if "tensorboard" in args.report_to and find_spec("tensorboard") is None:
+        raise UserError("--report_to tensorboard: the package is not installed; run `pip install tensorboard`")
+
+
+def adapt_to_task(args: FineTuningArguments, task: Task) -> FineTuningArguments:
+    """A copy of `args` in which the metric for the best step is the task's first one, unless a flag gave another.
+
+    Raises:
+        UserError: a flag that `task` does not allow.
+    """
+    if args.metric_for_best_model is None:
+        larger = True if args.greater_is_better is None else args.greater_is_better
+        args = with_values(args, metric_for_best_model=task.metrics[0], greater_is_better=larger)
+    measured = dict.fromkeys((*task.metrics, *LOWER_IS_BETTER))
+    if task is not CODE:
+        del measured["false_alarm_rate"]
+    if args.metric_for_best_model.removeprefix("eval_") not in measured:
+        raise UserError(
+            f"--metric_for_best_model {args.metric_for_best_model}: the metrics of {task.name} are "
+            f"{', '.join(measured)}"
+        )
+    for_classes = {"--label_smoothing": args.label_smoothing_factor, "--class_weights": args.class_weights != "none"}
+    for flag, given in for_classes.items():
+        if task.is_regression and given:
+            raise UserError(f"{flag}: {task.name} predicts a number; expected a task of classes")
+        if task.multi_label and given:
+            raise UserError(f"{flag}: {task.name} has several labels at once; expected a task of one class an item")
+    return args

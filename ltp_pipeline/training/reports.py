@@ -1,0 +1,159 @@
+"""What a run reports about its model: the metrics it prints, the predictions it writes, the log of pruning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ltp_pipeline.base.files import format_table, write_csv
+from ltp_pipeline.task.decision import predicted_classes
+from ltp_pipeline.task.metrics import positive_scores, probabilities
+from ltp_pipeline.task.tasks import CODE, Task, has_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is shown.
+
+    Args:
+        name: key in the results, without the name of the split.
+        heading: of its column in the printed table; None: not printed.
+        hub_name: its name in the metadata of a model card; None: not there.
+        on_card: whether the table of the model card has it.
+        lower_is_better: whether a smaller value is a better one.
+    """
+
+    name: str
+    heading: str | None = None
+    hub_name: str | None = None
+    on_card: bool = False
+    lower_is_better: bool = False
+
+
+METRICS = (
+    Metric("accuracy", "accuracy", "accuracy", on_card=True),
+    Metric("f1", "F1", "f1", on_card=True),
+    Metric("recall", "recall", "recall", on_card=True),
+    Metric("precision", "precision", "precision", on_card=True),
+    Metric("false_alarm_rate", "false alarms", on_card=True, lower_is_better=True),
+    Metric("auc", "AUC", "roc_auc", on_card=True),
+    Metric("macro_f1", "macro F1", "f1", on_card=True),
+    Metric("micro_f1", "micro F1"),
+    Metric("macro_auc", "macro AUC"),
+    Metric("matthews_correlation", "Matthews", "matthews_correlation", on_card=True),
+    Metric("pearson", "Pearson", "pearsonr", on_card=True),
+    Metric("spearmanr", "Spearman", "spearmanr", on_card=True),
+    Metric("decision_threshold", on_card=True),
+    Metric("loss", "loss", on_card=True, lower_is_better=True),
+    Metric("relative_flops", "relative FLOPs", on_card=True, lower_is_better=True),
+    Metric("full_relative_flops", on_card=True, lower_is_better=True),
+    Metric("gflops_per_function", lower_is_better=True),
+    Metric("samples_per_second", "functions/s"),
+    Metric("seconds_per_sample", "s/function"),
+    Metric("dtype", "dtype"),
+)
+LOWER_IS_BETTER = tuple(metric.name for metric in METRICS if metric.lower_is_better)
+
+
+def evaluated_splits(results: dict[str, Any]) -> list[str]:
+    """Names of the splits, in order, that `results` (as in all_results.json) has an evaluation of."""
+    return [name.removesuffix("_runtime") for name in results if name.endswith("_runtime") and name != "train_runtime"]
+
+
+def metrics_table(results: dict[str, Any]) -> str:
+    """The metrics as a table for the terminal, one line for each evaluated split."""
+    splits = evaluated_splits(results)
+    shown = [m for m in METRICS if m.heading and any(f"{split}_{m.name}" in results for split in splits)]
+    return format_table(
+        [{"": split} | {m.heading: results.get(f"{split}_{m.name}") for m in shown} for split in splits]
+    )
+
+
+def layers_table(results: dict[str, Any]) -> str:
+    """One line a layer: its threshold, and the mean number of tokens of a function that its feed-forward part gets."""
+    kept = results["eval_tokens_kept_per_layer"]
+    thresholds = results.get("eval_thresholds_per_layer", [None] * len(kept))
+    return format_table(
+        [
+            {"layer": layer, "threshold": threshold, "tokens kept": tokens}
+            for layer, (threshold, tokens) in enumerate(zip(thresholds, kept, strict=True), start=1)
+        ]
+    )
+
+
+def predictions_table(
+    task: Task, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None
+) -> pd.DataFrame:
+    """The table of predictions.csv, one line for each of N functions or items.
+
+    Columns: `label` (if the data has labels) and `prediction`, then the probabilities: `score`, that of class 1, for
+    two classes; `score_<name>` of each class for more. A task that predicts numbers has no probabilities. Where an
+    item has several labels at once, `label` and `prediction` are their names, separated by spaces.
+
+    Args:
+        logits: `[N, C]`; `[N, 1]` if a number is predicted.
+        labels: `[N]`, or `[N, C]` if an item has several labels at once.
+        threshold: for functions, the probability above which class 1 is predicted; None: the more probable class.
+    """
+    import pandas as pd
+
+    if task.multi_label:
+        return _multi_label_table(task, logits, labels)
+    table = pd.DataFrame({"label": labels} if has_labels(labels) else {})
+    if task.is_regression:
+        return table.assign(prediction=logits[:, 0].astype(float))
+    table["prediction"] = predicted_classes(logits, threshold if task is CODE else None)
+    if task.num_labels == 2:
+        return table.assign(score=positive_scores(logits))
+    scores = probabilities(logits)
+    return table.assign(**{f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)})
+
+
+def _multi_label_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
+    def names(rows: np.ndarray) -> list[str]:
+        return [" ".join(name for name, positive in zip(task.labels, row) if positive) for row in rows]
+
+    table = pd.DataFrame({"label": names(labels > 0)} if has_labels(labels) else {}, index=range(len(logits)))
+    scores = 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64), -700, 700)))
+    scored = {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
+    return table.assign(prediction=names(logits > 0), **scored)
+
+
+def write_pruning_log(path: Path, log_history: list[dict[str, Any]]) -> None:
+    """Writes a CSV with one line for each layer of each log entry: step, layer (from 1), threshold, kept_share.
+
+    Writes no file if no entry has kept shares: then nothing was pruned.
+    """
+    import pandas as pd
+
+    rows = [
+        {"step": entry["step"], "layer": layer, "threshold": threshold, "kept_share": share}
+        for entry in log_history
+        if "kept_shares" in entry
+        for layer, (threshold, share) in enumerate(
+            zip(entry.get("thresholds") or [None] * len(entry["kept_shares"]), entry["kept_shares"]), start=1
+        )
+    ]
+    if rows:
+        write_csv(path, pd.DataFrame(rows))
+
+
+def mean_loss(log_history: list[dict[str, Any]]) -> float | None:
+    """Mean of the training loss over all steps, computed from the log; None if the log has no loss.
+
+    The log survives an interruption. The library's own `train_loss` counts only the steps since the last resumption.
+    """
+    total = done = 0
+    for entry in log_history:
+        if "loss" in entry:
+            total += entry["loss"] * (entry["step"] - done)
+            done = entry["step"]
+    return total / done if done else None

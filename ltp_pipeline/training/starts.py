@@ -1,0 +1,236 @@
+"""The two ways to start a run, fine-tuning and a stage of pruning: which model, which splits, which result folder.
+
+Everything else is the same for both and is in run.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.result_folder import holds_result
+from ltp_pipeline.data.flags import DataArguments
+from ltp_pipeline.model.checkpoints import (
+    PRUNABLE,
+    check_checkpoint,
+    hard_dir,
+    load_config,
+    load_pruning_model,
+    load_tokenizer,
+    stage_dir,
+)
+from ltp_pipeline.model.starting_model import check_conversion, load_classifier
+from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.training.arguments import (
+    FineTuningArguments,
+    ModelArguments,
+    StageArguments,
+    StageTrainingArguments,
+)
+from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_PRUNE_MODE = "absolute_threshold"
+DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
+# With a budget: scores that mean the same at every length, and a mask that is as wide as the scores vary.
+BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "temperature": 0.1}
+
+
+class Start(ABC):
+    """How a run starts.
+
+    Attributes:
+        task: what the model is trained for.
+        data: the flags about the data.
+        args: the training flags.
+        trains: whether the run trains; otherwise it only evaluates.
+        splits: the splits to read, in order: of "train", "eval" and "test".
+        flag: the flag that named the tokenizer, for messages.
+        needed: the files and folders that the run reads, by the flag that named each. Its result must not replace one.
+    """
+
+    task: Task
+    data: DataArguments
+    args: FineTuningArguments
+    trains: bool
+    splits: list[str]
+    flag: str
+    needed: dict[str, str | None]
+
+    def __init__(self, data: DataArguments, args: FineTuningArguments):
+        self.data, self.args = data, args
+
+    @abstractmethod
+    def check(self) -> Path:
+        """Checks the flags about the model, before any data is read. Returns the folder of the result.
+
+        Raises:
+            UserError: no such checkpoint, or flags that contradict each other or the checkpoint.
+        """
+
+    @abstractmethod
+    def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Loads the model, with weights of `dtype` ("float32", ...), and its tokenizer.
+
+        Raises:
+            UserError: one of them cannot be loaded.
+        """
+
+    @abstractmethod
+    def report(self, results: dict[str, Any]) -> str:
+        """The text to print at the end, "" for none. `results` are those of all_results.json."""
+
+    def _data_files(self) -> dict[str, str | None]:
+        return {
+            "--resume_from_checkpoint": self.args.resume_from_checkpoint,
+            "--train_file": self.data.train_file,
+            "--validation_file": self.data.validation_file,
+            "--validation_mismatched_file": self.data.validation_mismatched_file,
+            "--test_file": self.data.test_file,
+        }
+
+
+class FineTuning(Start):
+    """Fine-tuning or evaluating a classifier that starts from any checkpoint, or from random weights."""
+
+    def __init__(self, model: ModelArguments, data: DataArguments, args: FineTuningArguments):
+        super().__init__(data, args)
+        self.model = model
+        self.task = find_task(model.task_name, "--task_name")
+        self.trains = args.do_train
+        wanted = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
+        self.splits = [split for split in wanted if wanted[split]]
+        self.flag = "--tokenizer_name" if model.tokenizer_name else "--model_name_or_path"
+        self.needed = {
+            "--model_name_or_path": model.model_name_or_path,
+            "--config_name": model.config_name,
+            **self._data_files(),
+        }
+
+    def check(self) -> Path:
+        check_conversion(self.model)
+        if not self.splits:
+            raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
+        if self.model.model_name_or_path is not None:
+            check_checkpoint(self.model.model_name_or_path, "--model_name_or_path")
+        elif self.model.config_name is None or self.model.tokenizer_name is None:
+            raise UserError(
+                "--model_name_or_path is missing; expected a checkpoint, or --config_name and --tokenizer_name to "
+                "start from random weights"
+            )
+        elif not self.trains:
+            raise UserError("--model_name_or_path is missing; only --do_train can start from random weights")
+        output_dir = Path(self.args.output_dir)
+        if self.trains and holds_result(output_dir) and not self.args.overwrite_output_dir:
+            raise UserError(
+                f"--output_dir {output_dir}: this folder holds an earlier result; expected a new folder, or "
+                "--overwrite_output_dir to replace the result when the new one is complete"
+            )
+        return output_dir
+
+    def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        tokenizer = load_tokenizer(self.model.tokenizer_name or self.model.model_name_or_path, flag=self.flag)
+        model = load_classifier(self.model, tokenizer, new_head=self.trains, task=self.task, dtype=dtype)
+        return model, tokenizer
+
+    def report(self, results: dict[str, Any]) -> str:
+        return metrics_table(results) if evaluated_splits(results) else ""
+
+
+class PruningStage(Start):
+    """One stage of pruning, soft, mixed or hard, or the evaluation of its result."""
+
+    def __init__(self, stage: StageArguments, data: DataArguments, args: StageTrainingArguments):
+        super().__init__(data, args)
+        self.stage = stage
+        self.task = find_task(stage.task, "--task")
+        self.trains = not stage.eval
+        wanted = {"train": not stage.eval, "eval": True, "test": data.test_file is not None}
+        self.splits = [split for split in wanted if wanted[split]]
+        self.flag = "--restore"
+        self.needed = {"--restore": stage.restore, **self._data_files()}
+        self.pruning: dict[str, Any] = {}  # see `pruning_settings`; set by `check`
+
+    def check(self) -> Path:
+        check_checkpoint(self.stage.restore)
+        config = load_config(self.stage.restore, flag="--restore")
+        self.pruning = pruning_settings(self.stage, self.args, config, self.task)
+        return self._result_dir()
+
+    def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        restore, problem_type = self.stage.restore, self.task.problem_type
+        tokenizer = load_tokenizer(restore, flag="--restore")
+        model = load_pruning_model(restore, flag="--restore", dtype=dtype, problem_type=problem_type, **self.pruning)
+        return model, tokenizer
+
+    def report(self, results: dict[str, Any]) -> str:
+        return f"{layers_table(results)}\n\n{metrics_table(results)}"
+
+    def _result_dir(self) -> Path:
+        """`--output_dir`, or the folder that is named after the settings of the stage."""
+        args, stage = self.args, self.stage
+        if args.output_dir is not None:
+            return Path(args.output_dir)
+        if stage.eval:
+            return Path(stage.restore, "eval", Path(self.data.validation_file or self.task.hub_splits["eval"]).stem)
+        if args.masking_mode == "hard":
+            return hard_dir(stage.restore, args.learning_rate)
+        soft = stage_dir(
+            "checkpoints",
+            stage.arch,
+            self.task.name,
+            self.pruning["prune_mode"],
+            float(self.pruning["final_token_threshold"]),
+            float(self.pruning["temperature"]),
+            args.lambda_threshold,
+            args.learning_rate,
+            args.target_flops,
+        )
+        return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
+
+
+def pruning_settings(
+    stage: StageArguments, args: StageTrainingArguments, config: PreTrainedConfig, task: Task
+) -> dict[str, Any]:
+    """The values of the model's configuration that decide how it prunes.
+
+    A value without a flag is that of the checkpoint. A checkpoint that does not prune yet gets the defaults of this
+    project, except in evaluation, where it stays unpruned.
+
+    Args:
+        config: that of the checkpoint to start from.
+
+    Returns:
+        prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
+
+    Raises:
+        UserError: the model cannot prune, or is not a model of `task`.
+    """
+    if config.model_type not in PRUNABLE:
+        raise UserError(
+            f"--restore {stage.restore}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}"
+        )
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"--restore {stage.restore}: this model has {config.num_labels} classes; expected a model with "
+            f"{task.num_labels}, for --task {task.name}"
+        )
+    own_mode = config.prune_mode if config.model_type == "ltp" else None
+    default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
+    mode = default_mode if stage.prune_mode is None else stage.prune_mode
+    if args.target_flops is not None and mode != DEFAULT_PRUNE_MODE:
+        raise UserError(f"--target_flops {args.target_flops}: expected --prune_mode {DEFAULT_PRUNE_MODE}, not {mode}")
+    if own_mode is not None:
+        defaults = {name: getattr(config, name) for name in BUDGET_DEFAULTS}
+    elif args.target_flops is not None:
+        defaults = BUDGET_DEFAULTS
+    else:
+        temperature = getattr(config, "temperature", 1e-5)
+        defaults = {"final_token_threshold": DEFAULT_FINAL_TOKEN_THRESHOLD, "temperature": temperature}
+    given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
+    given["temperature"] = args.temperature
+    return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
