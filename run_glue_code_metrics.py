@@ -21,7 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
     spare_help_imports(argv)
     from ltp_pipeline.data.flags import DataArguments
-    from ltp_pipeline.training.arguments import FineTuningArguments, ModelArguments, parse_training_arguments
+    from ltp_pipeline.model.starting_model import ModelArguments
+    from ltp_pipeline.training.arguments import FineTuningArguments, parse_training_arguments
 
     arguments = parse_training_arguments((ModelArguments, DataArguments, FineTuningArguments), argv, __doc__)
 

@@ -1,21 +1,62 @@
 """The model that fine-tuning starts from: a checkpoint or random weights, a Longformer always in LTP's form."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model import conversion as convert
 from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
 from ltp_pipeline.model.precision import prepack_bfloat16
-from ltp_pipeline.task.tasks import CODE, Task
+from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from ltp_pipeline.training.arguments import ModelArguments
+
+@dataclass
+class ModelArguments:
+    """The model that is fine-tuned or evaluated."""
+
+    _argument_group_name = "model"
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Checkpoint to start from: a folder or a hub name (default: random weights, --config_name)."
+        },
+    )
+    config_name: str | None = field(
+        default=None, metadata={"help": "Configuration of a model with random weights: a JSON file or a folder."}
+    )
+    tokenizer_name: str | None = field(
+        default=None, metadata={"help": "Folder or hub name of the tokenizer (default: that of the checkpoint)."}
+    )
+    window_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "Attention window of every layer, an even number of tokens: each token attends to half of it on "
+            "each side (default: that of the checkpoint; with --convert_to_ltp 512)."
+        },
+    )
+    convert_to_ltp: bool = field(
+        default=False,
+        metadata={"help": "Convert a BERT or RoBERTa checkpoint, such as CodeBERT, to LTP and fine-tune the result."},
+    )
+    max_positions: int | None = field(
+        default=None,
+        metadata={"help": "With --convert_to_ltp: maximum length of an input, in tokens (default: 4096)."},
+    )
+    task_name: str = field(
+        default="code",
+        metadata={
+            "help": "code: is a function defective, yes or no. vdisc: which of VDISC's five groups of defects a "
+            f"function has, several at once. Tasks of GLUE: {', '.join(GLUE_NAMES)}."
+        },
+    )
 
 
 def load_classifier(
-    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str = "float32"
+    args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str = "float32"
 ) -> "PreTrainedModel":
     """Sequence classifier, or regressor, of `task` for `args`.
 
@@ -47,7 +88,7 @@ def load_classifier(
     )
 
 
-def classifier_config(args: "ModelArguments", task: Task) -> "PreTrainedConfig":
+def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
     """Configuration for `load_classifier`, from `--config_name` or the checkpoint. Raises UserError as that does."""
     flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
     config = load_config(args.config_name or args.model_name_or_path, flag=flag)
@@ -62,7 +103,7 @@ def classifier_config(args: "ModelArguments", task: Task) -> "PreTrainedConfig":
     return config
 
 
-def check_conversion(args: "ModelArguments") -> None:
+def check_conversion(args: ModelArguments) -> None:
     """Raises UserError for flags about a conversion that do not go together, or that no model can be made with."""
     if not args.convert_to_ltp:
         if args.max_positions is not None:
@@ -75,7 +116,7 @@ def check_conversion(args: "ModelArguments") -> None:
     convert.check_sizes(*_sizes(args), window_flag="--window_size")
 
 
-def _sizes(args: "ModelArguments") -> tuple[int, int]:
+def _sizes(args: ModelArguments) -> tuple[int, int]:
     given = (args.max_positions, args.window_size)
     defaults = (convert.MAX_POSITIONS, convert.ATTENTION_WINDOW)
     return tuple(default if size is None else size for size, default in zip(given, defaults, strict=True))
@@ -90,7 +131,7 @@ def _set_task(config: "PreTrainedConfig", task: Task) -> None:
 
 
 def _converted(
-    args: "ModelArguments", tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str
+    args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str
 ) -> "PreTrainedModel":
     flag, path = "--model_name_or_path", args.model_name_or_path
     config = load_config(path, flag=flag)

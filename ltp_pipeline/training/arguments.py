@@ -25,48 +25,6 @@ Arguments = TypeVar("Arguments")
 
 
 @dataclass
-class ModelArguments:
-    """The model that is fine-tuned or evaluated."""
-
-    _argument_group_name = "model"
-
-    model_name_or_path: str | None = field(
-        default=None,
-        metadata={
-            "help": "Checkpoint to start from: a folder or a hub name (default: random weights, --config_name)."
-        },
-    )
-    config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of a model with random weights: a JSON file or a folder."}
-    )
-    tokenizer_name: str | None = field(
-        default=None, metadata={"help": "Folder or hub name of the tokenizer (default: that of the checkpoint)."}
-    )
-    window_size: int | None = field(
-        default=None,
-        metadata={
-            "help": "Attention window of every layer, an even number of tokens: each token attends to half of it on "
-            "each side (default: that of the checkpoint; with --convert_to_ltp 512)."
-        },
-    )
-    convert_to_ltp: bool = field(
-        default=False,
-        metadata={"help": "Convert a BERT or RoBERTa checkpoint, such as CodeBERT, to LTP and fine-tune the result."},
-    )
-    max_positions: int | None = field(
-        default=None,
-        metadata={"help": "With --convert_to_ltp: maximum length of an input, in tokens (default: 4096)."},
-    )
-    task_name: str = field(
-        default="code",
-        metadata={
-            "help": "code: is a function defective, yes or no. vdisc: which of VDISC's five groups of defects a "
-            f"function has, several at once. Tasks of GLUE: {', '.join(GLUE_NAMES)}."
-        },
-    )
-
-
-@dataclass
 class FineTuningArguments(LTPTrainingArguments):
     """The library's training arguments with defaults for short runs, and the arguments that this project adds.
 

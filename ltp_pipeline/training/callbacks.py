@@ -129,9 +129,7 @@ class KeptShares:
         encoder = model.longformer.encoder
         self._recording = False
         self._counts: list[torch.Tensor | int] = []  # of this batch: tokens, then the tokens kept by each layer
-        self._alive: torch.Tensor | None = (
-            None  # [N] bool: this batch's tokens kept so far, in soft training
-        )
+        self._alive: torch.Tensor | None = None  # [N] bool: this batch's tokens kept so far, in soft training
         self._totals: list[torch.Tensor | int] = [0] * (1 + len(encoder.layer))  # `_counts`, summed since `pop`
         encoder.register_forward_pre_hook(self._begin)
         for layer in encoder.layer:

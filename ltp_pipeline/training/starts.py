@@ -21,11 +21,10 @@ from ltp_pipeline.model.checkpoints import (
     load_tokenizer,
     stage_dir,
 )
-from ltp_pipeline.model.starting_model import check_conversion, load_classifier
+from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import (
     FineTuningArguments,
-    ModelArguments,
     StageArguments,
     StageTrainingArguments,
 )

@@ -6,9 +6,9 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import DataArguments
+from ltp_pipeline.model.starting_model import ModelArguments
 from ltp_pipeline.training.arguments import (
     FineTuningArguments,
-    ModelArguments,
     StageArguments,
     StageTrainingArguments,
     parse_training_arguments,
@@ -26,8 +26,8 @@ def parse_stage(flags):
 def test_short_flags_of_a_stage_mean_what_they_did_in_the_original():
     stage, data, args = parse_stage(
         "--arch ltp-base --task CODE --train_file a.csv --lr 3e-5 --temperature 1e-4 --lambda 0.2 --weight_decay 0.5 "
-        "--bs 4 --masking_mode soft --epoch 2 --save_step 100 --no_load --max_seq_len 512 --seed 7 --lr_threshold 0.01 "
-        "--pad_to_max_length"
+        "--bs 4 --masking_mode soft --epoch 2 --save_step 100 --no_load --max_seq_len 512 --seed 7 "
+        "--lr_threshold 0.01 --pad_to_max_length"
     )
     assert (stage.restore, stage.arch, stage.task, stage.eval) == ("code_test", "ltp-base", "CODE", False)
     assert (data.train_file, data.max_seq_length) == ("a.csv", 512)
