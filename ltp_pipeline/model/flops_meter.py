@@ -55,7 +55,7 @@ class FlopsMeter:
                 executed_flops(self.config, layers),
                 unpruned_flops(self.config, packed, device=source.device),
                 unpruned_flops(self.config, packed, full=True),
-                *(layer.stayed for layer in layers),
+                *(layer.kept for layer in layers),
             ]
         )
         self._functions += len(self.last)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from transformer_revised import LTPForSequenceClassification
-    from transformer_revised.models.ltp.modeling_ltp import LayerTrace, LTPLayer
+    from transformer_revised.models.ltp.modeling_ltp_layer import LayerTrace, LTPLayer
 
 # Lists with one value a layer in a log entry: their heading in a printed line, and their name on TensorBoard.
 LAYER_VALUES = {"thresholds": ("thresholds", "threshold"), "kept_shares": ("kept", "kept_share")}
@@ -152,7 +152,7 @@ class KeptShares:
         if self._alive is not None:
             self._counts.append(self._alive.sum())
         else:
-            self._counts.append(len(trace.entered if trace.scores is None else trace.left_alive))
+            self._counts.append(len(trace.entered if trace.scores is None else trace.kept))
 
     def _end(self, encoder: torch.nn.Module, args: Any, output: Any) -> None:
         if self._recording:

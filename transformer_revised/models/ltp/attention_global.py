@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from .attention_tile_plan import padded, powers_of_two
+from .device_policy import reading_back_stalls
 from .packed_sequence import PackedSequence
 
 
@@ -138,10 +139,11 @@ def suits_padding(packed: PackedSequence, num_heads: int, hidden_size: int, only
     Whether `padded_global_attention` applies and is cheaper: on a GPU, where the first token of each sequence is
     global and no other is (others do not matter with `only_first_token`), and sequences are long enough for folding.
     """
-    known = packed.known
-    if known is None or not known.global_first or not (only_first_token or (known.num_global == 1).all()):
+    if not reading_back_stalls(packed.positions.device) or not packed.host_lengths.first_is_global:
         return False
-    return folding_is_cheaper(known.lengths, np.ones_like(known.lengths), num_heads, hidden_size)
+    if not only_first_token and (packed.num_global != 1).any():
+        return False
+    return folding_is_cheaper(packed.lengths, np.ones_like(packed.lengths), num_heads, hidden_size)
 
 
 def padded_global_attention(

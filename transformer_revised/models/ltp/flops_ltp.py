@@ -22,7 +22,7 @@ class LayerCounts:
     """Tokens and pairs one layer computed, each `[B]` int64; see [`LTPPruningFields`]."""
 
     entered: np.ndarray
-    stayed: np.ndarray
+    kept: np.ndarray
     pairs: np.ndarray
     global_queries: np.ndarray
 
@@ -50,7 +50,7 @@ def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
         global_ = 6 * g * D * D + 4 * folded_keys(n) * g * H * D
     else:
         global_ = 2 * g * D * D + (4 * n * D * D + 4 * n * g * D if g.any() else np.zeros_like(n))
-    rest = counts.stayed * (2 * D * D + 4 * D * config.intermediate_size)
+    rest = counts.kept * (2 * D * D + 4 * D * config.intermediate_size)
     return projections + local + global_ + rest
 
 
@@ -71,7 +71,7 @@ def unpruned_flops(
         device: where the model runs, if not where `packed` is: implementations differ in the pairs they compute.
     """
     lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
-    implementation = choose_implementation(requested, device or packed.rows.device)
+    implementation = choose_implementation(requested, device or packed.sequence_of.device)
     num_global = np.array([len(indices) for indices in packed.global_indices])
     first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
     total = np.zeros_like(lengths)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from transformers.models.longformer.modeling_longformer import LongformerClassificationHead, LongformerLMHead
+from transformers.utils import can_return_tuple
 
 from .configuration_ltp import LTPConfig
 from .ltp_model_output import (
@@ -53,6 +54,7 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         self.classifier = LongformerClassificationHead(config)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -62,10 +64,6 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
         **kwargs,
     ) -> tuple | LTPSequenceClassifierOutput:
         r"""
@@ -78,23 +76,21 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
             [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`.
         """
         encoding = self.longformer.encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
-            first_token_only=True,
+            input_ids,
+            attention_mask,
+            global_attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            only_first_token=True,
+            **kwargs,
         )
         logits = self.classifier(encoding.first_states[:, None])
         loss = None
         if labels is not None:
             exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
             loss = self.loss_function(labels=labels, pooled_logits=exact, config=self.config)
-        return self._as_asked(LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+        return LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields)
 
 
 class LTPForMaskedLM(LTPPreTrainedModel):
@@ -117,6 +113,7 @@ class LTPForMaskedLM(LTPPreTrainedModel):
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.lm_head.decoder = new_embeddings
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -126,10 +123,6 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
         **kwargs,
     ) -> tuple | LTPMaskedLMOutput:
         r"""
@@ -143,21 +136,13 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
         encoding = self.longformer.encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
+            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
         )
         logits = self.lm_head(encoding.last_hidden_state)
         loss = None
         if labels is not None:
             loss = nn.functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.view(-1).to(logits.device))
-        return self._as_asked(LTPMaskedLMOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+        return LTPMaskedLMOutput(loss=loss, logits=logits, **encoding.fields)
 
 
 class LTPForTokenClassification(LTPPreTrainedModel):
@@ -171,6 +156,7 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -180,10 +166,6 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
         **kwargs,
     ) -> tuple | LTPTokenClassifierOutput:
         r"""
@@ -197,21 +179,13 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
         encoding = self.longformer.encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
+            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
         )
         logits = self.classifier(self.dropout(encoding.last_hidden_state))
         loss = None
         if labels is not None:
             loss = nn.functional.cross_entropy(logits.view(-1, self.num_labels), labels.view(-1).to(logits.device))
-        return self._as_asked(LTPTokenClassifierOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+        return LTPTokenClassifierOutput(loss=loss, logits=logits, **encoding.fields)
 
 
 class LTPForQuestionAnswering(LTPPreTrainedModel):
@@ -224,6 +198,7 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -234,10 +209,6 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         start_positions: torch.Tensor | None = None,
         end_positions: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
         **kwargs,
     ) -> tuple | LTPQuestionAnsweringModelOutput:
         r"""
@@ -257,24 +228,15 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
             columns = torch.arange(input_ids.shape[1], device=input_ids.device)
             global_attention_mask = (columns < question_end).long()
         encoding = self.longformer.encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
+            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
         )
         start_logits, end_logits = (x.contiguous() for x in self.qa_outputs(encoding.last_hidden_state).unbind(-1))
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
-        output = LTPQuestionAnsweringModelOutput(
+        return LTPQuestionAnsweringModelOutput(
             loss=loss, start_logits=start_logits, end_logits=end_logits, **encoding.fields
         )
-        return self._as_asked(output, return_dict)
 
 
 class LTPForMultipleChoice(LTPPreTrainedModel):
@@ -287,6 +249,7 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -296,10 +259,6 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        output_pruning: bool = False,
         **kwargs,
     ) -> tuple | LTPMultipleChoiceModelOutput:
         r"""
@@ -317,30 +276,17 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
             ValueError: no `global_attention_mask`, and no separator before a choice.
         """
         num_choices = (input_ids if input_ids is not None else inputs_embeds).shape[1]
-        rows = {
-            "input_ids": input_ids,
-            "token_type_ids": token_type_ids,
-            "attention_mask": attention_mask,
-            "global_attention_mask": global_attention_mask,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-        }
-        rows = {name: None if x is None else x.flatten(0, 1) for name, x in rows.items()}
+        inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
+        inputs = [None if x is None else x.flatten(0, 1) for x in inputs]  # [B * choices, L]
         if global_attention_mask is None:
-            context_end = _first_separator(rows["input_ids"], self.config)
+            context_end = _first_separator(inputs[0], self.config)
             columns = torch.arange(input_ids.shape[2], device=input_ids.device)
-            rows["global_attention_mask"] = (columns > context_end + 1).long()
-        encoding = self.longformer.encode(
-            **rows,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_pruning=output_pruning,
-            first_token_only=True,
-        )
+            inputs[2] = (columns > context_end + 1).long()
+        encoding = self.longformer.encode(*inputs, only_first_token=True, **kwargs)
         pooled = self.longformer.pooler(encoding.first_states[:, None])
         logits = self.classifier(self.dropout(pooled)).view(-1, num_choices)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels.to(logits.device))
-        return self._as_asked(LTPMultipleChoiceModelOutput(loss=loss, logits=logits, **encoding.fields), return_dict)
+        return LTPMultipleChoiceModelOutput(loss=loss, logits=logits, **encoding.fields)
 
 
 __all__ = [

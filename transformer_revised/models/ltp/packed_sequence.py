@@ -1,63 +1,39 @@
-"""A batch without padding: the tokens of all sequences in one row, and how tokens leave it.
+"""A batch without padding: the tokens of all sequences in one row, and how tokens are removed from it.
 
-Lengths 2 and 3 padded to 4 are packed as `[a0 a1 b0 b1 b2]`: `rows` is `[0 0 1 1 1]`, `positions` is `[0 1 0 1 2]`,
-`offsets` is `[0, 2, 5]`. When `b1` leaves, `[a0 a1 b0 b2]` is left, with positions `[0 1 0 2]`: the order of a
-sequence and the original positions never change.
+Lengths 2 and 3 padded to 4 are packed as `[a0 a1 b0 b1 b2]`: `sequence_of` is `[0 0 1 1 1]`, `positions` is
+`[0 1 0 1 2]`, `offsets` is `[0, 2, 5]`. After `b1` is removed the row is `[a0 a1 b0 b2]`, with positions `[0 1 0 2]`:
+the order within a sequence and the original positions never change.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from .device_policy import reading_back_stalls, run_uncompiled
 
-def uncompiled(function: Callable) -> Callable:
+
+@dataclass(frozen=True)
+class HostLengths:
     """
-    Keeps a function whose steps the host lays out, from the tokens that are alive, out of what `torch.compile` traces.
-
-    `torch.compiler.disable` alone would import the compiler for every user.
-    """
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        if torch.compiler.is_compiling():
-            return torch.compiler.disable(function)(*args, **kwargs)
-        return function(*args, **kwargs)
-
-    return call
-
-
-# Reading a number back from these stops the host until all work before it is done, and the device right after.
-DEVICES_THAT_WAIT = ("cuda",)
-
-
-def waits(device: torch.device) -> bool:
-    """Whether numbers should be read back from `device` as rarely as can be."""
-    return device.type in DEVICES_THAT_WAIT
-
-
-@dataclass
-class HostKnowledge:
-    """
-    What the host knows of a batch on a GPU. Global tokens never leave, so that only the lengths ever change.
+    Numbers of tokens of a batch, on the CPU. Work is laid out by them without reading them back from a GPU.
 
     Args:
-        lengths, num_global: tokens and global tokens of each sequence, `[B]` int64.
-        global_first: whether the first token of every sequence is global.
+        lengths, num_global: alive tokens and global tokens of each sequence, `[B]` int64.
+        first_is_global: whether the first token of every sequence is global.
     """
 
     lengths: np.ndarray
     num_global: np.ndarray
-    global_first: bool
+    first_is_global: bool
 
     @classmethod
-    def of(cls, real: torch.Tensor, global_attention_mask: torch.Tensor | None) -> HostKnowledge:
-        """`[B, L]` masks, as in [`PackedSequence.from_masks`], read back at one go."""
+    def of_masks(cls, real: torch.Tensor, global_attention_mask: torch.Tensor | None) -> HostLengths:
+        """Counts the tokens of `[B, L]` masks, as in [`PackedSequence.from_masks`], with one read of their device."""
         lengths = real.sum(dim=1)
         if global_attention_mask is None:
             lengths = lengths.cpu().numpy()
@@ -67,6 +43,15 @@ class HostKnowledge:
         lengths, num_global, first = torch.stack([lengths, is_global.sum(dim=1), first.long()]).cpu().numpy()
         return cls(lengths, num_global, bool(first.all()))
 
+    @classmethod
+    def of_tokens(cls, sequence_of: torch.Tensor, is_global: torch.Tensor, batch_size: int) -> HostLengths:
+        """Counts packed tokens, `[N]` each."""
+        sequence_of, is_global = sequence_of.cpu().numpy(), is_global.cpu().numpy()
+        lengths = np.bincount(sequence_of, minlength=batch_size)
+        num_global = np.bincount(sequence_of[is_global], minlength=batch_size)
+        first_is_global = bool(lengths.all()) and bool(is_global[np.cumsum(lengths) - lengths].all())
+        return cls(lengths, num_global, first_is_global)
+
 
 @dataclass
 class PackedSequence:
@@ -74,57 +59,31 @@ class PackedSequence:
     Where the `N` tokens of a packed batch come from.
 
     Args:
-        rows (`torch.LongTensor` of shape `[N]`): index of each token's sequence in the batch, ascending.
+        sequence_of (`torch.LongTensor` of shape `[N]`): index of each token's sequence in the batch, ascending.
         positions (`torch.LongTensor` of shape `[N]`): its original column, ascending within a sequence.
         is_global (`torch.BoolTensor` of shape `[N]`): whether it attends to, and is attended by, its whole sequence.
         shape (`tuple[int, int]`): `(B, L)`, the padded batch.
-        start (`PackedSequence`, *optional*): the batch before any token left; itself if not given.
-        known (`HostKnowledge`, *optional*): on a GPU, what can be told without asking it.
+        start (`PackedSequence`, *optional*): the batch before any token was removed, if tokens were removed.
+        host_lengths (`HostLengths`, *optional*): its numbers of tokens; counted if not given.
+        cache (`dict`): attention plans of these tokens, which consecutive layers share.
     """
 
-    rows: torch.Tensor
+    sequence_of: torch.Tensor
     positions: torch.Tensor
     is_global: torch.Tensor
     shape: tuple[int, int]
     start: PackedSequence | None = None
-    known: HostKnowledge | None = None
+    host_lengths: HostLengths | None = None
     cache: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not waits(self.rows.device):  # here, and not where `torch.compile` might be looking on
-            self.host_positions, self.offsets, self.global_indices, self.num_global  # noqa: B018
-
-    # Host copies; of a batch on a GPU they are made when something on the host asks for them.
-
-    @functools.cached_property
-    def host_positions(self) -> np.ndarray:
-        return self.positions.cpu().numpy()
-
-    @functools.cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each sequence, `[B]` int64."""
-        if self.known is not None:
-            return self.known.lengths
-        return np.bincount(self.rows.cpu().numpy(), minlength=self.shape[0])
-
-    @functools.cached_property
-    def offsets(self) -> list[int]:
-        """Where each sequence starts in the packed row, and where the last one ends, `B + 1` numbers."""
-        return [0, *np.cumsum(self.lengths).tolist()]
-
-    @functools.cached_property
-    def global_indices(self) -> list[np.ndarray]:
-        """For each sequence, the packed indices of its global tokens."""
-        host_global = self.is_global.cpu().numpy().nonzero()[0]
-        return np.split(host_global, np.searchsorted(host_global, self.offsets[1:-1]))
-
-    @functools.cached_property
-    def num_global(self) -> np.ndarray:
-        """Global tokens of each sequence, `[B]` int64."""
-        return np.array([len(g) for g in self.global_indices]) if self.known is None else self.known.num_global
+        if self.host_lengths is None:
+            self.host_lengths = HostLengths.of_tokens(self.sequence_of, self.is_global, self.shape[0])
+        if not reading_back_stalls(self.positions.device):  # made here, because `torch.compile` cannot trace NumPy
+            self.host_positions, self.offsets, self.global_indices, self.first_index  # noqa: B018
 
     @classmethod
-    @uncompiled
+    @run_uncompiled
     def from_masks(cls, attention_mask: torch.Tensor, global_attention_mask: torch.Tensor | None) -> PackedSequence:
         """
         Args:
@@ -136,46 +95,82 @@ class PackedSequence:
             ValueError: a sequence has no real token.
         """
         real = attention_mask > 0
-        known = None
-        if waits(attention_mask.device):
-            known = HostKnowledge.of(real, global_attention_mask)
-            rows, positions = torch.nonzero_static(real, size=int(known.lengths.sum())).T.contiguous()
-        else:
-            rows, positions = real.nonzero(as_tuple=True)
-        if global_attention_mask is None:
-            is_global = torch.ones_like(rows, dtype=torch.bool)
-            is_global[1:] = rows[1:] != rows[:-1]
-        else:
-            is_global = (global_attention_mask > 0)[rows, positions]
-        packed = cls(rows, positions, is_global, tuple(attention_mask.shape), known=known)
-        if not packed.lengths.all():
+        host = HostLengths.of_masks(real, global_attention_mask)
+        if not host.lengths.all():
             raise ValueError(
-                f"sequence {int(packed.lengths.argmin())} of the batch has no token: its `attention_mask` is all zeros"
+                f"sequence {int(host.lengths.argmin())} of the batch has no token: its `attention_mask` is all zeros"
             )
-        return packed
+        sequence_of, positions = torch.nonzero_static(real, size=int(host.lengths.sum())).T.contiguous()
+        if global_attention_mask is None:
+            is_global = torch.ones_like(sequence_of, dtype=torch.bool)
+            is_global[1:] = sequence_of[1:] != sequence_of[:-1]
+        else:
+            is_global = (global_attention_mask > 0)[sequence_of, positions]
+        return cls(sequence_of, positions, is_global, tuple(attention_mask.shape), host_lengths=host)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.positions)
+
+    # Numbers and indices on the host. The first three are known, the others copied from the device on first use.
 
     @property
-    def flat_index(self) -> torch.Tensor:
-        """Index of each token in the padded batch laid out as `[B * L]`, `[N]` int64."""
-        if "flat_index" not in self.cache:
-            self.cache["flat_index"] = self.rows * self.shape[1] + self.positions
-        return self.cache["flat_index"]
+    def lengths(self) -> np.ndarray:
+        """Alive tokens of each sequence, `[B]` int64."""
+        return self.host_lengths.lengths
 
     @property
-    def first_index(self) -> torch.Tensor:
-        """Packed index of the first token of each sequence, `[B]` int64."""
-        if self.known is None:
-            return torch.tensor(self.offsets[:-1], device=self.rows.device)
-        return self._device_offsets[:-1]
+    def num_global(self) -> np.ndarray:
+        """Global tokens of each sequence, `[B]` int64."""
+        return self.host_lengths.num_global
+
+    @functools.cached_property
+    def offsets(self) -> list[int]:
+        """Packed index of the first token of each sequence, then `N`: `B + 1` numbers."""
+        return [0, *np.cumsum(self.lengths).tolist()]
+
+    @functools.cached_property
+    def host_positions(self) -> np.ndarray:
+        """`positions`, `[N]` int64."""
+        return self.positions.cpu().numpy()
+
+    @functools.cached_property
+    def global_indices(self) -> list[np.ndarray]:
+        """For each sequence, the packed indices of its global tokens."""
+        host_global = self.is_global.cpu().numpy().nonzero()[0]
+        return np.split(host_global, np.searchsorted(host_global, self.offsets[1:-1]))
+
+    @property
+    def has_all_first_tokens(self) -> bool:
+        """Whether the first token of every sequence is still alive."""
+        if self.start is None or self.host_lengths.first_is_global:
+            return True
+        firsts = self.start.host_positions[self.start.offsets[:-1]]
+        return bool(self.lengths.all()) and bool((self.host_positions[self.offsets[:-1]] == firsts).all())
+
+    @property
+    def has_global_first_tokens(self) -> bool:
+        """Whether the first alive token of every sequence is global."""
+        if self.host_lengths.first_is_global:
+            return True
+        return all(len(g) and g[0] == start for g, start in zip(self.global_indices, self.offsets))
+
+    # Numbers and indices where the tokens are.
 
     @functools.cached_property
     def _device_offsets(self) -> torch.Tensor:
-        """`offsets`, `[B + 1]` int64, worked out where the tokens are."""
-        sequences = torch.arange(self.shape[0] + 1, device=self.rows.device)
-        return torch.searchsorted(self.rows, sequences)
+        """`offsets`, `[B + 1]` int64."""
+        sequences = torch.arange(self.shape[0] + 1, device=self.sequence_of.device)
+        return torch.searchsorted(self.sequence_of, sequences)
+
+    @functools.cached_property
+    def first_index(self) -> torch.Tensor:
+        """Packed index of the first token of each sequence, `[B]` int64."""
+        return self._device_offsets[:-1]
+
+    @property
+    def length_tensor(self) -> torch.Tensor:
+        """Alive tokens of each sequence, `[B]` int64."""
+        return self._device_offsets.diff()
 
     @functools.cached_property
     def global_index(self) -> torch.Tensor:
@@ -184,42 +179,26 @@ class PackedSequence:
 
     @property
     def first_columns(self) -> torch.Tensor:
-        """Column of the first token each sequence started with, `[B]` int64."""
-        start = self.start or self
+        """Column of the first token of each sequence before any token was removed, `[B]` int64."""
+        start = self.before_removal
         return start.positions[start.first_index]
 
-    @property
-    def has_all_first_tokens(self) -> bool:
-        """Whether every sequence still has the first token it started with."""
-        start = self.start or self
-        if start is self or (self.known is not None and self.known.global_first):
-            return True
-        firsts = start.host_positions[start.offsets[:-1]]
-        return bool(self.lengths.all()) and bool((self.host_positions[self.offsets[:-1]] == firsts).all())
-
-    @property
-    def has_global_first_tokens(self) -> bool:
-        """Whether the first token of every sequence is global."""
-        if self.known is not None and self.known.global_first:
-            return True
-        return all(len(g) and g[0] == start for g, start in zip(self.global_indices, self.offsets))
-
-    @property
-    def length_tensor(self) -> torch.Tensor:
-        """Tokens of each sequence, `[B]` int64."""
-        if self.known is None:
-            return torch.as_tensor(self.lengths, device=self.rows.device)
-        return self._device_offsets.diff()
-
-    def to_device(self, array: np.ndarray) -> torch.Tensor:
-        """A host array where the tokens are; a GPU copies it in its own time."""
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self.rows.device, non_blocking=True) if self.rows.is_cuda else tensor
+    @functools.cached_property
+    def flat_index(self) -> torch.Tensor:
+        """Index of each token in the padded batch laid out as `[B * L]`, `[N]` int64."""
+        return self.sequence_of * self.shape[1] + self.positions
 
     @functools.cached_property
     def is_alive(self) -> torch.Tensor:
         """Which columns of the padded batch hold a token, `[B, L]` bool."""
         return self.unpack(torch.ones_like(self.is_global), fill=False)
+
+    def to_device(self, array: np.ndarray) -> torch.Tensor:
+        """A copy of a host array on the tokens' device; the host does not wait for a GPU to make it."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self.positions.device, non_blocking=True) if self.positions.is_cuda else tensor
+
+    # Between packed and padded tensors.
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """`[B, L, ...]` to `[N, ...]`."""
@@ -230,46 +209,53 @@ class PackedSequence:
         padded = packed.new_full((self.shape[0] * self.shape[1], *packed.shape[1:]), fill)
         return padded.index_copy(0, self.flat_index, packed).unflatten(0, self.shape)
 
-    @uncompiled
-    def select(self, index: torch.Tensor, known: HostKnowledge | None = None) -> PackedSequence:
-        """What is left when only the tokens at `index` (`[M]` int64, ascending) stay, and what is known of it."""
-        return PackedSequence(
-            self.rows[index], self.positions[index], self.is_global[index], self.shape, self.start or self, known
-        )
+    # Removal.
 
+    @property
+    def before_removal(self) -> PackedSequence:
+        """The batch before any token was removed."""
+        return self if self.start is None else self.start
+
+    @run_uncompiled
+    def select(self, index: torch.Tensor, host_lengths: HostLengths | None = None) -> PackedSequence:
+        """The tokens at `index` (`[M]` int64, ascending); their numbers are counted if not given."""
+        tokens = self.sequence_of[index], self.positions[index], self.is_global[index]
+        return PackedSequence(*tokens, self.shape, self.before_removal, host_lengths)
+
+    @run_uncompiled
     def first_tokens(self) -> PackedSequence:
-        """What is left when only the first token of each sequence stays."""
-        known = None
-        if self.known is not None and self.known.global_first:
-            ones = np.ones_like(self.known.lengths)
-            known = HostKnowledge(ones, ones, True)
-        return self.select(self.first_index, known)
+        """The first alive token of each sequence."""
+        host = None
+        if self.host_lengths.first_is_global:
+            ones = np.ones_like(self.lengths)
+            host = HostLengths(ones, ones, True)
+        return self.select(self.first_index, host)
 
-    @uncompiled
+    @run_uncompiled
     def keep(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
         """
-        Takes tokens out of the batch; of a GPU only the lengths that are left are read back.
+        Removes tokens. Only the lengths left are read back from the device.
 
         Args:
-            mask: `[N]` bool, True for the tokens that stay, all global ones among them.
+            mask: `[N]` bool, True for the tokens to keep, which include all global ones.
 
         Returns:
-            What is left (itself if all stay), and the indices of the tokens that stay and of those that leave.
+            The tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
         """
-        known = self.known
-        if known is None:
-            stay, leave = mask.nonzero().squeeze(1), (~mask).nonzero().squeeze(1)
-        else:
-            known = dataclasses.replace(known, lengths=self.sum(mask.long()).cpu().numpy())
-            staying = int(known.lengths.sum())
-            stay = torch.nonzero_static(mask, size=staying).squeeze(1)
-            leave = torch.nonzero_static(~mask, size=len(self) - staying).squeeze(1)
-        return self.select(stay, known) if len(leave) else self, stay, leave
+        lengths = self.sum(mask.long()).cpu().numpy()
+        num_kept = int(lengths.sum())
+        kept = torch.nonzero_static(mask, size=num_kept).squeeze(1)
+        removed = torch.nonzero_static(~mask, size=len(self) - num_kept).squeeze(1)
+        if not len(removed):
+            return self, kept, removed
+        return self.select(kept, dataclasses.replace(self.host_lengths, lengths=lengths)), kept, removed
+
+    # By sequence.
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over each sequence: `[N]` to `[B]`."""
-        return values.new_zeros(self.shape[0]).index_add(0, self.rows, values)
+        return values.new_zeros(self.shape[0]).index_add(0, self.sequence_of, values)
 
     def amax(self, values: torch.Tensor) -> torch.Tensor:
         """Largest value of each sequence: `[N]` to `[B]`."""
-        return values.new_zeros(self.shape[0]).scatter_reduce(0, self.rows, values, "amax", include_self=False)
+        return values.new_zeros(self.shape[0]).scatter_reduce(0, self.sequence_of, values, "amax", include_self=False)

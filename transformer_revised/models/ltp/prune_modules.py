@@ -1,4 +1,4 @@
-"""The pruners: token importance in, kept tokens or a soft mask out. A fifth is one more class in `PRUNERS`."""
+"""The pruners: token importance in, kept tokens or a soft mask out. A new pruner is one more class in `PRUNERS`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import math
 import torch
 from torch import nn
 
-from .packed_sequence import PackedSequence, waits
+from .device_policy import reading_back_stalls
+from .packed_sequence import PackedSequence
 
-# A score this small is dropped at any learned threshold but 0, as the published code does.
+# The threshold of a layer that removes nothing. It is layer 0's before training, as 0 / num_layers = 0.
+INACTIVE_THRESHOLD = 0.0
+# A score below this is below every learned threshold of an active layer, as in the published code.
 MIN_THRESHOLD = 1e-5
 
 
@@ -27,138 +30,156 @@ def normalize_importance(
         Scores, `[N]` float32.
     """
     if normalization == "max":
-        return importance / packed.amax(importance)[packed.rows]
+        return importance / packed.amax(importance)[packed.sequence_of]
     if normalization == "mean":
-        return importance / (num_heads * packed.length_tensor)[packed.rows]
+        return importance / (num_heads * packed.length_tensor)[packed.sequence_of]
     return importance / num_heads
 
 
 class TokenPruner(nn.Module):
     """
-    What a layer asks of its pruner. `config` is an [`LTPConfig`], `layer_id` counts from 0.
+    Decides which tokens a layer keeps.
 
-    A subclass sets `normalization` (of the scores it is given) and defines `is_active` and `hard_mask`; one with a
-    threshold also `soft_mask`.
+    A subclass sets `normalization` and defines `is_active` and `hard_mask`. Its constructor takes an [`LTPConfig`] and
+    `layer_id`, which counts from 0.
     """
 
-    normalization = "max"
+    normalization = "max"  # how importance becomes scores, see `normalize_importance`
 
     @property
     def threshold(self) -> torch.Tensor | None:
-        """The layer's threshold, `[]`, if it has one."""
+        """The score below which a token is removed, `[]`; `None` for a pruner without a threshold."""
         return None
 
     @property
     def is_active(self) -> bool:
-        """Whether any token can leave in this layer."""
+        """Whether the layer can remove tokens."""
         raise NotImplementedError
 
+    def scores(self, importance: torch.Tensor, packed: PackedSequence, num_heads: int) -> torch.Tensor:
+        """Normalised importance: `[N]` to `[N]`, both float32."""
+        return normalize_importance(importance, packed, num_heads, self.normalization)
+
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        """`[N]` scores to `[N]` bool, True for the tokens that stay. Global tokens always do."""
+        """`[N]` scores to `[N]` bool: True for the tokens to keep. Global tokens are always kept."""
         raise NotImplementedError
 
     def soft_mask(self, scores: torch.Tensor, temperature: float) -> torch.Tensor:
-        """`[N]` scores to what each token's output is multiplied by, `[N]`, between 0 and 1."""
-        raise ValueError(f"{type(self).__name__} has no threshold, and so no soft mask: use hard masking")
+        """`[N]` scores to the factor of each token's output, `[N]` between 0 and 1."""
+        raise ValueError(f"{type(self).__name__} has no threshold and so no soft mask: use hard masking")
 
 
-class ThresholdPruner(TokenPruner):
-    """A token leaves if its importance is below a fixed fraction of the largest in its sequence."""
+class PrunerWithThreshold(TokenPruner):
+    """
+    Removes the tokens whose score is below the layer's threshold. A subclass decides what the threshold is.
 
-    def __init__(self, config, layer_id: int):
+    Args:
+        base_threshold: the threshold, or the part of it that is not learned.
+    """
+
+    def __init__(self, base_threshold: float):
         super().__init__()
-        self.base_threshold = float(config.token_threshold)
+        self.base_threshold = base_threshold
+
+    @property
+    def cut(self) -> float | torch.Tensor:
+        """The threshold as it is compared with scores: a number where it is fixed, `[]` where it is learned."""
+        return self.base_threshold
 
     @property
     def threshold(self) -> torch.Tensor:
-        """The layer's threshold, `[]` float32."""
-        return torch.tensor(self.base_threshold)
+        return torch.as_tensor(self.cut)
 
     @property
     def is_active(self) -> bool:
-        """At a threshold of exactly 0 nothing leaves."""
-        return self.base_threshold != 0
+        return self.base_threshold != INACTIVE_THRESHOLD
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        return (scores >= self.base_threshold) | packed.is_global
+        return (scores >= self.cut) | packed.is_global
 
     def soft_mask(self, scores: torch.Tensor, temperature: float) -> torch.Tensor:
         """`sigmoid((score - threshold) / temperature)` (Kim et al. 2022, equation 4)."""
-        return torch.sigmoid((scores - self.base_threshold) / temperature)
+        return torch.sigmoid((scores - self.cut) / temperature)
 
 
-class RisingThresholdPruner(ThresholdPruner):
-    """The same with the threshold `final_token_threshold * layer / num_layers`."""
-
-    def __init__(self, config, layer_id: int):
-        super().__init__(config, layer_id)
-        self.base_threshold = config.final_token_threshold * layer_id / config.num_hidden_layers
-
-
-class AbsoluteThresholdPruner(RisingThresholdPruner):
-    """
-    Learned Token Pruning (Kim et al., KDD 2022, section 3): a token leaves if its score is below the layer's
-    threshold, `final_token_threshold * layer / num_layers + keep_threshold`.
-    """
+class ThresholdPruner(PrunerWithThreshold):
+    """The threshold is the same in every layer: a fixed fraction of the largest importance in the sequence."""
 
     def __init__(self, config, layer_id: int):
-        super().__init__(config, layer_id)
+        super().__init__(float(config.token_threshold))
+
+
+class RisingThresholdPruner(PrunerWithThreshold):
+    """The threshold rises with the layer: `final_token_threshold * layer / num_layers`, as a fraction likewise."""
+
+    def __init__(self, config, layer_id: int):
+        super().__init__(_rising_threshold(config, layer_id))
+
+
+class AbsoluteThresholdPruner(PrunerWithThreshold):
+    """
+    Learned Token Pruning (Kim et al., KDD 2022, section 3): the threshold is
+    `final_token_threshold * layer / num_layers` plus a learned offset.
+    """
+
+    def __init__(self, config, layer_id: int):
+        super().__init__(_rising_threshold(config, layer_id))
         self.normalization = config.score_normalization
-        # The learned offset. The published checkpoints call it `keep_threshold`, so its state-dict key has that name.
+        # The learned offset. Its name is that of the published checkpoints.
         self.keep_threshold = nn.Parameter(torch.zeros(()))
 
     @property
     def learned_offset(self) -> nn.Parameter:
-        """What training adds to the layer's fixed threshold, `[]`: the parameter `keep_threshold`."""
+        """What training adds to the fixed part of the threshold, `[]`: the parameter `keep_threshold`."""
         return self.keep_threshold
 
     @property
-    def threshold(self) -> torch.Tensor:
-        """The layer's threshold, `[]` (float32; float64 if `keep_threshold` is), differentiable in it."""
-        learned = self.keep_threshold
-        return self.base_threshold + (learned if learned.dtype == torch.float64 else learned.float())
+    def cut(self) -> torch.Tensor:
+        """The threshold, `[]` (float32; float64 if `keep_threshold` is), differentiable in `keep_threshold`."""
+        offset = self.keep_threshold
+        return self.base_threshold + (offset if offset.dtype == torch.float64 else offset.float())
 
     @property
     def is_active(self) -> bool:
-        return self.threshold.item() != 0
+        return self.cut.item() != INACTIVE_THRESHOLD
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        threshold = self.threshold.detach()
-        return (scores >= threshold.clamp(min=MIN_THRESHOLD)) | packed.is_global
+        return (scores >= self.cut.detach().clamp(min=MIN_THRESHOLD)) | packed.is_global
 
-    def soft_mask(self, scores: torch.Tensor, temperature: float) -> torch.Tensor:
-        return torch.sigmoid((scores - self.threshold) / temperature)
+
+def _rising_threshold(config, layer_id: int) -> float:
+    return config.final_token_threshold * layer_id / config.num_hidden_layers
 
 
 class TopKPruner(TokenPruner):
     """
-    SpAtten's cascade (Wang et al., HPCA 2021, section III-A): the most important tokens of a sequence stay, as many as
-    a share of those it started with. The share is 1 in the first max(3, 15 %) layers and then falls linearly to
+    SpAtten's cascade (Wang et al., HPCA 2021, section III-A): a sequence keeps its most important tokens, as many as a
+    share of those it started with. The share is 1 in the first max(3, 15 %) layers and then falls linearly to
     `token_keep_rate` after the last.
     """
 
     def __init__(self, config, layer_id: int):
         super().__init__()
-        L = config.num_hidden_layers
-        before = max(3, math.ceil(0.15 * L))
-        falling = 1 + (config.token_keep_rate - 1) * (layer_id - before + 1) / max(L - before, 1)
-        self.keep_rate = 1.0 if layer_id < before else max(0.01, falling)
+        num_layers = config.num_hidden_layers
+        unpruned_layers = max(3, math.ceil(0.15 * num_layers))
+        steps, all_steps = layer_id - unpruned_layers + 1, max(num_layers - unpruned_layers, 1)
+        falling = 1 + (config.token_keep_rate - 1) * steps / all_steps
+        self.keep_rate = 1.0 if layer_id < unpruned_layers else max(0.01, falling)
 
     @property
     def is_active(self) -> bool:
         return self.keep_rate < 1
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        """Of equal scores the earlier token stays."""
+        """Of equal scores the earlier token is kept."""
         ranked = scores.masked_fill(packed.is_global, math.inf)
         order = torch.argsort(ranked, descending=True, stable=True)
-        order = order[torch.argsort(packed.rows[order], stable=True)]  # sequence by sequence, the best first
+        order = order[torch.argsort(packed.sequence_of[order], stable=True)]  # by sequence, then from the best on
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(packed), device=order.device)
-        rank -= packed.first_index[packed.rows]
-        started = (packed.start or packed).length_tensor
-        kept = (started.double() * self.keep_rate).round()  # halves to even, as Python rounds
-        return (rank < kept[packed.rows]) | packed.is_global
+        rank -= packed.first_index[packed.sequence_of]
+        num_kept = (packed.before_removal.length_tensor.double() * self.keep_rate).round()  # half to even, as Python
+        return (rank < num_kept[packed.sequence_of]) | packed.is_global
 
 
 PRUNERS: dict[str, type[TokenPruner]] = {
@@ -169,18 +190,24 @@ PRUNERS: dict[str, type[TokenPruner]] = {
 }
 
 
-def which_prune(pruners: list[TokenPruner | None]) -> list[bool | None]:
+def read_active_layers(pruners: list[TokenPruner | None]) -> dict[int, bool]:
     """
-    Whether any token can leave in each layer whose threshold lies on a GPU, all read back at one go; `None` for the
-    others, which tell when they are asked (and for those that are elsewhere between the calls of their layer).
+    Reads learned thresholds from a GPU, all with one transfer.
+
+    Returns:
+        For the index of each layer whose threshold was read, whether the layer can remove tokens. The other layers
+        answer by `is_active` when they run: their threshold is no tensor, is on the CPU, or is not on this device
+        before its layer runs (sharded parameters).
     """
-    learned = [i for i, pruner in enumerate(pruners) if isinstance(pruner, AbsoluteThresholdPruner)]
-    at = {i: pruners[i].keep_threshold for i in learned}
-    learned = [i for i in learned if waits(at[i].device) and at[i].numel() == 1]
-    answers: list[bool | None] = [None] * len(pruners)
-    if learned:
-        device = at[learned[0]].device
-        thresholds = torch.stack([pruners[i].threshold.detach().to(device) for i in learned])
-        for i, active in zip(learned, (thresholds != 0).tolist()):
-            answers[i] = active
-    return answers
+    learned = {
+        i: pruner
+        for i, pruner in enumerate(pruners)
+        if isinstance(pruner, AbsoluteThresholdPruner)
+        and reading_back_stalls(pruner.keep_threshold.device)
+        and pruner.keep_threshold.numel() == 1
+    }
+    if not learned:
+        return {}
+    device = next(iter(learned.values())).keep_threshold.device
+    thresholds = torch.stack([pruner.cut.detach().to(device) for pruner in learned.values()])
+    return dict(zip(learned, (thresholds != INACTIVE_THRESHOLD).tolist()))

@@ -14,11 +14,12 @@ from torch import nn
 # Distances in tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 MIN_SCORE = 1e-6
+INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids"
 
 
 class Teacher:
     """
-    A frozen copy of a sequence classifier as it is now, without pruning.
+    A frozen, unpruned copy of a sequence classifier in its present state.
 
     Args:
         model: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
@@ -29,36 +30,27 @@ class Teacher:
         for layer in self.model.encoder.layer:
             layer.attention.self.pruner = None
         self.model.encoder.gradient_checkpointing = False
-        self.model.encoder.layer[-1].attention.self.register_forward_pre_hook(self._keep)
+        self.model.encoder.layer[-1].attention.self.register_forward_pre_hook(self._note_input)
 
-    def _keep(self, module: nn.Module, args: tuple) -> None:
-        self._entered = args[0], args[1]
+    def _note_input(self, module: nn.Module, args: tuple) -> None:
+        self._last_input = args[0], args[1]
 
     @torch.no_grad()
     def importance(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """
-        The attention that each sequence's global tokens pay the others in the last layer, summed over heads.
+        The attention that each token receives from the global tokens in the last layer, summed over heads.
 
         Args:
-            inputs: `input_ids` and so on, as for `LTPModel.encode`.
+            inputs: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
 
         Returns:
             `[B, L]` float32, 0 at padding.
         """
-        names = (
-            "input_ids",
-            "inputs_embeds",
-            "attention_mask",
-            "global_attention_mask",
-            "token_type_ids",
-            "position_ids",
-        )
-        self.model.encode(**{name: inputs[name] for name in names if name in inputs}, first_token_only=True)
-        hidden_states, packed = self._entered
+        inputs = {name: inputs[name] for name in INPUTS if name in inputs}
+        self.model.encode(**inputs, only_first_token=True)
+        hidden_states, packed = self._last_input
         attention = self.model.encoder.layer[-1].attention.self
-        rows = packed.global_indices
-        index = torch.cat([torch.as_tensor(row, device=hidden_states.device) for row in rows])
-        _, weights = attention._global(hidden_states, packed, rows, index)
+        _, _, weights = attention.attend_globally(hidden_states, packed, packed.global_indices)
         return packed.unpack(torch.cat([w.float().sum(dim=(0, 1)) for w in weights]))
 
 

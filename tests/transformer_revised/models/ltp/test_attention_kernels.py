@@ -18,7 +18,7 @@ from transformer_revised import LTPForSequenceClassification, LTPModel
 from transformer_revised.models.ltp import attention_banded as banded_attention
 from transformer_revised.models.ltp import attention_dispatch as attention_implementations
 from transformer_revised.models.ltp import cpu_products as token_wise
-from transformer_revised.models.ltp import packed_sequence
+from transformer_revised.models.ltp import device_policy
 from transformer_revised.models.ltp.attention_dispatch import (
     choose_implementation,
     local_attention,
@@ -28,7 +28,7 @@ from transformer_revised.models.ltp.attention_global import global_attention, pa
 from transformer_revised.models.ltp.attention_tile_plan import QUERY_BLOCK, tile_plan
 from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts, unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
-from transformer_revised.models.ltp.prune_modules import which_prune
+from transformer_revised.models.ltp.prune_modules import read_active_layers
 
 from .... import dense_reference as dense
 from .drawn_cases import MAX_LENGTH, Drawn, cases
@@ -56,7 +56,7 @@ LAYOUTS = {
 
 def wait(*devices: str):
     """Has batches on these devices laid out as on a GPU."""
-    return mock.patch.object(packed_sequence, "DEVICES_THAT_WAIT", devices)
+    return mock.patch.object(device_policy, "DEVICES_THAT_STALL", devices)
 
 
 def draw_packed(lengths, share, global_columns) -> PackedSequence:
@@ -222,11 +222,13 @@ def test_what_the_host_knows(given_globals):
     with wait("cpu"):
         known = PackedSequence.from_masks(mask, globals_)
         for _ in range(2):
-            for name in ("rows", "positions", "is_global", "first_index", "length_tensor", "flat_index"):
+            for name in ("sequence_of", "positions", "is_global", "first_index", "length_tensor", "flat_index"):
                 assert torch.equal(getattr(known, name), getattr(copied, name)), name
-            assert known.known.lengths.tolist() == copied.lengths.tolist() and len(known) == len(copied)
-            assert known.known.num_global.tolist() == [len(g) for g in copied.global_indices]
-            assert known.known.global_first == copied.has_global_first_tokens == known.has_global_first_tokens
+            assert known.lengths.tolist() == copied.lengths.tolist() and len(known) == len(copied)
+            assert known.num_global.tolist() == [len(g) for g in copied.global_indices]
+            assert (
+                known.host_lengths.first_is_global == copied.has_global_first_tokens == known.has_global_first_tokens
+            )
             assert known.has_all_first_tokens == copied.has_all_first_tokens
             assert torch.equal(known.global_index, copied.is_global.nonzero()[:, 0])
             keep = (torch.arange(len(known)) % 3 == 0) | known.is_global
@@ -304,10 +306,10 @@ def test_one_read_a_layer(settings, reads, globals_given):
 
 
 def test_thresholds_read_at_one_go():
-    pruners = [layer.attention.self.pruner for layer in tiny_model().longformer.encoder.layer]
-    assert which_prune([*pruners, None]) == [None] * 5
+    pruners = tiny_model().pruners()
+    assert read_active_layers([*pruners, None]) == {}
     with wait("cpu"):
-        assert which_prune([*pruners, None]) == [False, True, True, True, None]
+        assert read_active_layers([*pruners, None]) == {0: False, 1: True, 2: True, 3: True}
 
 
 def test_a_gpu_computes_a_layer_at_one_go():
@@ -457,7 +459,9 @@ class TestGPU:
         tensors = torch.randn(3, HEADS, len(packed), 64)
         tensors[0] /= 8
         expected, importance = local_attention(*tensors, tile_plan(packed, 64), with_importance=True)
-        packed = PackedSequence(packed.rows.cuda(), packed.positions.cuda(), packed.is_global.cuda(), packed.shape)
+        packed = PackedSequence(
+            packed.sequence_of.cuda(), packed.positions.cuda(), packed.is_global.cuda(), packed.shape
+        )
         plan = local_attention_plan(implementation, packed, 64)
         context, actual = local_attention(*tensors.cuda().bfloat16(), plan, with_importance=True)
         assert actual.dtype == torch.float32

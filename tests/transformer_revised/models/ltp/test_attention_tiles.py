@@ -50,7 +50,7 @@ def layout(request, short, monkeypatch):
 def allowed_pairs(packed, half_window):
     """[N, N] bool, from the definition."""
     near = (packed.positions[:, None] - packed.positions[None]).abs() <= half_window
-    return (packed.rows[:, None] == packed.rows[None]) & (near | packed.is_global[None])
+    return (packed.sequence_of[:, None] == packed.sequence_of[None]) & (near | packed.is_global[None])
 
 
 def dense_attention(packed, half_window, query, key, value):
@@ -138,7 +138,7 @@ def test_global_attention_both_ways(num_global, folded):
 
     keys, values = key(states).view(-1, HEADS, DIM), value(states).view(-1, HEADS, DIM)
     scores = torch.einsum("ghd,nhd->ghn", query, keys)
-    own = torch.arange(2).repeat_interleave(num_global)[:, None] == packed.rows[None]
+    own = torch.arange(2).repeat_interleave(num_global)[:, None] == packed.sequence_of[None]
     dense = scores.masked_fill(~own[:, None], -math.inf).softmax(-1)
     expected = torch.einsum("ghn,nhd->ghd", dense, values).flatten(1)
     torch.testing.assert_close(context, expected)

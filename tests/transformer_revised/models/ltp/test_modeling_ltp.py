@@ -85,9 +85,9 @@ def test_a_removed_token_can_change_nothing():
         assert len(index) == (plain.kept_tokens[0] & ~kept).sum()
         assert len(hidden_states) == kept.sum()
         states += 1e3 * torch.randn_like(states)
-        padded = trace.left_alive.unpack(hidden_states)
+        padded = trace.kept.unpack(hidden_states)
         padded[~kept] = torch.randn(int((~kept).sum()), padded.shape[-1])
-        return trace.left_alive.pack(padded), trace
+        return trace.kept.pack(padded), trace
 
     handle = model.longformer.encoder.layer[1].register_forward_hook(disturb)
     disturbed = model(**batch)

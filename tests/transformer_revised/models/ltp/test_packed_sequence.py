@@ -6,7 +6,7 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 def test_the_example_of_the_docstring():
     packed = PackedSequence.from_masks(torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0]]), None)
-    assert packed.rows.tolist() == [0, 0, 1, 1, 1]
+    assert packed.sequence_of.tolist() == [0, 0, 1, 1, 1]
     assert packed.positions.tolist() == [0, 1, 0, 1, 2]
     assert packed.offsets == [0, 2, 5]
     assert packed.is_global.tolist() == [True, False, True, False, False]
@@ -17,7 +17,7 @@ def test_the_example_of_the_docstring():
 
 def test_masks_with_left_padding_and_holes():
     packed = PackedSequence.from_masks(torch.tensor([[0, 0, 1, 1], [1, 0, 1, 0]]), None)
-    assert packed.rows.tolist() == [0, 0, 1, 1]
+    assert packed.sequence_of.tolist() == [0, 0, 1, 1]
     assert packed.positions.tolist() == [2, 3, 0, 2]
     assert packed.is_global.tolist() == [True, False, True, False]
 

@@ -1,0 +1,301 @@
+"""One layer of the model: Longformer's attention over packed tokens, pruning, and the feed-forward part.
+
+The blocks that pruning does not change are the library's Longformer blocks. They run on packed tokens `[N, D]` instead
+of a padded batch `[B, L, D]`. Their parameters have the published names, so Longformer checkpoints load unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+from .attention_dispatch import choose_implementation, local_attention, local_attention_plan
+from .attention_global import (
+    global_attention,
+    global_attention_weights,
+    padded_global_attention,
+    suits_padding,
+)
+from .attention_tile_plan import first_token_plan
+from .attention_tiles import tiled_attention_weights
+from .configuration_ltp import LTPConfig
+from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, Workspace, after_attention, projected_heads
+from .device_policy import run_uncompiled
+from .packed_sequence import PackedSequence
+from .prune_modules import PRUNERS, TokenPruner
+
+
+@dataclass
+class ForwardOptions:
+    """
+    What one forward pass computes; the same for all layers.
+
+    Args:
+        soft: multiply tokens by soft masks (in training) instead of removing them.
+        temperature: width of the soft mask.
+        importance_gradient: whether scores are differentiable in soft training. Soft masks never are in the scores.
+        only_first_token: whether the caller reads only the last state of each sequence's first token.
+        output_hidden_states, output_attentions, output_pruning: what to return besides.
+        active_layers: for the layers whose threshold was read from a GPU, whether they can remove tokens.
+        workspace: buffers that the layers share.
+    """
+
+    soft: bool = False
+    temperature: float = 1e-5
+    importance_gradient: bool = False
+    only_first_token: bool = False
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    output_pruning: bool = False
+    active_layers: dict[int, bool] = field(default_factory=dict)
+    workspace: Workspace = field(default_factory=Workspace)
+
+    @property
+    def reads_every_token(self) -> bool:
+        """Whether the states of all tokens after the last layer, or something computed from them, are returned."""
+        outputs = self.output_hidden_states or self.output_attentions or self.output_pruning
+        return outputs or not self.only_first_token
+
+
+@dataclass
+class LayerTrace:
+    """What a layer did: `entered` are the tokens alive in its attention, `kept` those of its feed-forward part."""
+
+    entered: PackedSequence
+    kept: PackedSequence
+    attention_pairs: torch.Tensor  # [B]
+    global_lengths: torch.Tensor  # [B]
+    attentions: torch.Tensor | None = None
+    global_attentions: torch.Tensor | None = None
+    scores: torch.Tensor | None = None  # [N]
+    soft_mask: torch.Tensor | None = None  # [N]
+    removed: tuple[torch.Tensor, torch.Tensor] | None = None  # flat index and last state of each token removed
+
+
+class LTPLayer(GradientCheckpointingLayer):
+    """A Longformer layer that prunes tokens between its attention and its feed-forward part."""
+
+    def __init__(self, config: LTPConfig, layer_id: int):
+        super().__init__()
+        self.layer_id, self.is_last = layer_id, layer_id == config.num_hidden_layers - 1
+        self.num_heads = config.num_attention_heads
+        self.attention = LTPAttention(config, layer_id)
+        self.intermediate = LTPIntermediate(config)
+        self.output = LTPOutput(config)
+
+    @property
+    def pruner(self) -> TokenPruner | None:
+        return self.attention.self.pruner
+
+    def forward(
+        self, hidden_states: torch.Tensor, packed: PackedSequence, options: ForwardOptions
+    ) -> tuple[torch.Tensor, LayerTrace]:
+        """
+        Args:
+            hidden_states: `[N, D]`, states of the `N` alive tokens.
+            packed: where these tokens come from.
+
+        Returns:
+            `[M, D]`, states of the `M` tokens kept, and what the layer did.
+        """
+        is_active = self._is_active(options)
+        only_first_token = self._only_first_token(packed, options, is_active)
+        prunes = is_active and not only_first_token
+
+        # Attention: context [N, H, d], or [B, H, d] of the first tokens; importance [N]
+        context, importance, trace = self.attention(hidden_states, packed, options, prunes, only_first_token)
+
+        # Pruning
+        kept = None  # packed indices of the tokens kept, [M]; None: all
+        if only_first_token:
+            hidden_states, trace.kept = hidden_states[packed.first_index], packed.first_tokens()
+        elif prunes:
+            trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
+            if options.soft:
+                trace.soft_mask = self.pruner.soft_mask(trace.scores.detach(), options.temperature)  # [N], 0 to 1
+            else:
+                kept = self._remove(hidden_states, trace)
+
+        # Feed-forward part: [M, D]
+        hidden_states = self.feed_forward(context, hidden_states, kept)
+        if trace.soft_mask is not None:
+            hidden_states = hidden_states * trace.soft_mask.to(hidden_states.dtype)[:, None]
+        return hidden_states, trace
+
+    def feed_forward(self, context: torch.Tensor, hidden_states: torch.Tensor, kept: torch.Tensor | None):
+        """The layer's output from the context `[N, H, d]` and its input `[N, D]`, for the tokens kept: `[M, D]`."""
+        return after_attention(self.attention.output, self.intermediate, self.output, context, hidden_states, kept)
+
+    def _is_active(self, options: ForwardOptions) -> bool:
+        """Whether the layer can remove tokens."""
+        if self.layer_id in options.active_layers:
+            return options.active_layers[self.layer_id]
+        return self.pruner is not None and self.pruner.is_active
+
+    def _only_first_token(self, packed: PackedSequence, options: ForwardOptions, is_active: bool) -> bool:
+        """Whether it is enough to compute the output of each sequence's first token."""
+        if not self.is_last or options.reads_every_token or not packed.has_all_first_tokens:
+            return False
+        # Soft masks need all scores. A first token that is not global may be removed by this layer.
+        return not is_active or (packed.has_global_first_tokens and not options.soft)
+
+    @run_uncompiled
+    def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace) -> torch.Tensor | None:
+        """Removes tokens, and notes in the trace their last states; returns the packed indices of those kept."""
+        mask = self.pruner.hard_mask(trace.scores, trace.entered)  # [N] bool
+        trace.kept, kept, removed = trace.entered.keep(mask)
+        if not len(removed):
+            return None
+        trace.removed = trace.entered.flat_index[removed], hidden_states.index_select(0, removed)
+        return kept
+
+
+class LTPAttention(nn.Module):
+    """The attention of a layer and, in `output`, the first part of what follows it; named as in Longformer."""
+
+    def __init__(self, config: LTPConfig, layer_id: int):
+        super().__init__()
+        self.self = LTPSelfAttention(config, layer_id)
+        self.output = LTPSelfOutput(config)
+
+    def forward(self, *args) -> tuple[torch.Tensor, torch.Tensor | None, LayerTrace]:
+        """See [`LTPSelfAttention.forward`]."""
+        return self.self(*args)
+
+
+class LTPSelfAttention(LongformerSelfAttention):
+    """Longformer's attention over packed tokens. It holds the layer's pruner, under the published parameter name."""
+
+    def __init__(self, config: LTPConfig, layer_id: int):
+        super().__init__(config, layer_id)
+        self.pruner = None if config.prune_mode is None else PRUNERS[config.prune_mode](config, layer_id)
+
+    @run_uncompiled
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        packed: PackedSequence,
+        options: ForwardOptions,
+        with_importance: bool,
+        only_first_token: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, LayerTrace]:
+        """
+        Args:
+            hidden_states: `[N, D]`.
+            with_importance: whether to compute the attention that each token receives.
+            only_first_token: compute the context of each sequence's first token only.
+
+        Returns:
+            The context `[N, H, d]` (`[B, H, d]` with `only_first_token`), the importance (`[N]` float32, without it
+            `None`), and a trace without pruning.
+        """
+        hidden_states = _cast_for_autocast(hidden_states)
+        context, importance, pairs, attentions = self._local_attention(
+            hidden_states, packed, options, with_importance, only_first_token
+        )
+        global_index, global_context, global_lengths, global_attentions = self._global_attention(
+            hidden_states, packed, options, only_first_token
+        )
+        if len(global_index):
+            index = packed.sequence_of[global_index] if only_first_token else global_index
+            replace = context.index_copy if torch.is_grad_enabled() else context.index_copy_
+            context = replace(0, index, global_context.to(context.dtype).unflatten(1, context.shape[1:]))
+        return context, importance, LayerTrace(packed, packed, pairs, global_lengths, attentions, global_attentions)
+
+    def _local_attention(self, hidden_states, packed, options, with_importance, only_first_token):
+        """Context, importance, the pairs computed for each sequence `[B]`, and the weights if they are returned."""
+        if not len(packed) or (only_first_token and packed.has_global_first_tokens):
+            num_rows = packed.shape[0] if only_first_token else len(packed)
+            context = hidden_states.new_zeros(num_rows, self.num_heads, self.head_dim)
+            return context, hidden_states.new_zeros(num_rows), torch.zeros_like(packed.length_tensor), None
+        w, dropout = self.one_sided_attn_window_size, self.dropout if self.training else 0.0
+        settings = {"dropout": dropout, "importance_gradient": options.importance_gradient and with_importance}
+        implementation = choose_implementation(
+            self.config._attn_implementation, hidden_states.device, options.output_attentions
+        )
+        plan = first_token_plan(packed, w) if only_first_token else local_attention_plan(implementation, packed, w)
+        heads = functools.partial(self._heads, hidden_states, options.workspace)
+        query, key, value = heads("query", self.head_dim**-0.5), heads("key"), heads("value")
+        overwrite = not torch.is_grad_enabled() and not options.output_attentions
+        context, importance = local_attention(
+            query, key, value, plan, with_importance=with_importance, overwrite_query=overwrite, **settings
+        )
+        attentions = tiled_attention_weights(query, key, packed, plan, w) if options.output_attentions else None
+        context = context.transpose(0, 1)
+        pairs = plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
+        return context[packed.first_index] if only_first_token else context, importance, pairs, attentions
+
+    def _heads(self, hidden_states: torch.Tensor, workspace: Workspace, name: str, scale: float = 1.0):
+        """A projection of all tokens times `scale`, `[H, N, d]`."""
+        return projected_heads(getattr(self, name), hidden_states, self.num_heads, scale, workspace, name)
+
+    def _global_attention(self, hidden_states, packed, options, only_first_token):
+        """
+        The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`, and
+        the weights in Longformer's layout if they are returned.
+        """
+        if suits_padding(packed, self.num_heads, self.embed_dim, only_first_token) and not options.output_attentions:
+            index = packed.first_index
+            context = padded_global_attention(
+                self._global_query(hidden_states, index),
+                hidden_states,
+                packed,
+                self.key_global,
+                self.value_global,
+                self.dropout if self.training else 0.0,
+            )
+            return index, context, torch.ones_like(index), None
+        global_rows = packed.global_indices
+        if only_first_token:
+            global_rows = [indices[indices == first] for indices, first in zip(global_rows, packed.offsets)]
+        lengths = torch.tensor([len(indices) for indices in global_rows], device=hidden_states.device)
+        index, context, weights = self.attend_globally(hidden_states, packed, global_rows)
+        attentions = None
+        if options.output_attentions and len(index):
+            attentions = global_attention_weights(weights, packed, hidden_states.dtype)
+        return index, context, lengths, attentions
+
+    def attend_globally(
+        self, hidden_states: torch.Tensor, packed: PackedSequence, global_rows: list[np.ndarray]
+    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """
+        Attention of some global tokens to all alive tokens of their sequence.
+
+        Args:
+            global_rows: for each sequence the packed indices of its global tokens; `G` in all.
+
+        Returns:
+            These indices `[G]`, the context `[G, D]`, and for each sequence the weights, `[g, H, n]` (none if `G` is
+            0).
+        """
+        index = torch.as_tensor(np.concatenate(global_rows), device=hidden_states.device)
+        if not len(index):
+            return index, hidden_states[index], []
+        context, weights = global_attention(
+            self._global_query(hidden_states, index),
+            hidden_states,
+            [len(indices) for indices in global_rows],
+            packed.lengths.tolist(),
+            self.key_global,
+            self.value_global,
+            self.dropout if self.training else 0.0,
+        )
+        return index, context, weights
+
+    def _global_query(self, hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Of the tokens at `index`, `[G, H, d]`, divided by `sqrt(d)`."""
+        query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)
+        return query.view(-1, self.num_heads, self.head_dim)
+
+
+def _cast_for_autocast(x: torch.Tensor) -> torch.Tensor:
+    """Under autocast, casts once what each of the layer's projections would cast."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
