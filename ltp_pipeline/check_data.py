@@ -1,127 +1,125 @@
-"""Whether files of labelled functions are sound to train on and to judge by.
+"""Checks whether files of labelled functions are sound: fit to train on and to evaluate on.
 
     python -m ltp_pipeline.check_data Data/train_subset.csv Data/validation.csv Data/test.csv
 
-Give the splits of one data set together, training first: what a file shares with an earlier one is told, too. Exit
-status: 0 sound, 1 not (some finding is an error), 2 a file that cannot be read, or a wrong flag.
+Give the splits of one data set together, the training split first: each file is also compared with those before it.
+Exit status: 0 the files are sound, 1 some finding is an error, 2 a file cannot be read or a flag is wrong.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError, run_main
-from ltp_pipeline.code.code_tokens import code_tokens
-from ltp_pipeline.code.languages import language_of
-from ltp_pipeline.data.flags import add_flags
-from ltp_pipeline.data.near_duplicates import check_threshold
+from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.data.data_findings import RIGHT, Finding, FunctionFile, find_all
+from ltp_pipeline.data.flags import ColumnArguments
+from ltp_pipeline.data.near_duplicates import THRESHOLD, NearDuplicates, check_threshold
 
 if TYPE_CHECKING:
-    from ltp_pipeline.data.data_findings import Finding, Functions
+    from transformers import PreTrainedTokenizerBase
 
-KINDS = (
-    "bad_rows",
-    "one_class",
-    "rare_class",
-    "long",
-    "encoding",
-    "duplicates",
-    "duplicates_across",
-    "label_conflict",
-    "near_duplicates",
-    "near_duplicates_across",
-    "project_leak",
-)
 TOKENIZED_AT_ONCE = 512
+FILES = {"nargs": "+", "metavar": "FILE", "help": "functions, the training split first"}
+
+
+@dataclass
+class CheckArguments(ColumnArguments):
+    """What is checked, and what counts as an error."""
+
+    tokenizer: str | None = field(
+        default=None, metadata={"help": "Checkpoint whose tokenizer counts the tokens (default: lexical tokens)."}
+    )
+    max_length: int = field(default=1024, metadata={"help": "Tokens that a model will read."})
+    near_duplicates: float = field(
+        default=THRESHOLD,
+        metadata={
+            "metavar": "SHARE",
+            "help": "Two functions are near duplicates if this share of their runs of four tokens is common (Jaccard "
+            "similarity), 0.7 to 1; 0: no search.",
+        },
+    )
+    allow: list[str] = field(
+        default_factory=list,
+        metadata={"metavar": "KIND", "help": f"Findings that are only warnings, of {', '.join(RIGHT)}."},
+    )
+    output_file: Path | None = field(default=None, metadata={"help": "JSON file to which the findings are written."})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line `argv` (None: the process's); ends with status 1 where training would not be sound."""
-    args = _parser().parse_args(argv)
+    """Runs the command line `argv` (None: that of the process). Exits with status 1 if the files are not sound."""
+    args, given = parse_arguments(
+        (CheckArguments,), argv, __doc__, prog="python -m ltp_pipeline.check_data", positional={"files": FILES}
+    )
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more")
     check_threshold(args.near_duplicates, off=0)
-    wrong = [kind for kind in args.allow if kind not in KINDS]
+    wrong = [kind for kind in args.allow if kind not in RIGHT]
     if wrong:
-        raise UserError(f"--allow {wrong[0]}: no such kind of finding; expected {', '.join(KINDS)}")
-    files, findings = check(args)
+        raise UserError(f"--allow {wrong[0]}: no such kind of finding; expected {', '.join(RIGHT)}")
+    files = read_files(given.files, args)
+    findings = find_in(files, args)
     sound = not any(finding.severity == "error" for finding in findings)
-    _report(files, findings, sound, args)
+    _report([_summary(file, args.max_length) for file in files if len(file)], findings, sound, args)
     if not sound:
         sys.exit(1)
 
 
-def check(args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Finding]]:
-    """What each file is, and what was found. Raises UserError for a file that cannot be read."""
-    from ltp_pipeline.data import data_findings as find
-
-    files = _read(args)
-    findings = find.bad_row_findings(files)
-    files = [file for file in files if len(file)]
-    findings += find.balance_findings(files) + find.length_findings(files, args.max_length)
-    findings += find.encoding_findings(files) + find.project_findings(files) + find.duplicate_findings(files)
-    if args.near_duplicates and files:
-        findings += _near_duplicates(files, args.near_duplicates)
-    for finding in findings:
-        if finding.kind in args.allow:
-            finding.severity = "warning"
-    findings.sort(key=lambda finding: finding.severity)
-    return [_described(file, args.max_length) for file in files], findings
-
-
-def _read(args: argparse.Namespace) -> list[Functions]:
-    from ltp_pipeline.data.data_findings import Functions
+def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]:
+    """Reads the files and counts tokens. Raises UserError for a file that cannot be read."""
+    from ltp_pipeline.code.code_tokens import code_tokens
+    from ltp_pipeline.code.languages import language_of
     from ltp_pipeline.data.file_formats import BadRows
     from ltp_pipeline.data.readers import read_function_rows
+    from ltp_pipeline.model.checkpoints import load_tokenizer
     from ltp_pipeline.task.labels import parse_label_map
 
-    tokenizer = None
-    if args.tokenizer is not None:
-        from ltp_pipeline.model.checkpoints import load_tokenizer
-
-        tokenizer = load_tokenizer(args.tokenizer, flag="--tokenizer")
+    tokenizer = None if args.tokenizer is None else load_tokenizer(args.tokenizer, flag="--tokenizer")
+    label_map = parse_label_map(args.label_map)
     files = []
-    for path in args.files:
-        bad_rows = BadRows(str(path), skip=True)
-        label_map = parse_label_map(args.label_map)
+    for path in paths:
+        bad_rows = BadRows(path, skip=True)
         frame = read_function_rows(path, bad_rows, args.text_column, args.label_column, label_map)
-        paths = frame["path"].fillna("") if "path" in frame.columns else [""] * len(frame)
-        tokens = [code_tokens(text, language_of(str(path))) for text, path in zip(frame["functionSource"], paths)]
-        lengths = (
-            list(map(len, tokens)) if tokenizer is None else _lengths(frame["functionSource"].tolist(), tokenizer)
-        )
+        texts = frame["functionSource"].tolist()
+        sources = frame["path"].fillna("") if "path" in frame.columns else [""] * len(frame)
+        tokens = [code_tokens(text, language_of(str(source))) for text, source in zip(texts, sources)]
+        lengths = list(map(len, tokens)) if tokenizer is None else _count_tokens(texts, tokenizer)
         reasons = {row + 1: why for row, why in bad_rows.reasons.items()}
-        files.append(Functions(str(path), frame, tokens, lengths, reasons))
+        files.append(FunctionFile(path, frame, tokens, lengths, reasons))
     return files
 
 
-def _lengths(texts: list[str], tokenizer: Any) -> list[int]:
-    """Tokens of each text, special ones included."""
-    from tqdm import tqdm
+def _count_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens of each text, with special tokens."""
+    from ltp_pipeline.base.progress import progress_bar
 
     lengths: list[int] = []
-    for start in tqdm(range(0, len(texts), TOKENIZED_AT_ONCE), desc="tokenizing", disable=not sys.stderr.isatty()):
+    for start in progress_bar(range(0, len(texts), TOKENIZED_AT_ONCE), desc="tokenizing"):
         chunk = texts[start : start + TOKENIZED_AT_ONCE]
         lengths += map(len, tokenizer(chunk, split_special_tokens=True, verbose=False)["input_ids"])
     return lengths
 
 
-def _near_duplicates(files: list[Functions], threshold: float) -> list[Finding]:
-    from tqdm import tqdm
+def find_in(files: Sequence[FunctionFile], args: CheckArguments) -> list[Finding]:
+    """All findings, errors first; the kinds in `--allow` are warnings."""
+    from ltp_pipeline.base.progress import progress_bar
 
-    from ltp_pipeline.data.data_findings import near_duplicate_findings
-    from ltp_pipeline.data.near_duplicates import NearDuplicates
+    functions = sum(map(len, files))
+    near = NearDuplicates(args.near_duplicates) if args.near_duplicates and functions else None
+    disable = near is None
+    with progress_bar(total=functions, seconds=30, desc="near duplicates", unit="function", disable=disable) as bar:
+        findings = find_all(files, args.max_length, near, bar.update)
+    for finding in findings:
+        if finding.kind in args.allow:
+            finding.severity = "warning"
+    return sorted(findings, key=lambda finding: finding.severity)
 
-    interval = 0.2 if sys.stderr.isatty() else 30
-    with tqdm(total=sum(map(len, files)), desc="near duplicates", unit=" functions", mininterval=interval) as bar:
-        return near_duplicate_findings(files, NearDuplicates(threshold), bar.update)
 
-
-def _described(file: Functions, max_length: int) -> dict[str, Any]:
+def _summary(file: FunctionFile, max_length: int) -> dict[str, Any]:
     import numpy as np
 
     return {
@@ -136,16 +134,16 @@ def _described(file: Functions, max_length: int) -> dict[str, Any]:
     }
 
 
-def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: argparse.Namespace) -> None:
+def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: CheckArguments) -> None:
     from ltp_pipeline.base.files import format_table, write_json
 
     if files:
-        kind = "its tokenizer's tokens" if args.tokenizer else "lexical tokens"
+        kind = "of the tokenizer" if args.tokenizer else "lexical"
         print(f"{format_table(files)}\n(tokens: {kind}; max_length {args.max_length})\n")
     for finding in findings:
         print(f"{finding.severity} {finding.kind}: {finding.message}")
         for row in finding.rows:
-            print(f"  {_place(row)}")
+            print(f"  {_row_text(row)}")
         if finding.count > len(finding.rows):
             print(f"  and {finding.count - len(finding.rows)} more")
         print(f"  right: {finding.right}")
@@ -153,10 +151,10 @@ def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, a
     print("sound" if sound else f"not sound: {errors} error{'' if errors == 1 else 's'} above")
     if args.output_file is not None:
         report = {"sound": sound, "max_length": args.max_length, "tokenizer": args.tokenizer, "files": files}
-        write_json(args.output_file, {**report, "findings": [finding.as_json() for finding in findings]})
+        write_json(args.output_file, {**report, "findings": [asdict(finding) for finding in findings]})
 
 
-def _place(row: dict[str, Any]) -> str:
+def _row_text(row: dict[str, Any]) -> str:
     text = f"{row['file']} row {row['row']}"
     if "same_row" in row:
         text += f" is like {row.get('same_file', row['file'])} row {row['same_row']}"
@@ -165,30 +163,6 @@ def _place(row: dict[str, Any]) -> str:
     if "label" in row:
         text += f" (label {row['label']}, there {row['other_label']})"
     return f"{text}: {row['why']}" if "why" in row else text
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ltp_pipeline.check_data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="functions, the training split first")
-    add_flags(parser, skip=("on_bad_rows",))
-    parser.add_argument("--tokenizer", help="checkpoint whose tokens are counted (default: lexical tokens)")
-    parser.add_argument("--max_length", type=int, default=1024, help="tokens that a model will read (default: 1024)")
-    parser.add_argument(
-        "--near_duplicates",
-        type=float,
-        default=0.85,
-        metavar="SHARE",
-        help="least share of common runs of four tokens (Jaccard), 0.7 to 1; 0: no search (default: 0.85)",
-    )
-    parser.add_argument(
-        "--allow", nargs="+", default=[], metavar="KIND", help=f"findings that are warnings only: {', '.join(KINDS)}"
-    )
-    parser.add_argument("--output_file", type=Path, help="write the findings as JSON, too")
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
     python -m ltp_pipeline.train_tokenizer --train_file Data/train_subset.csv --output_dir DIR --vocab_size 8000
 
-The special tokens are RoBERTa's (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, `<mask>` 4), as a Longformer expects them,
-and `AutoTokenizer.from_pretrained(DIR)` loads the result.
+The special tokens are RoBERTa's, with the ids that a Longformer expects: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3 and
+`<mask>` 4. `AutoTokenizer.from_pretrained(DIR)` loads the result.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.data.flags import ReadingArguments, reading_options
 
 if TYPE_CHECKING:
     from transformers import RobertaTokenizer
@@ -19,12 +22,24 @@ SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 
 
+@dataclass
+class TokenizerArguments(ReadingArguments):
+    """The functions, and the size of the tokenizer."""
+
+    train_file: str = field(metadata={"help": "Functions, with columns functionSource and label."})
+    output_dir: Path = field(metadata={"help": "Folder in which the tokenizer is saved."})
+    vocab_size: int = field(
+        default=8000, metadata={"help": f"Maximum number of tokens, at least {SMALLEST_VOCABULARY}."}
+    )
+    max_length: int = field(default=1024, metadata={"help": "Longest input of the model, in tokens."})
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
-    """Byte-level BPE of at most `vocab_size` tokens (fewer if the texts hold fewer pairs). Deterministic.
+    """Trains byte-level BPE of at most `vocab_size` tokens: fewer, if few pairs occur twice. It is deterministic.
 
     Args:
-        texts: what to learn merges from.
-        vocab_size: special tokens and the 256 bytes included.
+        texts: from which the merges are learned.
+        vocab_size: with the special tokens and the 256 bytes.
         max_length: recorded as `model_max_length`.
     """
     import json
@@ -48,22 +63,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line of this module."""
-    import argparse
-
-    from ltp_pipeline.data.flags import add_flags, reading_options
-
-    parser = argparse.ArgumentParser(
-        prog="python -m ltp_pipeline.train_tokenizer",
-        description="Trains a byte-level BPE tokenizer on the functions of a training file.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--train_file", required=True, help="functions, with columns functionSource and label")
-    parser.add_argument("--output_dir", required=True, type=Path, help="where the tokenizer is saved")
-    parser.add_argument("--vocab_size", type=int, default=8000, help="tokens at most, the 261 basic ones included")
-    parser.add_argument("--max_length", type=int, default=1024, help="longest input of the model, in tokens")
-    add_flags(parser)
-    args = parser.parse_args(argv)
+    """Runs the command line `argv` (None: that of the process)."""
+    (args,) = parse_arguments((TokenizerArguments,), argv, __doc__, prog="python -m ltp_pipeline.train_tokenizer")
     if args.vocab_size < SMALLEST_VOCABULARY:
         raise UserError(
             f"--vocab_size {args.vocab_size}: expected {SMALLEST_VOCABULARY} or more: "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.data.near_duplicates import PERMUTATIONS, empty, new_index, runs, sketch
+from ltp_pipeline.data.near_duplicates import PERMUTATIONS, empty_minhash, minhash_of, new_index, token_runs
 
 if TYPE_CHECKING:
     from Data.functions.labelling import LabelledFunction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def signature(tokens: Sequence[str]) -> bytes:
     """The MinHash of a function's runs of tokens: PERMUTATIONS numbers, uint32, as bytes."""
-    return sketch(runs(tokens)).hashvalues.astype(np.uint32).tobytes()
+    return minhash_of(token_runs(tokens)).hashvalues.astype(np.uint32).tobytes()
 
 
 def drop_near_duplicates(functions: Sequence[LabelledFunction], threshold: float) -> list[LabelledFunction]:
@@ -30,7 +30,7 @@ def drop_near_duplicates(functions: Sequence[LabelledFunction], threshold: float
     kept: list[LabelledFunction] = []
     for function in progress_bar(functions, desc="near duplicates", unit="function"):
         own = np.frombuffer(function.signature, dtype=np.uint32)
-        minhash = empty().copy()
+        minhash = empty_minhash().copy()
         minhash.hashvalues = own
         candidates = index.query(minhash)
         if any(np.count_nonzero(signatures[number] == own) >= threshold * PERMUTATIONS for number in candidates):

@@ -95,10 +95,10 @@ def spare_help_imports(argv: Sequence[str] | None) -> None:
 
 
 class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Adds the default value to a help text, except None and False: there the text itself says what happens."""
+    """Adds the default value to a help text, except None, False and []: there the text itself says what happens."""
 
     def _get_help_string(self, action: Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 class _FlagParser(HfArgumentParser):

@@ -1,11 +1,11 @@
-"""What may be wrong with labelled functions: each kind of trouble, where it is, and what would be right."""
+"""Finds what may be wrong with files of labelled functions: the kind of problem, its rows, and what would be right."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.code.code_tokens import token_hash
@@ -15,8 +15,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 10
-RARE = 0.01  # share of a file's functions below which most kinds are warnings
-_TROUBLE = {
+RARE = 0.01  # share of a file's functions: below it, most kinds are only warnings
+# kind of finding: what would be right
+RIGHT = {
+    "bad_rows": "a text and a label in each row, or --on_bad_rows skip in training",
+    "one_class": "functions of both classes",
+    "rare_class": f"{RARE:.0%} or more of each class, or --class_weights balanced",
+    "long": "a larger --max_seq_length, or --truncation windows",
+    "encoding": "source files decoded with their own encoding and written as UTF-8",
+    "duplicates": "each function once",
+    "duplicates_across": "no function in two files: leave these out of one",
+    "label_conflict": "one label for the same code",
+    "near_duplicates": "few such functions",
+    "near_duplicates_across": "no function in two files: leave these out of one",
+    "project_leak": "each project in one file only; otherwise the metrics do not hold for projects unseen in training",
+}
+_DAMAGE = {
     "a replacement character (U+FFFD)": re.compile("\ufffd"),
     "a control character": re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]"),
     "a byte order mark": re.compile("\ufeff"),
@@ -25,17 +39,27 @@ _TROUBLE = {
 
 
 @dataclass
-class Functions:
-    """One file: `rows` (their numbers in it, from 1), `texts`, `labels`, `tokens`, `lengths`, maybe `projects`."""
+class FunctionFile:
+    """
+    The functions of one file.
+
+    Args:
+        name: of the file.
+        frame: as `read_functions` returns it.
+        tokens: lexical tokens of each function, `[N]` lists.
+        lengths: tokens of each function, as the model's tokenizer or the lexical tokens count them, `[N]`.
+        bad_rows: row, from 1: why it cannot be used.
+    """
 
     name: str
     frame: pd.DataFrame
     tokens: list[list[str]]
     lengths: list[int]
-    bad_rows: dict[int, str] = field(default_factory=dict)  # reasons, by row from 1
+    bad_rows: dict[int, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[int]:
+        """Each function's row in the file, from 1."""
         return [int(place) + 1 for place in self.frame.index]
 
     @property
@@ -45,17 +69,21 @@ class Functions:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def at(self, row: int, **details: Any) -> dict[str, Any]:
+        """A row of a finding."""
+        return {"file": self.name, "row": row, **details}
+
 
 @dataclass
 class Finding:
     """
     Args:
-        kind: short name, for `--allow`.
-        severity: "error": training would not be sound; "warning": it would, but look.
+        kind: a key of `RIGHT`.
+        severity: "error": do not train or evaluate on these files; "warning": look at the rows first.
         message: what is wrong, with its number.
         right: what would be right.
-        count: of rows concerned.
-        rows: the first of them, each with `file`, `row` and what else there is to say.
+        count: number of rows.
+        rows: the first rows, each with `file`, `row` and details.
     """
 
     kind: str
@@ -65,130 +93,119 @@ class Finding:
     count: int
     rows: list[dict[str, Any]]
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+
+def _finding(kind: str, is_error: bool, message: str, rows: Sequence[dict[str, Any]]) -> Finding:
+    return Finding(kind, "error" if is_error else "warning", message, RIGHT[kind], len(rows), list(rows[:SHOWN]))
 
 
-def bad_row_findings(files: Iterable[Functions]) -> list[Finding]:
-    """Rows without code, or whose label is none."""
+def find_all(
+    files: Sequence[FunctionFile], max_length: int, near: NearDuplicates | None, tick: Callable[[], Any]
+) -> list[Finding]:
+    """All findings of all kinds.
+
+    Args:
+        files: the training split first; a file is compared with those before it.
+        max_length: tokens that the model will read.
+        near: finds near duplicates; None: they are not searched.
+        tick: called for each function that is compared with `near`.
+    """
+    findings = bad_row_findings(files)
+    files = [file for file in files if len(file)]
+    findings += balance_findings(files) + length_findings(files, max_length)
+    findings += encoding_findings(files) + project_findings(files) + duplicate_findings(files)
+    if near is not None:
+        findings += near_duplicate_findings(files, near, tick)
+    return findings
+
+
+def bad_row_findings(files: Iterable[FunctionFile]) -> list[Finding]:
+    """Rows without code or with an unknown label."""
     return [
-        Finding(
+        _finding(
             "bad_rows",
-            "error",
+            True,
             f"{file.name}: {len(file.bad_rows)} rows cannot be used",
-            "a text and a label in each row, or --on_bad_rows skip in training",
-            len(file.bad_rows),
-            [{"file": file.name, "row": row, "why": why} for row, why in sorted(file.bad_rows.items())[:SHOWN]],
+            [file.at(row, why=why) for row, why in sorted(file.bad_rows.items())],
         )
         for file in files
         if file.bad_rows
     ]
 
 
-def balance_findings(files: Iterable[Functions]) -> list[Finding]:
-    """Files with functions of one class only, or almost."""
+def balance_findings(files: Iterable[FunctionFile]) -> list[Finding]:
+    """Files in which all functions, or almost all, have the same label."""
     findings = []
     for file in files:
         counts = Counter(file.labels)
         few, rare = min((counts[label], label) for label in (0, 1))
         if few and few >= RARE * len(file):
             continue
-        rows = [{"file": file.name, "row": row} for row, label in zip(file.rows, file.labels) if label == rare]
-        findings.append(
-            Finding(
-                "one_class" if not few else "rare_class",
-                "warning" if few else "error",
-                f"{file.name}: {few} of {len(file)} functions have the label {rare}",
-                "functions of both classes"
-                if not few
-                else f"{RARE:.0%} or more of each class, or --class_weights balanced",
-                few,
-                rows[:SHOWN],
-            )
-        )
+        rows = [file.at(row) for row, label in zip(file.rows, file.labels) if label == rare]
+        message = f"{file.name}: {few} of {len(file)} functions have the label {rare}"
+        findings.append(_finding("rare_class" if few else "one_class", not few, message, rows))
     return findings
 
 
-def length_findings(files: Iterable[Functions], max_length: int) -> list[Finding]:
-    """Files of which most functions do not fit."""
+def length_findings(files: Iterable[FunctionFile], max_length: int) -> list[Finding]:
+    """Files in which most functions are longer than the model's input."""
     findings = []
     for file in files:
-        long = [row for row, length in zip(file.rows, file.lengths) if length > max_length]
+        long = [file.at(row) for row, length in zip(file.rows, file.lengths) if length > max_length]
         if len(long) > len(file) / 2:
-            findings.append(
-                Finding(
-                    "long",
-                    "warning",
-                    f"{file.name}: {len(long)} of {len(file)} functions have more than {max_length} tokens",
-                    "a larger --max_seq_length, or --truncation windows",
-                    len(long),
-                    [{"file": file.name, "row": row} for row in long[:SHOWN]],
-                )
-            )
+            message = f"{file.name}: {len(long)} of {len(file)} functions have more than {max_length} tokens"
+            findings.append(_finding("long", False, message, long))
     return findings
 
 
-def encoding_findings(files: Iterable[Functions]) -> list[Finding]:
-    """Texts with characters that no source file means to have."""
+def encoding_findings(files: Iterable[FunctionFile]) -> list[Finding]:
+    """Functions with characters that a source file does not contain on purpose."""
     findings = []
     for file in files:
         rows = []
         for row, text in zip(file.rows, file.frame["functionSource"]):
-            why = [name for name, pattern in _TROUBLE.items() if pattern.search(text)]
+            why = [name for name, pattern in _DAMAGE.items() if pattern.search(text)]
             if why:
-                rows.append({"file": file.name, "row": row, "why": " and ".join(why)})
+                rows.append(file.at(row, why=" and ".join(why)))
         if rows:
-            findings.append(
-                Finding(
-                    "encoding",
-                    "error" if len(rows) > RARE * len(file) else "warning",
-                    f"{file.name}: {len(rows)} functions hold characters that look damaged",
-                    "the sources decoded by their own encoding, and written as UTF-8",
-                    len(rows),
-                    rows[:SHOWN],
-                )
-            )
+            message = f"{file.name}: {len(rows)} functions contain characters that look damaged"
+            findings.append(_finding("encoding", len(rows) > RARE * len(file), message, rows))
     return findings
 
 
-def duplicate_findings(files: Sequence[Functions]) -> list[Finding]:
-    """The same tokens more than once: in a file, in two, with two labels."""
-    first: dict[bytes, tuple[int, int, int]] = {}  # by tokens: file, row, label
+def duplicate_findings(files: Sequence[FunctionFile]) -> list[Finding]:
+    """Functions with the same lexical tokens: in one file, in two files, and with different labels."""
+    first: dict[bytes, tuple[int, int, int]] = {}  # hash of the tokens: file, row and label of the first function
     inside, across = defaultdict(list), defaultdict(list)
     conflicts, conflicting = [], Counter()
     for number, file in enumerate(files):
         own: dict[bytes, int] = {}
         for row, label, tokens in zip(file.rows, file.labels, file.tokens):
             name = token_hash(tokens)
-            seen = first.setdefault(name, (number, row, label))
-            where = {"file": file.name, "row": row, "same_file": files[seen[0]].name, "same_row": seen[1]}
+            first_file, first_row, first_label = first.setdefault(name, (number, row, label))
+            same = file.at(row, same_file=files[first_file].name, same_row=first_row)
             if name in own:
-                inside[file.name].append({"file": file.name, "row": row, "same_row": own[name]})
-            elif seen[0] != number:
-                across[files[seen[0]].name, file.name].append(where)
+                inside[file.name].append(file.at(row, same_row=own[name]))
+            elif first_file != number:
+                across[files[first_file].name, file.name].append(same)
             own.setdefault(name, row)
-            if label != seen[2]:
-                conflicts.append({**where, "label": label, "other_label": seen[2]})
+            if label != first_label:
+                conflicts.append({**same, "label": label, "other_label": first_label})
                 conflicting[file.name] += 1
-    return [
-        *_across(across, "duplicates_across", "are also in", files),
-        *(
-            Finding(
-                "duplicates",
-                "warning",
-                f"{name}: {len(rows)} functions stand in it before, but for layout and comments",
-                "each function once",
-                len(rows),
-                rows[:SHOWN],
-            )
-            for name, rows in inside.items()
-        ),
-        *_conflicts(conflicts, conflicting, files),
-    ]
+    findings = _across_findings(across, "duplicates_across", "are also in", files)
+    for name, rows in inside.items():
+        message = f"{name}: {len(rows)} functions are duplicates of earlier ones (ignoring white space and comments)"
+        findings.append(_finding("duplicates", False, message, rows))
+    if conflicts:
+        many = any(conflicting[file.name] > RARE * len(file) for file in files)
+        message = f"{len(conflicts)} functions have another label than an earlier function with the same code"
+        findings.append(_finding("label_conflict", many, message, conflicts))
+    return findings
 
 
-def near_duplicate_findings(files: Sequence[Functions], near: NearDuplicates, tick: Any) -> list[Finding]:
-    """Functions that share most of their tokens with an earlier one, but not all. `tick` is called for each."""
+def near_duplicate_findings(
+    files: Sequence[FunctionFile], near: NearDuplicates, tick: Callable[[], Any]
+) -> list[Finding]:
+    """Functions that share most of their tokens, but not all, with an earlier one. Calls `tick` for each function."""
     seen: set[bytes] = set()
     places: list[tuple[int, int]] = []
     inside, across = defaultdict(list), defaultdict(list)
@@ -203,28 +220,21 @@ def near_duplicate_findings(files: Sequence[Functions], near: NearDuplicates, ti
             places.append((number, row))
             if found is None:
                 continue
-            other, other_row = places[found[0]]
-            where = {"file": file.name, "row": row, "same_file": files[other].name, "same_row": other_row}
-            where["similarity"] = round(found[1], 3)
-            (inside[file.name] if other == number else across[files[other].name, file.name]).append(where)
-    return [
-        *_across(across, "near_duplicates_across", f"share {near.threshold:.0%} or more with one of", files, RARE),
-        *(
-            Finding(
-                "near_duplicates",
-                "warning",
-                f"{name}: {len(rows)} functions share {near.threshold:.0%} or more with one before",
-                "few of them",
-                len(rows),
-                rows[:SHOWN],
-            )
-            for name, rows in inside.items()
-        ),
-    ]
+            key, similarity = found
+            other, other_row = places[key]
+            rows = inside[file.name] if other == number else across[files[other].name, file.name]
+            details = {"same_file": files[other].name, "same_row": other_row, "similarity": round(similarity, 3)}
+            rows.append(file.at(row, **details))
+    share = f"share {near.threshold:.0%} or more"
+    findings = _across_findings(across, "near_duplicates_across", f"{share} of their tokens with one in", files, RARE)
+    for name, rows in inside.items():
+        message = f"{name}: {len(rows)} functions {share} of their tokens with an earlier one"
+        findings.append(_finding("near_duplicates", False, message, rows))
+    return findings
 
 
-def project_findings(files: Sequence[Functions]) -> list[Finding]:
-    """Projects with functions in two files, where a column `project` tells."""
+def project_findings(files: Sequence[FunctionFile]) -> list[Finding]:
+    """Projects that have functions in two files, if the files have a column `project`."""
     findings = []
     known = [file for file in files if "project" in file.frame.columns]
     for i, file in enumerate(known):
@@ -232,50 +242,27 @@ def project_findings(files: Sequence[Functions]) -> list[Finding]:
             shared = set(file.frame["project"].dropna()) & set(earlier.frame["project"].dropna()) - {""}
             if not shared:
                 continue
-            rows = [row for row, project in zip(file.rows, file.frame["project"]) if project in shared]
+            rows = [file.at(row) for row, project in zip(file.rows, file.frame["project"]) if project in shared]
             names = sorted(map(str, shared))
-            findings.append(
-                Finding(
-                    "project_leak",
-                    "error",
-                    f"{file.name}: {len(rows)} functions are of projects that {earlier.name} has, too: "
-                    f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}",
-                    "each project in one file, else the metrics say nothing of projects not seen in training",
-                    len(rows),
-                    [{"file": file.name, "row": row} for row in rows[:SHOWN]],
-                )
+            message = (
+                f"{file.name}: {len(rows)} functions are from projects that are also in {earlier.name}: "
+                f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
             )
+            findings.append(_finding("project_leak", True, message, rows))
     return findings
 
 
-def _across(
-    pairs: dict[tuple[str, str], list[dict]], kind: str, verb: str, files: Sequence[Functions], allowed: float = 0.0
+def _across_findings(
+    pairs: dict[tuple[str, str], list[dict]], kind: str, verb: str, files: Sequence[FunctionFile], allowed: float = 0.0
 ) -> list[Finding]:
+    """A finding for each pair of files; an error if more than the share `allowed` of the later file is concerned."""
     sizes = {file.name: len(file) for file in files}
     return [
-        Finding(
+        _finding(
             kind,
-            "error" if len(rows) > allowed * sizes[name] else "warning",
+            len(rows) > allowed * sizes[name],
             f"{name}: {len(rows)} of {sizes[name]} functions {verb} {earlier}",
-            "no function in two files: leave these out of one",
-            len(rows),
-            rows[:SHOWN],
+            rows,
         )
         for (earlier, name), rows in pairs.items()
-    ]
-
-
-def _conflicts(rows: list[dict], by_file: Counter, files: Sequence[Functions]) -> list[Finding]:
-    if not rows:
-        return []
-    many = any(by_file[file.name] > RARE * len(file) for file in files)
-    return [
-        Finding(
-            "label_conflict",
-            "error" if many else "warning",
-            f"{len(rows)} functions have another label than the same code before",
-            "one label for the same code",
-            len(rows),
-            rows[:SHOWN],
-        )
     ]

@@ -12,8 +12,8 @@ from ltp_pipeline.data.truncation import MODES
 
 
 @dataclass(kw_only=True)
-class ReadingArguments:
-    """How rows of a file become functions and their labels."""
+class ColumnArguments:
+    """Which columns of a file hold the functions and their labels."""
 
     text_column: str | None = field(
         default=None,
@@ -30,6 +30,11 @@ class ReadingArguments:
             "tasks."
         },
     )
+
+@dataclass(kw_only=True)
+class ReadingArguments(ColumnArguments):
+    """How rows of a file become functions and their labels."""
+
     on_bad_rows: str = field(
         default="error",
         metadata={

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from transformers import AutoTokenizer
 
@@ -5,7 +7,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.train_tokenizer import main, train_tokenizer
 
 
-def test_special_tokens_lie_where_a_longformer_expects_them(tokenizer_dir):
+def test_special_tokens_have_the_ids_that_a_longformer_expects(tokenizer_dir):
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     assert tokenizer.convert_ids_to_tokens(range(5)) == ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     assert (tokenizer.cls_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id) == (0, 1, 2)
@@ -13,7 +15,7 @@ def test_special_tokens_lie_where_a_longformer_expects_them(tokenizer_dir):
     assert 261 < len(tokenizer) <= 400
 
 
-def test_any_text_survives_and_frequent_pieces_are_one_token(tokenizer_dir):
+def test_any_text_is_decoded_again_and_frequent_pieces_are_one_token(tokenizer_dir):
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     code = '\tstrcpy(buffer, "é𝄞\\0");  // \x01 \r\n'
     ids = tokenizer(code)["input_ids"]
@@ -29,20 +31,9 @@ def test_the_same_texts_give_the_same_tokenizer():
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
 
 
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        (["--vocab_size", "260"], "--vocab_size 260: expected 261 or more"),
-        (["--max_length", "2"], "--max_length 2: expected 3 or more"),
-        (["--train_file", "none.csv"], "--train_file none.csv: no such file"),
-    ],
-)
-def test_bad_flags_are_named(files, tmp_path, flags, message):
-    with pytest.raises(UserError, match=message):
-        main(["--train_file", str(files["train"]), "--output_dir", str(tmp_path / "t"), *flags])
-
-
-def test_a_place_that_cannot_be_written_is_named(files, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--output_dir"):
-        main(["--train_file", str(files["train"]), "--output_dir", str(tmp_path / "file" / "t")])
+@pytest.mark.parametrize("flags, flag", [("--max_length 2", "--max_length 2: "), ("", "--output_dir file/t: ")])
+def test_a_length_too_small_and_a_folder_that_cannot_be_written_are_named(files, tmp_path, monkeypatch, flags, flag):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(UserError, match=flag):
+        main(f"--train_file {files['train']} --output_dir file/t {flags}".split())
