@@ -1,4 +1,4 @@
-"""Batches of at most so many tokens, of functions of like length."""
+"""Puts functions of similar length into batches with at most a given number of tokens."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# A length counts as the next of these many steps from one power of two to the next: up to 1/8 is left unused, and
-# functions whose lengths count as the same are exchanged between batches from epoch to epoch.
+# Lengths are rounded up to one of this many steps between two powers of two. At most 1/8 of a batch stays unused, and
+# functions with the same rounded length can change places between batches from epoch to epoch.
 STEPS_PER_DOUBLING = 8
-DEFAULT_MAX_TOKENS = 8192  # of a batch that nothing is learned from
+DEFAULT_MAX_TOKENS = 8192  # tokens of an evaluation batch
 EVAL_HELP = (
-    "Batches of functions of like length with at most so many tokens each; a longer function is a batch of its own "
+    "Maximum number of tokens in a batch of functions of similar length; a longer function is a batch of its own "
     f"(default: {DEFAULT_MAX_TOKENS}, unless a number of functions is given)."
 )
 
@@ -20,13 +20,13 @@ def sorted_batches(
     lengths: Sequence[int], *, max_tokens: int | None = None, size: int | None = None, padded: bool = False
 ) -> list[list[int]]:
     """
-    Indices of the functions of each batch, the longest first.
+    Indices of the functions in each batch, the longest functions first.
 
     Args:
         lengths: tokens of each function, `[N]`.
-        max_tokens: most tokens of a batch; None: DEFAULT_MAX_TOKENS, unless `size` is given.
-        size: functions of a batch, where `max_tokens` is None.
-        padded: whether padding is computed, and so counted.
+        max_tokens: maximum tokens in a batch; None: DEFAULT_MAX_TOKENS, unless `size` is given.
+        size: functions in a batch, if `max_tokens` is None.
+        padded: whether the model computes padding; then padding counts as tokens.
     """
     if max_tokens is None and size is not None:
         order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
@@ -36,18 +36,18 @@ def sorted_batches(
 
 class TrainTokenBatches:
     """
-    Batch sampler of training: in every epoch other batches in another order, always as many.
+    Batch sampler for training: each epoch has the same number of batches, with other functions and in another order.
 
-    Functions are sorted by length and cut into batches once, by rounded lengths. An epoch shuffles the functions among
-    the places of their rounded length and then the batches; both depend on `seed` and the epoch alone, so that a
-    resumed run sees the same. Several processes get equally many batches, of like length at every step.
+    Functions are sorted by rounded length and cut into batches once. Each epoch shuffles the functions with the same
+    rounded length, then the batches. Both depend only on `seed` and the epoch, so a resumed run sees the same batches.
+    All processes get the same number of batches, and batches of similar length at every step.
 
     Args:
         lengths: tokens of each function, `[N]`; none above `max_tokens`.
-        max_tokens: most tokens of a batch.
-        padded: whether padding is computed, and so counted.
+        max_tokens: maximum tokens in a batch.
+        padded: whether the model computes padding; then padding counts as tokens.
         seed: of the order.
-        processes, rank: how many share the batches, and which of them this is.
+        processes, rank: the number of processes that share the batches, and the index of this one.
     """
 
     def __init__(
@@ -63,25 +63,25 @@ class TrainTokenBatches:
         lengths = np.asarray(lengths)
         self.seed, self.processes, self.rank, self.epoch = seed, processes, rank, 0
         rounded = rounded_lengths(lengths, max_tokens)
-        self._order = np.argsort(rounded, kind="stable")  # index of the function at each place
+        self._order = np.argsort(rounded, kind="stable")  # index of the function at each position
         self._buckets = np.flatnonzero(np.diff(rounded[self._order])) + 1
         sizes = _divisible(_batch_sizes(rounded[self._order], max_tokens, padded), processes)
         self._cuts = np.cumsum(sizes)[:-1]
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next iteration is, from 0."""
+        """Sets the epoch, from 0, of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches of an epoch and process."""
+        """Batches of one process in an epoch."""
         return -(-(len(self._cuts) + 1) // self.processes)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Indices of the functions of each batch."""
+        """Indices of the functions in each batch."""
         random = np.random.default_rng([self.seed, self.epoch])
         order = np.concatenate([random.permutation(bucket) for bucket in np.split(self._order, self._buckets)])
         batches = np.split(order, self._cuts)
-        while len(batches) % self.processes:  # only where every batch is a single function
+        while len(batches) % self.processes:  # only if every batch is a single function
             batches.append(batches[len(batches) % self.processes])
         steps = len(batches) // self.processes
         for step in random.permutation(steps):
@@ -90,9 +90,9 @@ class TrainTokenBatches:
 
 class EvalTokenBatches:
     """
-    Batch sampler of evaluation: the longest functions first, the same number on every process at every step.
+    Batch sampler for evaluation: the longest functions first, and batches of one size on all processes at every step.
 
-    With several processes the last step may repeat functions; `restore` leaves those out.
+    With several processes the last step may repeat functions; `restore` leaves the repetitions out.
 
     Args: those of [`TrainTokenBatches`].
     """
@@ -102,17 +102,17 @@ class EvalTokenBatches:
     ):
         lengths = np.asarray(lengths)
         order = np.argsort(-lengths, kind="stable")
-        self._steps: list[np.ndarray] = []  # [processes, functions of a batch]
+        self._steps: list[np.ndarray] = []  # [processes, functions in a batch]
         start = 0
         while start < len(order):
             left = order[start:]
             size = max(1, min(_fit(lengths[left], max_tokens, padded, processes), len(left) // processes))
-            step = np.resize(left[: size * processes], (size, processes)).T  # neighbours in length, one each
+            step = np.resize(left[: size * processes], (size, processes)).T  # each process gets every n-th function
             self._steps.append(step)
             start += size * processes
         self.rank = rank
         self._gathered = np.concatenate([step.ravel() for step in self._steps] or [order])
-        # Whether this process's last batch is a function that another one has.
+        # Whether this process's last batch is a function that another process also has.
         self.last_is_repeated = len(self._gathered) - len(lengths) >= processes - rank
 
     def __len__(self) -> int:
@@ -123,11 +123,11 @@ class EvalTokenBatches:
             yield step[self.rank].tolist()
 
     def restore(self, gathered: np.ndarray | tuple) -> np.ndarray | tuple:
-        """What was computed for each of N functions, in the order of the data.
+        """Puts the results for N functions into the order of the data, `[N, ...]`.
 
         Args:
-            gathered: the same from all steps and processes in turn, `[M, ...]`; M > N where functions were repeated.
-                Or several such in a tuple.
+            gathered: the results of the first step on all processes, then of the second step, and so on, `[M, ...]`;
+                M > N if functions were repeated. Or a tuple of such arrays.
         """
         if isinstance(gathered, tuple):
             return tuple(map(self.restore, gathered))
@@ -136,14 +136,14 @@ class EvalTokenBatches:
 
 
 def rounded_lengths(lengths: np.ndarray, limit: int) -> np.ndarray:
-    """`lengths` up to the next step, `[N]` int64, at most `limit`."""
+    """`lengths` rounded up to the next step, `[N]` int64, at most `limit`."""
     lengths = np.asarray(lengths, dtype=np.int64)
     step = np.maximum(2 ** np.floor(np.log2(np.maximum(lengths, 1))).astype(np.int64) // STEPS_PER_DOUBLING, 1)
     return np.minimum(-(-lengths // step) * step, limit)
 
 
 def _batch_sizes(ascending: np.ndarray, max_tokens: int, padded: bool) -> list[int]:
-    """Functions in each batch, where those of `ascending` lengths are taken in turn."""
+    """The number of functions in each batch, if functions of `ascending` lengths fill one batch after the other."""
     sizes, tokens = [], 0
     for length in ascending.tolist():
         cost = length * (sizes[-1] + 1) if sizes and padded else tokens + length
@@ -157,7 +157,7 @@ def _batch_sizes(ascending: np.ndarray, max_tokens: int, padded: bool) -> list[i
 
 
 def _divisible(sizes: list[int], processes: int) -> list[int]:
-    """`sizes` with the largest batches cut in two until their number is divisible, if there are functions enough."""
+    """Halves the largest batches until their number is divisible by `processes`, if there are enough functions."""
     while len(sizes) % processes and max(sizes) > 1:
         largest = sizes.index(max(sizes))
         half = sizes[largest] // 2
@@ -166,7 +166,7 @@ def _divisible(sizes: list[int], processes: int) -> list[int]:
 
 
 def _fit(descending: np.ndarray, max_tokens: int, padded: bool, processes: int) -> int:
-    """How many functions each process can take at once, where neighbours go to different ones."""
-    longest = descending[::processes]  # those of the first process
+    """The number of functions in a batch of each process, if neighbours in `descending` go to different processes."""
+    longest = descending[::processes]  # the first process gets the longest ones
     cost = longest[0] * np.arange(1, len(longest) + 1) if padded else np.cumsum(longest)
     return int(np.searchsorted(cost, max_tokens, side="right"))
