@@ -130,7 +130,7 @@ def _row(text: str, groups: list[int], label: str) -> Row:
 
 
 def _is_repeated(text: str, seen: set[bytes] | None) -> bool:
-    """Whether `seen` holds the hash of the text without its white space. Adds the hash."""
+    """Whether `seen` holds the hash of the text with each run of white space as one space. Adds the hash."""
     if seen is None:
         return False
     digest = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()

@@ -121,8 +121,8 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"## Settings\n{settings}",
         f"## Splits\n{_table(summary_rows(card['splits']))}",
         f"## Dropped\n{dropped}",
-        f"## Distinct functions that each analyser could check and reports\n{_table(agreement['analyzers'])}",
-        f"## Agreement, over the distinct functions that both analysers could check\n{_table(agreement['pairs'])}",
+        f"## Distinct functions checked, and with findings by group\n{_table(agreement['analyzers'])}",
+        f"## Agreement, over the distinct functions that both analysers checked\n{_table(agreement['pairs'])}",
         f"## Sources\n{_table(card['sources'])}",
     ]
     return "\n\n".join(parts) + "\n"

@@ -12,26 +12,36 @@ from collections.abc import Sequence
 
 from ltp_pipeline.code.languages import LANGUAGES, Language
 
-_STRING = r'"(?:\\.|[^"\\\n])*"|' + r"'(?:\\.|[^'\\\n])*'"
+_STRING = r""" "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' """
 _SIGN = r"<<=|>>=|->|\+\+|--|&&|\|\||<<|>>|::|[-+*/%&|^!=<>]=|\S"
-_C = re.compile(
-    r"//(?:\\\n|[^\n])*|/\*.*?(?:\*/|\Z)"  # comments; a backslash at the end of a line continues a // comment
-    r'|(?P<token>(?:u8|[uUL])?R"(?P<delimiter>[^()\\\s]{0,16})\(.*?\)(?P=delimiter)"'  # C++ raw string
-    rf"|{_STRING}|\.?\d(?:'?\w|\.)*|\w+|{_SIGN})",  # 1'000 and 1.5f are one token each
-    re.DOTALL,
-)
+_C = rf"""
+    //(?:\\\n|[^\n])* | /\*.*?(?:\*/|\Z)  # comments; a backslash continues a // comment on the next line
+    | (?P<token>
+        (?:u8|[uUL])?R"(?P<delimiter>[^()\\\s]{{0,16}})\(.*?\)(?P=delimiter)"  # raw string
+        | {_STRING}
+        | \.?\d(?:'?\w|\.)*  # number: 1'000 and 1.5f are one token each
+        | \w+
+        | {_SIGN}
+    )"""
+_PYTHON = rf"""
+    \#[^\n]*
+    | (?P<token>
+        \"{{3}}(?:\\.|[^\\])*?\"{{3}} | '{{3}}(?:\\.|[^\\])*?'{{3}}
+        | {_STRING}
+        | \.?\d[\w.]*
+        | \w+
+        | {_SIGN}
+    )"""
+_POWERSHELL = r"""
+    <\#.*?(?:\#>|\Z) | \#[^\n]*
+    | (?P<token>
+        @"\n.*?\n"@ | @'\n.*?\n'@ | "(?:`.|\"{2}|[^"`])*" | '(?:'{2}|[^'])*'
+        | [\w$]+
+        | \S
+    )"""
 _RULES = {
-    "c": _C,
-    "cpp": _C,
-    "python": re.compile(
-        r'#[^\n]*|(?P<token>"""(?:\\.|[^\\])*?"""|' + rf"'''(?:\\.|[^\\])*?'''|{_STRING}|\.?\d[\w.]*|\w+|{_SIGN})",
-        re.DOTALL,
-    ),
-    "powershell": re.compile(
-        r"<#.*?(?:#>|\Z)|#[^\n]*"
-        r"""|(?P<token>@"\n.*?\n"@|@'\n.*?\n'@|"(?:`.|""|[^"`])*"|'(?:''|[^'])*'|[\w$]+|\S)""",
-        re.DOTALL,
-    ),
+    name: re.compile(rule, re.DOTALL | re.VERBOSE)
+    for name, rule in {"c": _C, "cpp": _C, "python": _PYTHON, "powershell": _POWERSHELL}.items()
 }
 
 
@@ -41,7 +51,7 @@ def code_tokens(text: str, language: Language = LANGUAGES["c"]) -> list[str]:
     >>> code_tokens('a >>= 1.5f;  // why')
     ['a', '>>=', '1.5f', ';']
     """
-    return [match["token"] for match in _RULES[language.name].finditer(text) if match["token"]]
+    return [token for match in _RULES[language.name].finditer(text) if (token := match["token"])]
 
 
 def token_hash(tokens: Sequence[str]) -> bytes:
