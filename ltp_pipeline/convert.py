@@ -1,5 +1,49 @@
+"""Converts a BERT or RoBERTa checkpoint, such as CodeBERT, to an LTP checkpoint.
+
+    python -m ltp_pipeline.convert --model_name_or_path microsoft/codebert-base --output_dir codebert_ltp
+        --max_positions 4096 --attention_window 512
+
+The result prunes nothing yet: run_glue_code_metrics.py fine-tunes it, and run_code_metrics.py prunes the fine-tuned
+model.
+"""
+
+from dataclasses import dataclass, field
+
 from ltp_pipeline.base.errors import run_main
-from ltp_pipeline.model.conversion import main
+from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.model.conversion import ATTENTION_WINDOW, MAX_POSITIONS, convert_checkpoint, exact_length
+
+
+@dataclass
+class ConversionArguments:
+    """Which checkpoint is converted, and the size of the result."""
+
+    model_name_or_path: str = field(metadata={"help": "Checkpoint to convert: a folder or a hub name."})
+    output_dir: str = field(metadata={"help": "New folder for the LTP checkpoint."})
+    max_positions: int = field(
+        default=MAX_POSITIONS, metadata={"help": "Maximum length of a text of the result, in tokens."}
+    )
+    attention_window: int = field(
+        default=ATTENTION_WINDOW,
+        metadata={"help": "Attention window of every layer, an even number of tokens: half of them on each side."},
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line `argv`; None stands for that of this process."""
+    (args,) = parse_arguments((ConversionArguments,), argv, __doc__, prog="python -m ltp_pipeline.convert")
+    model = convert_checkpoint(
+        args.model_name_or_path,
+        args.output_dir,
+        max_positions=args.max_positions,
+        attention_window=args.attention_window,
+    )
+    name = type(model).__name__
+    print(f"{name} for texts of up to {args.max_positions} tokens: {args.output_dir}")
+    print(f"Its outputs are those of {args.model_name_or_path} up to {exact_length(args.attention_window)} tokens.")
+    if name != "LTPForSequenceClassification":
+        print("It has no classification head: fine-tuning starts with a random one.")
+
 
 if __name__ == "__main__":
     run_main(main)

@@ -153,9 +153,12 @@ def random_weights(config: "PreTrainedConfig", *, path: str | Path, flag: str) -
 def position_limit(config: "PreTrainedConfig") -> int | None:
     """Most tokens that the model's position table allows; None where it has none."""
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and config.model_type in POSITIONS_AFTER_PADDING:
-        positions -= config.pad_token_id + 1
-    return positions
+    return None if positions is None else positions - first_position(config)
+
+
+def first_position(config: "PreTrainedConfig") -> int:
+    """Row of the model's position table that the first token of a text reads."""
+    return config.pad_token_id + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
 
 
 def check_tokenizer_fits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", *, flag: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.model import conversion as convert
+from ltp_pipeline.model import conversion
 from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
 from ltp_pipeline.model.precision import prepack_bfloat16
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task
@@ -98,7 +98,7 @@ def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
     if args.window_size is not None:
         if config.model_type not in PRUNABLE:
             raise UserError(f"--window_size: model type {config.model_type!r} has no attention window")
-        convert.check_window(args.window_size, "--window_size")
+        conversion.check_window(args.window_size, "--window_size")
         config.attention_window = [args.window_size] * config.num_hidden_layers
     return config
 
@@ -113,12 +113,12 @@ def check_conversion(args: ModelArguments) -> None:
         raise UserError(
             "--convert_to_ltp: expected --model_name_or_path, the checkpoint to convert, and no --config_name"
         )
-    convert.check_sizes(*_sizes(args), window_flag="--window_size")
+    conversion.check_sizes(*_sizes(args), window_flag="--window_size")
 
 
 def _sizes(args: ModelArguments) -> tuple[int, int]:
     given = (args.max_positions, args.window_size)
-    defaults = (convert.MAX_POSITIONS, convert.ATTENTION_WINDOW)
+    defaults = (conversion.MAX_POSITIONS, conversion.ATTENTION_WINDOW)
     return tuple(default if size is None else size for size, default in zip(given, defaults, strict=True))
 
 
@@ -139,8 +139,8 @@ def _converted(
         config.architectures = None  # its head is left out
     _set_task(config, task)
     max_positions, attention_window = _sizes(args)
-    model, missing = convert.convert(
-        convert.load_source(path, flag=flag, config=config, dtype=dtype),
+    model, missing = conversion.convert(
+        conversion.load_source(path, flag=flag, config=config, dtype=dtype),
         tokenizer,
         max_positions=max_positions,
         attention_window=attention_window,
@@ -151,9 +151,9 @@ def _converted(
             f"{flag} {path}: has no classification head; expected one, as nothing is trained without --do_train"
         )
     prepack_bfloat16(model)
-    convert.set_longest_text(tokenizer, max_positions)
+    conversion.set_max_length(tokenizer, max_positions)
     print(
         f"{path} as LTP: texts of up to {max_positions} tokens, the same states up to "
-        f"{convert.exact_length(attention_window)}; " + ("a new classification head" if missing else "its own head")
+        f"{conversion.exact_length(attention_window)}; " + ("a new classification head" if missing else "its own head")
     )
     return model
