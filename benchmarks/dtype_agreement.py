@@ -23,7 +23,7 @@ from ltp_pipeline.task.tasks import CODE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ltp_pipeline.view.extract import Pruned
+    from ltp_pipeline.view.kept_tokens import PrunedFunction
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 COMPARED = ("accuracy", "f1", "auc", "relative_flops", "functions_per_second")
@@ -63,7 +63,7 @@ def measure(checkpoint: str, frame: pd.DataFrame, max_length: int, rounds: int =
     return {"functions": len(frame), **differences(*pruned.values(), threshold), "dtypes": rows}
 
 
-def differences(before: list[Pruned], after: list[Pruned], threshold: float | None) -> dict[str, Any]:
+def differences(before: list[PrunedFunction], after: list[PrunedFunction], threshold: float | None) -> dict[str, Any]:
     """
     What differs between two passes over the same functions.
 
@@ -100,16 +100,17 @@ def differences(before: list[Pruned], after: list[Pruned], threshold: float | No
 
 def _pruned(
     checkpoint: str, frame: pd.DataFrame, max_length: int, dtype: torch.dtype, device: torch.device
-) -> tuple[list[Pruned], float | None]:
+) -> tuple[list[PrunedFunction], float | None]:
     """What the checkpoint does with each function, in the order of `frame`, and its decision threshold."""
     from ltp_pipeline.model.precision import name_of
     from ltp_pipeline.task.decision import stored_threshold
-    from ltp_pipeline.view.extract import PrunedModelArguments, encode, load_pruned, prune
+    from ltp_pipeline.view.encode import encode
+    from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
 
     flags = PrunedModelArguments(checkpoint, max_length=max_length, dtype=name_of(dtype), device=str(device))
-    model, tokenizer = load_pruned(flags)
+    model, tokenizer = load_pruned_model(flags)
     encodings = encode(frame["functionSource"].tolist(), tokenizer, max_length)
-    results = dict(prune(model, encodings, description=name_of(dtype)))
+    results = dict(prune_functions(model, encodings, description=name_of(dtype)))
     return [results[index] for index in range(len(frame))], stored_threshold(model.config)
 
 

@@ -1,1 +1,1 @@
-"""What a pruned model keeps of a function: as data, in the terminal, as a page, as a figure."""
+"""Shows what a pruned model keeps of each function: as text, in the terminal, as an HTML page and as figures."""

@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks.dtype_agreement import differences, main
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.view.extract import Pruned
+from ltp_pipeline.view.kept_tokens import PrunedFunction
 from tests.pruned_checkpoint import THRESHOLDS, save_checkpoint, save_functions
 
 
 def passed(kept, logits):
     kept = np.array(kept, dtype=bool)
-    return Pruned(kept, np.zeros(kept.shape), np.array(logits))
+    return PrunedFunction(kept, np.zeros(kept.shape), np.array(logits))
 
 
 def test_differences():

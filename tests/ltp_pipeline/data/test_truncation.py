@@ -15,7 +15,8 @@ from ltp_pipeline.comparison import main as compare
 from ltp_pipeline.data.truncation import Truncation, choose_single_reading, choose_truncation
 from ltp_pipeline.model.window_logits import best_windows, summed_windows
 from ltp_pipeline.task.tasks import CODE, find_task
-from ltp_pipeline.view.extract import encode, kept_text
+from ltp_pipeline.view.encode import encode
+from ltp_pipeline.view.kept_text import kept_text
 from tests.pruned_checkpoint import make_tokenizer
 from transformer_revised import LTPForSequenceClassification
 

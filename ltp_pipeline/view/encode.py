@@ -1,0 +1,120 @@
+"""Turns source text into tokens, and remembers for each token which characters it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ltp_pipeline.data.truncation import Truncation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CHUNK_SIZE = 512  # texts in one call of the tokenizer
+PAIR_SEPARATOR = "\n"
+
+
+@dataclass
+class FunctionTokens:
+    """
+    The `n` tokens of one function, or of one pair of texts.
+
+    Args:
+        input_ids: `[n]` int.
+        offsets: `[n, 2]` int, the characters of each token in `joined` text: begin and end.
+        is_text: `[n]` bool, False for the special tokens that the tokenizer added.
+        is_second: `[n]` bool, whether a token comes from the second text; None for a single text.
+        token_type_ids: `[n]` int, as the tokenizer gives them for a pair of texts; None if it gives none.
+        full_length: tokens before truncation; None for a pair of texts.
+        after_gap: `[n]` bool, whether truncation removed tokens directly before this one; None if it removed none.
+    """
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    is_text: np.ndarray
+    is_second: np.ndarray | None = None
+    token_type_ids: np.ndarray | None = None
+    full_length: int | None = None
+    after_gap: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def joined(texts: tuple[str, ...]) -> str:
+    """One text as it is, or two texts on separate lines."""
+    return PAIR_SEPARATOR.join(texts)
+
+
+def second_text_begins(first_text: str) -> int:
+    """The character of `joined` text at which the second text begins."""
+    return len(first_text) + len(PAIR_SEPARATOR)
+
+
+def encode(
+    items: Sequence[str | tuple[str, ...]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    truncation: Truncation | None = None,
+) -> list[FunctionTokens]:
+    """Tokenizes texts, or pairs of texts, and cuts each to `max_length` tokens.
+
+    Args:
+        items: all of them single texts, or all of them pairs.
+        tokenizer: a fast one, because only those give character offsets.
+        max_length: tokens of a function, special tokens included.
+        truncation: which tokens of a single text are read, without windows; None: the first ones. The tokenizer itself
+            cuts pairs.
+    """
+    texts = [(item,) if isinstance(item, str) else item for item in items]
+    truncation = truncation or Truncation()
+    functions = []
+    for start in range(0, len(texts), CHUNK_SIZE):
+        functions += _encode_chunk(texts[start : start + CHUNK_SIZE], tokenizer, max_length, truncation)
+    return functions
+
+
+def _encode_chunk(
+    chunk: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, truncation: Truncation
+) -> list[FunctionTokens]:
+    are_pairs = len(chunk[0]) == 2
+    batch = tokenizer(
+        *map(list, zip(*chunk, strict=True)),
+        **({"truncation": True, "max_length": max_length} if are_pairs else {}),
+        split_special_tokens=True,  # as in training: </s> inside the code is ordinary text
+        verbose=False,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )
+    functions = []
+    for row, texts in enumerate(chunk):
+        function = FunctionTokens(
+            input_ids=np.array(batch["input_ids"][row], dtype=np.int32),
+            offsets=np.array(batch["offset_mapping"][row], dtype=np.int32).reshape(-1, 2),
+            is_text=np.array(batch["special_tokens_mask"][row]) == 0,
+        )
+        if are_pairs:
+            function.is_second = np.array([number == 1 for number in batch.sequence_ids(row)])
+            function.offsets[function.is_second] += second_text_begins(texts[0])
+            if "token_type_ids" in batch:
+                function.token_type_ids = np.array(batch["token_type_ids"][row])
+        else:
+            function = _cut(function, truncation, max_length)
+        functions.append(function)
+    return functions
+
+
+def _cut(function: FunctionTokens, truncation: Truncation, max_length: int) -> FunctionTokens:
+    (read,) = truncation.readings(~function.is_text, max_length)
+    if len(read) == len(function):
+        return replace(function, full_length=len(function))
+    return FunctionTokens(
+        function.input_ids[read],
+        function.offsets[read],
+        function.is_text[read],
+        full_length=len(function),
+        after_gap=np.diff(read, prepend=-1) > 1,
+    )

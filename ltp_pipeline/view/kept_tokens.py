@@ -1,0 +1,218 @@
+"""Runs a pruned model on functions and tells which tokens it keeps in each layer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import SUPPRESS
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
+from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
+from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
+from ltp_pipeline.model.checkpoints import (
+    check_checkpoint,
+    check_tokenizer_fits,
+    load_pruning_model,
+    load_tokenizer,
+    position_limit,
+)
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype
+from ltp_pipeline.model.precision import HELP as DTYPE_HELP
+from ltp_pipeline.task.tasks import GLUE_NAMES, find_task
+from ltp_pipeline.view.encode import FunctionTokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from transformer_revised import LTPForSequenceClassification
+
+
+@dataclass
+class PrunedModelArguments(ReadingArguments, TruncationArguments):
+    """Flags of the scripts that look at what a pruned model keeps."""
+
+    model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
+    train_file: str | None = field(
+        default=None,
+        metadata={"help": "Functions, with columns functionSource and label: CSV, TSV, JSON, JSON lines, Parquet."},
+    )
+    validation_file: str | None = field(
+        default=None, metadata={"help": "Functions of the validation split, in the same format."}
+    )
+    task_name: str = field(
+        default="code",
+        metadata={
+            "help": "The task that the checkpoint was fine-tuned for: code or vdisc, which read functions, or one of "
+            f"{', '.join(GLUE_NAMES)}."
+        },
+    )
+    max_length: int = field(
+        default=1024,
+        metadata={"help": "Most tokens that are read of a function.", "aliases": ["--max_seq_length"]},
+    )
+    per_device_eval_batch_size: int | None = field(
+        default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
+    )
+    max_tokens_per_batch: int | None = field(default=None, metadata={"help": EVAL_HELP})
+    device: str | None = field(
+        default=None,
+        metadata={"help": "Device to run on, such as cpu or cuda:0 (default: the GPU of each process, else the CPU)."},
+    )
+    use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
+    dtype: str = field(
+        default=AUTO, metadata={"choices": DTYPES, "help": f"Data type of the computation: {DTYPE_HELP}"}
+    )
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
+    # Flags of the published commands that change nothing here: padding is never computed, and evaluation prunes hard.
+    pad_to_max_length: bool = field(default=False, metadata={"help": SUPPRESS})
+    temperature: float | None = field(default=None, metadata={"help": SUPPRESS})
+    masking_mode: Literal["hard", "soft", "mixed"] = field(default="hard", metadata={"help": SUPPRESS})
+
+
+@dataclass
+class PrunedFunction:
+    """
+    What a model did with the `n` tokens of one function in its `L` layers.
+
+    Args:
+        kept: `[L, n]` bool, which tokens are alive after each layer.
+        scores: `[L, n]` float32; NaN if the token was removed before the layer, or the layer does not prune.
+        logits: `[C]` float32, one for each class.
+    """
+
+    kept: np.ndarray
+    scores: np.ndarray
+    logits: np.ndarray
+
+
+def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassification, PreTrainedTokenizerBase]:
+    """
+    Loads the checkpoint `--model_name_or_path`, in evaluation mode on the chosen device, and its tokenizer.
+
+    Raises:
+        UserError: there is no such checkpoint, task or device; the checkpoint does not prune or is not for the task;
+            its tokenizer gives no character offsets; `--max_length` exceeds the positions of the model; a batch size
+            is below 1.
+    """
+    task = find_task(args.task_name, "--task_name")
+    if args.masking_mode != "hard" and is_main():
+        print(f"note: --masking_mode {args.masking_mode} is for training; this script prunes hard", file=sys.stderr)
+    for flag in ("per_device_eval_batch_size", "max_tokens_per_batch"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} {value}: expected 1 or more")
+    device = _choose_device(args)
+    dtype = chosen_dtype(args.dtype, args.bf16, device)
+    where = f"--model_name_or_path {args.model_name_or_path}"
+    check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
+    model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path", dtype=dtype)
+    config = model.config
+    if config.prune_mode is None:
+        raise UserError(
+            f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
+            "expected a checkpoint that run_code_metrics.py has pruned"
+        )
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"{where}: has {config.num_labels} classes, but --task_name {task.name} has {task.num_labels}; expected "
+            "the task that the checkpoint was fine-tuned for"
+        )
+    limit = position_limit(config)
+    if not 3 <= args.max_length <= limit:
+        raise UserError(f"--max_length {args.max_length}: expected 3 to {limit}, the number of positions of {where}")
+    tokenizer = load_tokenizer(args.model_name_or_path, flag="--model_name_or_path")
+    if not tokenizer.is_fast:
+        raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
+    check_tokenizer_fits(tokenizer, config, flag=where)
+    learned = model.learned_thresholds()
+    if learned and not any(offset.any() for offset in learned) and is_main():
+        print(
+            f"note: {args.model_name_or_path} has learned no thresholds; it prunes by "
+            f"final_token_threshold {config.final_token_threshold:g} alone",
+            file=sys.stderr,
+        )
+    if dtype == torch.bfloat16:
+        model.prepack_weights()
+    return model.eval().to(device), tokenizer
+
+
+def _choose_device(args: PrunedModelArguments) -> torch.device:
+    if args.use_cpu:
+        return torch.device("cpu")
+    gpu = f"cuda:{os.environ['LOCAL_RANK']}" if process_count() > 1 else "cuda"
+    name = args.device or (gpu if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
+@torch.inference_mode()
+def prune_functions(
+    model: LTPForSequenceClassification,
+    functions: list[FunctionTokens],
+    batch_size: int | None = None,
+    *,
+    max_tokens: int | None = None,
+    description: str = "pruning",
+) -> Iterator[tuple[int, PrunedFunction]]:
+    """Runs the model on all functions, in batches of similar length, with a progress bar.
+
+    Several processes share the batches, so that each gets about the same number of tokens, and each process yields its
+    own functions. The batches, and so the results, do not depend on the number of processes.
+
+    Args:
+        batch_size: functions in a batch, if `max_tokens` is None.
+        max_tokens: most tokens in a batch; see `sorted_batches`.
+        description: label of the progress bar.
+
+    Yields:
+        `(index in functions, PrunedFunction)`, the longest functions first.
+    """
+    batches = sorted_batches([len(function) for function in functions], max_tokens=max_tokens, size=batch_size)
+    tokens = [sum(len(functions[i]) for i in batch) for batch in batches]
+    own = split_by_weight(tokens, process_count())[process_index()]
+    with tqdm(
+        total=sum(tokens[number] for number in own),
+        desc=description,
+        unit="tok",
+        unit_scale=True,
+        mininterval=0.2 if sys.stderr.isatty() else 30,
+        disable=not is_main(),
+    ) as bar:
+        for number in own:
+            yield from zip(batches[number], _prune_batch(model, [functions[i] for i in batches[number]]), strict=True)
+            bar.update(tokens[number])
+
+
+def _prune_batch(model: LTPForSequenceClassification, functions: list[FunctionTokens]) -> list[PrunedFunction]:
+    output = model(**_pad(functions, model), output_pruning=True, return_dict=True)
+    kept = torch.stack(output.kept_tokens, dim=1).cpu().numpy()  # [B, L, longest]
+    no_scores = torch.full(kept[:, 0].shape, torch.nan, device=model.device)
+    scores = [no_scores if layer is None else layer.float() for layer in output.pruning_scores]
+    scores = torch.stack(scores, dim=1).cpu().numpy()  # [B, L, longest]
+    logits = output.logits.float().cpu().numpy()
+    lengths = map(len, functions)
+    return [PrunedFunction(kept[row, :, :n], scores[row, :, :n], logits[row]) for row, n in enumerate(lengths)]
+
+
+def _pad(functions: list[FunctionTokens], model: LTPForSequenceClassification) -> dict[str, torch.Tensor]:
+    shape = (len(functions), max(map(len, functions)))
+    input_ids = torch.full(shape, model.config.pad_token_id)
+    attention_mask, token_types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    for row, function in enumerate(functions):
+        input_ids[row, : len(function)] = torch.from_numpy(function.input_ids)
+        attention_mask[row, : len(function)] = 1
+        if function.token_type_ids is not None and model.config.type_vocab_size > 1:
+            token_types[row, : len(function)] = torch.from_numpy(function.token_type_ids)
+    batch = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_types}
+    return {name: tensor.to(model.device) for name, tensor in batch.items()}

@@ -1,0 +1,147 @@
+"""Writes data sets in which each function is reduced to the code that a pruned model keeps."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ltp_pipeline.base import processes
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import write_csv, write_json
+from ltp_pipeline.base.result_folder import open_folder
+from ltp_pipeline.data.file_formats import SKIPPED
+from ltp_pipeline.data.flags import reading_options
+from ltp_pipeline.data.readers import read_labelled
+from ltp_pipeline.data.truncation import choose_single_reading
+from ltp_pipeline.model.precision import name_of
+from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.view.encode import FunctionTokens, encode
+from ltp_pipeline.view.kept_text import kept_texts
+from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
+
+if TYPE_CHECKING:
+    from transformer_revised import LTPForSequenceClassification
+
+OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
+
+
+def write_pruned_files(
+    args: PrunedModelArguments, keep_layer: int | None, output_dir: Path
+) -> list[dict[str, Any]] | None:
+    """Prunes `--train_file` and `--validation_file`, and writes the results and extraction.json to `output_dir`.
+
+    Several processes share the work.
+
+    Args:
+        keep_layer: the tokens alive after this layer are kept, counted from 1; None: the last layer.
+        output_dir: is made if needed. If the run is interrupted, the files in it stay as they were.
+
+    Returns:
+        For each file its counts, as in extraction.json; None in all processes but the main one.
+
+    Raises:
+        UserError: a file, the checkpoint, a flag or `output_dir` cannot be used.
+    """
+    files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
+    files = {flag: path for flag, path in files.items() if path is not None}
+    if not files:
+        raise UserError("give --train_file, --validation_file or both: the functions to prune")
+    task = find_task(args.task_name, "--task_name")
+    frames = {flag: read_labelled(path, task, name=flag, **reading_options(args)) for flag, path in files.items()}
+    model, tokenizer = load_pruned_model(args)
+    num_layers = model.config.num_hidden_layers
+    if keep_layer is not None and not 1 <= keep_layer <= num_layers:
+        raise UserError(f"--keep_layer {keep_layer}: expected 1 to {num_layers}, the layers of the model")
+    layer = keep_layer or num_layers
+    truncation = choose_single_reading(args, model.config, task, tokenizer)
+    results = {}
+    with open_folder(output_dir):
+        for flag, path in files.items():
+            frame = frames[flag]
+            texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
+            functions = encode(texts, tokenizer, args.max_length, truncation)
+            kept = prune_texts(texts, functions, model, layer, args, f"pruning {path}")
+            if kept is not None:
+                counts = {"file": path, "written": OUTPUTS[flag], **_counts(frame, task, functions, kept)}
+                results[OUTPUTS[flag]] = _pruned_frame(frame, task, kept), counts
+        if not processes.is_main():
+            return None
+        report = {
+            "model_name_or_path": args.model_name_or_path,
+            "max_length": args.max_length,
+            "after_layer": layer,
+            "dtype": name_of(model.dtype),
+            "files": [counts for _, counts in results.values()],
+        }
+        _write_together(output_dir, {name: frame for name, (frame, _) in results.items()}, report)
+    return report["files"]
+
+
+def prune_texts(
+    texts: list[tuple[str, ...]],
+    functions: list[FunctionTokens],
+    model: LTPForSequenceClassification,
+    layer: int,
+    args: PrunedModelArguments,
+    description: str,
+) -> list[tuple[list[str], int]] | None:
+    """The kept texts of each function, and the number of its kept tokens, special tokens not counted.
+
+    Args:
+        texts: the texts that `functions` were encoded from.
+        layer: the tokens alive after this layer are kept, counted from 1.
+        description: label of the progress bar.
+
+    Returns:
+        One pair for each function, in order; None in all processes but the main one.
+    """
+    own = {}
+    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
+    for index, pruned in prune_functions(model, functions, **sizes, description=description):
+        kept = pruned.kept[layer - 1]
+        number = int((kept & functions[index].is_text).sum())
+        own[index] = kept_texts(texts[index], functions[index], kept), number
+    shares = processes.gather(own)
+    if shares is None:
+        return None
+    everything = {index: result for share in shares for index, result in share.items()}
+    return [everything[index] for index in range(len(functions))]
+
+
+def _pruned_frame(frame: pd.DataFrame, task: Task, kept: list[tuple[list[str], int]]) -> pd.DataFrame:
+    """The columns label and code, or for a GLUE task label and the columns of the task."""
+    pruned = pd.DataFrame([texts for texts, _ in kept], columns=["code"] if task.reads_functions else task.columns)
+    pruned.insert(0, "label", frame["label"].to_numpy())
+    return pruned
+
+
+def _counts(
+    frame: pd.DataFrame, task: Task, functions: list[FunctionTokens], kept: list[tuple[list[str], int]]
+) -> dict[str, Any]:
+    """Counts for extraction.json; tokens are those of the text, without special tokens."""
+    tokens = int(sum(function.is_text.sum() for function in functions))
+    tokens_kept = sum(number for _, number in kept)
+    counts = {"functions": len(frame), "skipped_rows": frame.attrs[SKIPPED]}
+    if len(task.columns) == 1:  # the tokenizer cuts pairs of texts, and does not report it
+        cut = sum(function.full_length > len(function) for function in functions)
+        counts |= {"truncated_functions": cut, "truncated_share": cut / len(frame)}
+    return counts | {
+        "tokens": tokens,
+        "tokens_kept": tokens_kept,
+        "share_kept": tokens_kept / tokens,
+        "empty_functions": sum(not any(texts) for texts, _ in kept),
+    }
+
+
+def _write_together(folder: Path, frames: dict[str, pd.DataFrame], report: dict[str, Any]) -> None:
+    """Writes all files to a temporary folder, then moves them to `folder`, so that an interrupted run leaves none."""
+    with tempfile.TemporaryDirectory(prefix=".extract-", dir=folder) as temporary:
+        for name, frame in frames.items():
+            write_csv(Path(temporary, name), frame)
+        write_json(Path(temporary, "extraction.json"), report)
+        for name in [*frames, "extraction.json"]:
+            os.replace(Path(temporary, name), folder / name)

@@ -1,0 +1,136 @@
+"""Reports which tokens a pruned model keeps of the functions in a file: some in detail, many as a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import write_json, write_text
+from ltp_pipeline.data.flags import reading_options
+from ltp_pipeline.data.readers import read_labelled
+from ltp_pipeline.data.truncation import choose_single_reading
+from ltp_pipeline.model.precision import name_of
+from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.view.encode import encode, joined
+from ltp_pipeline.view.figures import save_figure
+from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
+from ltp_pipeline.view.page import html_page
+from ltp_pipeline.view.trace import FunctionTrace, trace_function
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Report:
+    """
+    What `report_kept_tokens` has found.
+
+    Args:
+        model_name_or_path: the checkpoint.
+        dtype: of its weights, such as `bfloat16`.
+        shown: the functions that are shown in detail.
+        alive: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
+    """
+
+    model_name_or_path: str
+    dtype: str
+    shown: list[FunctionTrace]
+    alive: np.ndarray
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Writes visualisation.html, .png and .json to `folder`, and returns their paths."""
+        page, figure, data = (Path(folder, f"visualisation.{ending}") for ending in ("html", "png", "json"))
+        write_text(page, html_page(self.shown, self.model_name_or_path))
+        functions = [trace.as_json() for trace in self.shown]
+        write_json(data, {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype, "functions": functions})
+        save_figure(figure, self.alive, self.shown[0])
+        return [page, figure, data]
+
+
+def report_kept_tokens(
+    args: PrunedModelArguments, num_functions: int, function_index: list[int] | None, num_sampled: int
+) -> Report:
+    """Runs the pruned model on functions of `--validation_file`, or of `--train_file` if that is not given.
+
+    Args:
+        num_functions, function_index: see `choose_functions`.
+        num_sampled: functions, at even distances in the file, that count in `Report.alive` beside those shown.
+
+    Raises:
+        UserError: a file, the checkpoint or a flag cannot be used.
+    """
+    flag = "--validation_file" if args.validation_file else "--train_file"
+    path = args.validation_file or args.train_file
+    if path is None:
+        raise UserError("give --validation_file (or --train_file): the functions to show")
+    task = _find_task_of_classes(args.task_name)
+    frame = read_labelled(path, task, name=flag, **reading_options(args))
+    texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
+    chosen = choose_functions(frame["label"], num_functions, function_index)
+    model, tokenizer = load_pruned_model(args)
+
+    sampled = np.linspace(0, len(frame) - 1, min(max(num_sampled, 0), len(frame))).round().astype(int)
+    places = sorted({*chosen, *sampled.tolist()})
+    truncation = choose_single_reading(args, model.config, task, tokenizer)
+    functions = encode([texts[place] for place in places], tokenizer, args.max_length, truncation)
+    traces, alive = {}, []
+    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
+    for i, pruned in prune_functions(model, functions, **sizes):
+        alive.append([1.0, *pruned.kept.mean(axis=1)])
+        place = places[i]
+        if place in chosen:
+            row = frame.iloc[place]
+            name, source = name_of_function(path, row), joined(texts[place])
+            traces[place] = trace_function(name, source, row, functions[i], pruned, model, tokenizer)
+    shown = [traces[place] for place in chosen]
+    return Report(args.model_name_or_path, name_of(model.dtype), shown, np.array(alive))
+
+
+def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:
+    """Places in `labels` of the functions to show.
+
+    Args:
+        labels: indexed by the row in the file, counted from 0; rows that cannot be used may be missing.
+        num_functions: how many; the first ones of label 1 and of label 0, half each, or of any label if there are more
+            than two.
+        rows: the rows to show instead, counted from 1.
+
+    Raises:
+        UserError: one of the rows is not there, or `num_functions` is below 1.
+    """
+    if rows:
+        wrong = [row for row in rows if row - 1 not in labels.index]
+        if wrong:
+            skipped = " without those that cannot be used" if len(labels) <= labels.index.max() else ""
+            raise UserError(f"--function_index {wrong[0]}: the file has rows 1 to {labels.index.max() + 1}{skipped}")
+        return labels.index.get_indexer([row - 1 for row in rows]).tolist()
+    if num_functions < 1:
+        raise UserError(f"--num_functions {num_functions}: expected 1 or more")
+    if labels.max() > 1:
+        return list(range(min(num_functions, len(labels))))
+    positive, negative = (np.flatnonzero(labels == label).tolist() for label in (1, 0))
+    wanted = max(-(-num_functions // 2), num_functions - len(negative))
+    chosen = positive[:wanted]
+    return chosen + negative[: num_functions - len(chosen)]
+
+
+def name_of_function(file: str, row: pd.Series) -> str:
+    """Such as `test.csv row 17 (zlib/inflate.c:123)`; without the part in brackets if the file does not give it."""
+    place = "/".join(str(row[column]) for column in ("project", "path") if row.get(column))
+    if place and row.get("first_line"):
+        place += f":{row['first_line']}"
+    return f"{Path(file).name} row {row.name + 1}" + (f" ({place})" if place else "")
+
+
+def _find_task_of_classes(name: str) -> Task:
+    task = find_task(name, "--task_name")
+    if task.is_regression:
+        raise UserError(f"--task_name {task.name}: predicts a number; expected a task that predicts a class")
+    if task.multi_label:
+        raise UserError(f"--task_name {task.name}: has several labels at once; expected a task with one label")
+    return task
