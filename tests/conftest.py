@@ -24,3 +24,11 @@ def same_numbers_on_every_machine():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "is_bfloat16_fast", lambda device: False)
         yield
+
+
+@pytest.fixture(scope="session")
+def pruned_checkpoint(tmp_path_factory):
+    """Folder of a tiny LTP checkpoint whose layers remove tokens."""
+    from tests.pruned_checkpoint import save_checkpoint
+
+    return save_checkpoint(tmp_path_factory.mktemp("pruned"))

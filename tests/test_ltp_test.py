@@ -2,19 +2,14 @@ import json
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 import ltp_test
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.view.extract import PrunedModelArguments, load_pruned
-from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_checkpoint, save_functions
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+from ltp_pipeline.view import report
+from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model
+from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_functions
 
 
 @pytest.fixture
@@ -28,31 +23,29 @@ def functions(tmp_path):
     )
 
 
-def run(monkeypatch, checkpoint, functions, output_dir, *flags):
-    flags = [
-        "--validation_file",
-        functions,
-        "--max_length",
-        MAX_LENGTH,
-        "--output_dir",
-        output_dir,
-        "--use_cpu",
-        *flags,
-    ]
-    monkeypatch.setattr(sys, "argv", ["ltp_test.py", *map(str, ["--model_name_or_path", checkpoint, *flags])])
-    ltp_test.main()
+@pytest.fixture
+def figures(monkeypatch):
+    """What is drawn, in place of drawing it: `(alive, name of the function)` of each figure."""
+    drawn = []
+    monkeypatch.setattr(report, "save_figure", lambda path, alive, trace: drawn.append((alive, trace.name)))
+    return drawn
+
+
+def run(checkpoint, functions, output_dir, *flags):
+    flags = ["--max_length", MAX_LENGTH, "--output_dir", output_dir, "--use_cpu", *flags]
+    flags = ["--model_name_or_path", checkpoint, "--validation_file", functions, *flags]
+    ltp_test.main([str(flag) for flag in flags])
     return json.loads((output_dir / "visualisation.json").read_text())["functions"]
 
 
-def test_terminal_page_figure_and_json_agree_with_the_model(monkeypatch, checkpoint, functions, tmp_path, capsys):
-    original = ["--train_file", functions, "--task_name", "code", "--per_device_eval_batch_size", 4]
-    original += ["--pad_to_max_length", "--temperature", "1e-5", "--masking_mode", "hard"]
-    shown = run(monkeypatch, checkpoint, functions, tmp_path / "out", *original)
+def test_terminal_page_figure_and_json_agree_with_the_model(pruned_checkpoint, functions, tmp_path, capsys):
+    published = ["--train_file", functions, "--task_name", "code", "--per_device_eval_batch_size", 4]
+    published += ["--pad_to_max_length", "--temperature", "1e-5", "--masking_mode", "hard"]
+    shown = run(pruned_checkpoint, functions, tmp_path / "out", *published)
 
-    assert [function["name"] for function in shown] == [
-        f"dev.csv row {row} (zlib/a.c:{row + 9})" for row in (2, 4, 1, 3)
-    ]
-    model, tokenizer = load_pruned(PrunedModelArguments(str(checkpoint), max_length=MAX_LENGTH, use_cpu=True))
+    assert [f["name"] for f in shown] == [f"dev.csv row {row} (zlib/a.c:{row + 9})" for row in (2, 4, 1, 3)]
+    args = PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True)
+    model, tokenizer = load_pruned_model(args)
     for function, row in zip(shown, (1, 3, 0, 2), strict=True):
         batch = tokenizer(FUNCTIONS[row], truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
         with torch.no_grad():
@@ -77,60 +70,13 @@ def test_terminal_page_figure_and_json_agree_with_the_model(monkeypatch, checkpo
     assert (tmp_path / "out" / "visualisation.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_figure_covers_the_sampled_functions_and_those_shown(monkeypatch, checkpoint, functions, tmp_path):
-    drawn = {}
-    monkeypatch.setattr(ltp_test, "save_figure", lambda path, alive, trace: drawn.update(alive=alive, name=trace.name))
-    run(monkeypatch, checkpoint, functions, tmp_path, "--function_index", 3, "--num_sampled", 2)
-    assert drawn["alive"].shape == (3, 5) and drawn["name"].startswith("dev.csv row 3 ")
-    assert (drawn["alive"][:, 0] == 1).all() and (np.diff(drawn["alive"]) <= 0).all()
-    run(monkeypatch, checkpoint, functions, tmp_path, "--num_functions", 1, "--num_sampled", 0)
-    assert drawn["alive"].shape == (1, 5) and drawn["name"].startswith("dev.csv row 2 ")
-
-
-@pytest.mark.parametrize(
-    ("labels", "count", "rows", "chosen"),
-    [
-        ([0, 0, 1, 1, 1, 0], 4, None, [2, 3, 0, 1]),
-        ([0, 0, 1, 1, 1, 0], 3, None, [2, 3, 0]),
-        ([0, 0, 1, 1, 1, 0], 1, None, [2]),
-        ([0, 0, 0, 1], 4, None, [3, 0, 1, 2]),
-        ([1, 1, 1, 0], 4, None, [0, 1, 2, 3]),
-        ([0, 0], 4, None, [0, 1]),
-        ([0, 1, 0], 4, [3, 1], [2, 0]),
-    ],
-)
-def test_choose_takes_the_first_of_each_label_or_the_rows_named(labels, count, rows, chosen):
-    assert ltp_test.choose(pd.Series(labels), count, rows) == chosen
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--function_index", 1, 7], "--function_index 7: the file has rows 1 to 6"),
-        (["--function_index", 0], "--function_index 0: the file has rows 1 to 6"),
-        (["--num_functions", 0], "--num_functions 0: expected 1 or more"),
-        (["--max_length", 1000], f"--max_length 1000: expected 3 to {MAX_LENGTH}"),
-        (["--validation_file", "missing.csv"], "--validation_file missing.csv: no such file"),
-    ],
-)
-def test_bad_input_is_told_before_anything_is_written(monkeypatch, checkpoint, functions, tmp_path, flags, message):
-    with pytest.raises(UserError) as error:
-        run(monkeypatch, checkpoint, functions, tmp_path / "out", *flags)
-    assert message in str(error.value)
-    assert not (tmp_path / "out").exists()
-
-
-class Terminal:
-    """Standard output that says it is a terminal."""
-
-    def __init__(self, stream):
-        self.stream = stream
-
-    def __getattr__(self, name):
-        return getattr(self.stream, name)
-
-    def isatty(self):
-        return True
+def test_the_figure_covers_sampled_and_shown_functions(pruned_checkpoint, functions, tmp_path, figures):
+    run(pruned_checkpoint, functions, tmp_path, "--function_index", 3, "--num_sampled", 2)
+    run(pruned_checkpoint, functions, tmp_path, "--num_functions", 1, "--num_sampled", 0)
+    (alive, first), (one, second) = figures
+    assert alive.shape == (3, 5) and first.startswith("dev.csv row 3 ")
+    assert (alive[:, 0] == 1).all() and (np.diff(alive) <= 0).all()
+    assert one.shape == (1, 5) and second.startswith("dev.csv row 2 ")
 
 
 @pytest.mark.parametrize(
@@ -138,21 +84,29 @@ class Terminal:
     [([], None, True), (["--no_color"], None, False), ([], "1", False), ([], "", True)],
 )
 def test_colour_only_on_a_terminal_that_wants_it(
-    monkeypatch, checkpoint, functions, tmp_path, capsys, flags, no_color, colored
+    monkeypatch, pruned_checkpoint, functions, tmp_path, capsys, figures, flags, no_color, colored
 ):
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color is not None:
         monkeypatch.setenv("NO_COLOR", no_color)
-    monkeypatch.setattr(sys, "stdout", Terminal(sys.stdout))
-    monkeypatch.setattr(ltp_test, "save_figure", lambda *_: None)
-    run(monkeypatch, checkpoint, functions, tmp_path, "--num_functions", 1, "--num_sampled", 0, *flags)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run(pruned_checkpoint, functions, tmp_path, "--num_functions", 1, "--num_sampled", 0, *flags)
     assert ("\x1b[" in capsys.readouterr().out) == colored
 
 
-def test_rows_are_those_of_the_file_also_where_some_are_left_out(monkeypatch, checkpoint, tmp_path):
+def test_rows_keep_their_numbers_if_some_are_skipped(pruned_checkpoint, tmp_path, figures):
     functions = save_functions(tmp_path / "dev.csv", ["", *FUNCTIONS[1:]], LABELS)
     flags = ["--on_bad_rows", "skip", "--function_index"]
-    (shown,) = run(monkeypatch, checkpoint, functions, tmp_path / "out", *flags, 3)
+    (shown,) = run(pruned_checkpoint, functions, tmp_path / "out", *flags, 3)
     assert shown["source"] == FUNCTIONS[2] and shown["name"] == "dev.csv row 3"
-    with pytest.raises(UserError, match="--function_index 1: the file has rows 1 to 6 without those that cannot be"):
-        run(monkeypatch, checkpoint, functions, tmp_path / "out", *flags, 1)
+    with pytest.raises(UserError, match="--function_index 1: the file has rows 1 to 6 without"):
+        run(pruned_checkpoint, functions, tmp_path / "other", *flags, 1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_help_leaves_out_the_flags_that_change_nothing(capsys):
+    with pytest.raises(SystemExit):
+        ltp_test.main(["--help"])
+    shown = capsys.readouterr().out
+    assert "--num_functions" in shown and "--max_length" in shown
+    assert not any(flag in shown for flag in ("pad_to_max_length", "--temperature", "--masking_mode", "SUPPRESS"))

@@ -40,7 +40,7 @@ class TerminalView:
         parts = [
             self._sgr("1", f"== {printable(trace.name)} ==") + f"  {verdict}",
             f"  {trace.kept_line()}; {trace.special_tokens_line()}",
-            f"  {trace.finding_line()} (marked >)" if trace.finding_lines else "",
+            f"  {trace.finding_line()}; finding lines are marked >" if trace.finding_lines else "",
             self.table(trace),
             self.overview(trace),
             *(self.layer(trace, layer) for layer in range(trace.num_layers) if alive[layer + 1] < alive[layer]),
@@ -116,7 +116,7 @@ class TerminalView:
                 painted = (text if token is None else paint(text, token) for text, token in line if text != "\n")
                 out.append(self._sgr(DIM, gutter) + "".join(painted).rstrip(" "))
         if 0 < self.max_lines < len(out):
-            out[self.max_lines :] = [self._note(f"{len(out) - self.max_lines} more lines; --max_lines 0 prints all")]
+            out[self.max_lines :] = [self._note(f"more lines: {len(out) - self.max_lines}; --max_lines 0 prints all")]
         return "\n".join([*out, *map(self._note, trace.unread_lines())])
 
     def _note(self, text: str) -> str:

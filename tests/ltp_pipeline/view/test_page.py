@@ -1,0 +1,104 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from ltp_pipeline.view.page import html_page
+from tests.ltp_pipeline.view.traces import make_trace
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: elements with attributes, the text of the lines, and the other text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.lines, self.text, self.open = [], [], "", []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if attributes.get("class", "").startswith("line"):
+            self.lines.append("")
+        if tag != "meta":
+            self.open.append((tag, attributes.get("class", "")))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        if any(kind.startswith("line") for _, kind in self.open):
+            self.lines[-1] += data
+        else:
+            self.text += data
+
+    def attributes(self, tag, name) -> list[dict]:
+        return [attributes for kind, attributes in self.elements if kind == tag and name in attributes]
+
+
+def test_the_page_is_well_formed_and_needs_no_other_file():
+    text = html_page([make_trace(), make_trace(name="two")], "ck")
+    page = Page(text)
+    assert page.open == []
+    assert not re.search(r"(src|href)=\"(?!#)|url\(|@import|https?:|\{\{|\{%", text)
+    assert {"script", "style"} <= {tag for tag, _ in page.elements} and not page.attributes("link", "href")
+    assert [button["data-step"] for button in page.attributes("button", "data-step")] == ["-1", "0", "1", "2", "3"]
+    assert [section["id"] for section in page.attributes("section", "id")] == ["f0", "f1"]
+    assert [link["href"] for link in page.attributes("a", "href")] == ["#f0", "#f1"]
+    assert "prefers-color-scheme: dark" in text
+    for layer in range(1, 4):
+        assert f".map .a{layer} {{ background: hsl(" in text
+
+
+def test_lines_and_tables_show_the_function():
+    page = Page(html_page([make_trace(source='if (x < 1)\n\tputs("a");\n\nend();\nunread')], "t"))
+    assert page.lines == ["if (x < 1)↵", '    puts("a");↵', "↵", "end();↵"]
+    lines = page.attributes("div", "data-n")
+    assert [(line["data-n"], line["class"]) for line in lines] == [
+        ("1", "line"),
+        ("2", "line finding"),
+        ("3", "line"),
+        ("4", "line"),
+    ]
+    text = re.sub(r"\s+", " ", page.text)
+    assert "test.csv row 7 predicted 1 (probability 0.875), label 1: right" in text
+    assert "; finding line 2: 1 of 6 tokens (16.7%) kept; " in text
+    assert "; the model did not read the last 6 characters" in text
+    assert [bar["style"] for bar in page.attributes("i", "style")] == ["width:44.44%", "width:22.22%", "width:11.11%"]
+
+
+def test_tokens_carry_fate_and_scores():
+    tokens = Page(html_page([make_trace()], "t")).attributes("span", "data-a")
+    assert len(tokens) == 18 + 1  # the token "\n\n" is shown on two lines
+    by_text = {token["title"].split("  ")[0]: token for token in tokens}
+    assert by_text["puts"] == {
+        "class": "t a3",
+        "data-a": "3",
+        "data-s": "0.9 0.9 0.9",
+        "title": "puts  (token 9): kept\nlayer 1: score 0.9, threshold 0.1\nlayer 2: score 0.9, threshold 0.2\n"
+        "layer 3: score 0.9, threshold 0.3",
+    }
+    x = by_text["x"]
+    assert (x["data-a"], x["data-left"], x["data-s"]) == ("1", "2", "0.9 0.01")
+    assert x["title"].splitlines()[0] == "x  (token 3): removed in layer 2" and len(x["title"].splitlines()) == 3
+    assert by_text["<s>"]["class"] == "t a3 special" and by_text["</s>"]["data-left"] == "2"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["</script><script>alert(1)</script>", '" onerror="x()', "' onload='x()", "<img x>"]
+)
+def test_hostile_code_name_title_and_tokens_are_text(hostile):
+    source = f"a{hostile}&amp;{{{{ 7 * 7 }}}}\u202e\x1b"
+    trace = make_trace(source, ["a", hostile, "&amp;", "{{ 7 * 7 }}", "\u202e\x1b"], [0] * 7, name=hostile)
+    trace.tokens[0] = hostile
+    harmless = Page(html_page([make_trace("ab", ["a", "b"], [0] * 4)], "t"))
+    text = html_page([trace], hostile)
+    page = Page(text)
+    assert page.lines == [source.replace("\u202e\x1b", "\\u202e\\x1b")]
+    assert page.text.count(hostile) == 5  # title, heading, link, name of the function, special token
+    assert text.count("</script>") == 1 and "\x1b" not in text
+    names = {name for _, attributes in page.elements for name in attributes}
+    assert names <= {name for _, attributes in harmless.elements for name in attributes}
+    assert {tag for tag, _ in page.elements} == {tag for tag, _ in harmless.elements}
+    assert any(token["title"].startswith(f"{hostile}  (token 2)") for token in page.attributes("span", "title"))
