@@ -85,9 +85,7 @@ def test_tokens_carry_fate_and_scores():
     assert by_text["<s>"]["class"] == "t a3 special" and by_text["</s>"]["data-left"] == "2"
 
 
-@pytest.mark.parametrize(
-    "hostile", ["</script><script>alert(1)</script>", '" onerror="x()', "' onload='x()", "<img x>"]
-)
+@pytest.mark.parametrize("hostile", ["</script><script>x()</script>", '" onerror="x()', "' onload='x()", "<img x>"])
 def test_hostile_code_name_title_and_tokens_are_text(hostile):
     source = f"a{hostile}&amp;{{{{ 7 * 7 }}}}\u202e\x1b"
     trace = make_trace(source, ["a", hostile, "&amp;", "{{ 7 * 7 }}", "\u202e\x1b"], [0] * 7, name=hostile)

@@ -8,20 +8,11 @@ from tests.ltp_pipeline.view.traces import REMOVED_IN, make_trace
 def test_plain_text_shows_a_view_of_each_layer_with_dots_for_removed_tokens():
     text = TerminalView(color=False).function(make_trace())
     assert "\x1b" not in text
+    note = "       (lines 3-4: no token alive)"
     assert [view.splitlines() for view in text.split("  after layer ")[1:]] == [
         ["1: 8 of 18 tokens alive", "    1 | ·· ·x < ··", '>   2 |     puts("a···', "    3 | ", "    4 | end···"],
-        [
-            "2: 4 of 18 tokens alive",
-            "    1 | ·· ·· < ··",
-            ">   2 |     puts··a···",
-            "       (lines 3-4: no token alive)",
-        ],
-        [
-            "3: 2 of 18 tokens alive",
-            "    1 | ·· ·· · ··",
-            ">   2 |     puts······",
-            "       (lines 3-4: no token alive)",
-        ],
+        ["2: 4 of 18 tokens alive", "    1 | ·· ·· < ··", ">   2 |     puts··a···", note],
+        ["3: 2 of 18 tokens alive", "    1 | ·· ·· · ··", ">   2 |     puts······", note],
     ]
 
 
@@ -67,7 +58,7 @@ def test_max_lines_bounds_each_view():
     _, *lines = TerminalView(color=False, max_lines=10).layer(trace, 0).splitlines()
     assert lines[:2] == ["    1 | a0·", "    2 | a1·"]
     assert lines[10:] == [
-        "       (40 more lines; --max_lines 0 prints all)",
+        "       (more lines: 40; --max_lines 0 prints all)",
         "       (the model did not read the last 6 characters)",
     ]
     assert len(TerminalView(color=False).layer(trace, 0).splitlines()) == 1 + 50 + 1
