@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
+from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import (
@@ -24,7 +24,7 @@ from ltp_pipeline.model.checkpoints import (
     load_tokenizer,
     position_limit,
 )
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, name_of
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES, find_task
 from ltp_pipeline.view.encode import FunctionTokens
@@ -110,7 +110,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
         if value is not None and value < 1:
             raise UserError(f"--{flag} {value}: expected 1 or more")
     device = _choose_device(args)
-    dtype = chosen_dtype(args.dtype, args.bf16, device)
+    dtype = name_of(chosen_dtype(args.dtype, args.bf16, device))
     where = f"--model_name_or_path {args.model_name_or_path}"
     check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
     model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path", dtype=dtype)
@@ -139,8 +139,6 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
             f"final_token_threshold {config.final_token_threshold:g} alone",
             file=sys.stderr,
         )
-    if dtype == torch.bfloat16:
-        model.prepack_weights()
     return model.eval().to(device), tokenizer
 
 
@@ -181,13 +179,9 @@ def prune_functions(
     batches = sorted_batches([len(function) for function in functions], max_tokens=max_tokens, size=batch_size)
     tokens = [sum(len(functions[i]) for i in batch) for batch in batches]
     own = split_by_weight(tokens, process_count())[process_index()]
-    with tqdm(
-        total=sum(tokens[number] for number in own),
-        desc=description,
-        unit="tok",
-        unit_scale=True,
-        mininterval=0.2 if sys.stderr.isatty() else 30,
-        disable=not is_main(),
+    total = sum(tokens[number] for number in own)
+    with progress_bar(
+        total=total, seconds=30, desc=description, unit="tok", unit_scale=True, disable=not is_main()
     ) as bar:
         for number in own:
             yield from zip(batches[number], _prune_batch(model, [functions[i] for i in batches[number]]), strict=True)
