@@ -175,34 +175,6 @@ def check_tokenizer_fits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrain
         )
 
 
-def stage_dir(
-    root: str | Path,
-    arch: str,
-    task: str,
-    prune_mode: str,
-    rate: float,
-    temperature: float,
-    lambda_: float,
-    lr: float,
-    target_flops: float | None = None,
-) -> Path:
-    """Where soft pruning puts its result; with a budget `target_<target_flops>` follows `lambda_<lambda>`.
-
-    >>> stage_dir("checkpoints", "ltp-base", "CODE", "absolute_threshold", 0.01, 1e-5, 0.1, 2e-5).as_posix()
-    'checkpoints/base/CODE/absolute_threshold/rate_0.01/temperature_1e-05/lambda_0.1/lr_2e-05'
-    """
-    size = arch.removeprefix("ltp-")
-    settings = [f"rate_{rate}", f"temperature_{temperature}", f"lambda_{lambda_}"]
-    if target_flops is not None:
-        settings.append(f"target_{target_flops}")
-    return Path(root, size, task, prune_mode, *settings, f"lr_{lr}")
-
-
-def hard_dir(restore: str | Path, lr: float) -> Path:
-    """Where hard pruning of the checkpoint in `restore` puts its result: `<restore>/hard/lr_<lr>`."""
-    return Path(restore, "hard", f"lr_{lr}")
-
-
 @contextmanager
 def _as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
     """Turns what the library raises for a bad checkpoint into a UserError with the start of its message."""

@@ -15,11 +15,9 @@ from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
     check_checkpoint,
-    hard_dir,
     load_config,
     load_pruning_model,
     load_tokenizer,
-    stage_dir,
 )
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
@@ -233,3 +231,31 @@ def pruning_settings(
     given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
     given["temperature"] = args.temperature
     return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
+
+
+def stage_dir(
+    root: str | Path,
+    arch: str,
+    task: str,
+    prune_mode: str,
+    rate: float,
+    temperature: float,
+    lambda_: float,
+    lr: float,
+    target_flops: float | None = None,
+) -> Path:
+    """Default folder of the result of soft pruning. With a budget, `target_<target_flops>` follows `lambda_<lambda>`.
+
+    >>> stage_dir("checkpoints", "ltp-base", "CODE", "absolute_threshold", 0.01, 1e-5, 0.1, 2e-5).as_posix()
+    'checkpoints/base/CODE/absolute_threshold/rate_0.01/temperature_1e-05/lambda_0.1/lr_2e-05'
+    """
+    size = arch.removeprefix("ltp-")
+    settings = [f"rate_{rate}", f"temperature_{temperature}", f"lambda_{lambda_}"]
+    if target_flops is not None:
+        settings.append(f"target_{target_flops}")
+    return Path(root, size, task, prune_mode, *settings, f"lr_{lr}")
+
+
+def hard_dir(restore: str | Path, lr: float) -> Path:
+    """Default folder of the result of hard pruning, inside the checkpoint that it starts from: `hard/lr_<lr>`."""
+    return Path(restore, "hard", f"lr_{lr}")

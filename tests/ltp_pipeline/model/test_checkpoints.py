@@ -10,12 +10,10 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
     check_tokenizer_fits,
-    hard_dir,
     load_config,
     load_pruning_model,
     load_tokenizer,
     position_limit,
-    stage_dir,
 )
 
 
@@ -27,15 +25,6 @@ def checkpoint(longformer_dir, tmp_path):
 def _edit(checkpoint, **values):
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, **values}))
-
-
-def test_stage_folders_are_those_of_the_original():
-    soft = stage_dir("checkpoints", "ltp-base", "CODE", "absolute_threshold", 0.01, 1e-5, 0.1, 2e-5)
-    assert soft.as_posix() == (
-        "checkpoints/base/CODE/absolute_threshold/rate_0.01/temperature_1e-05/lambda_0.1/lr_2e-05"
-    )
-    assert stage_dir("c", "ltp-large", "CODE", "m", 0.03, 1e-3, 0.0, 4e-5).parts[1] == "large"
-    assert hard_dir(soft, 2e-5) == soft / "hard" / "lr_2e-05"
 
 
 def test_a_longformer_checkpoint_becomes_ltp_with_its_weights(longformer_dir, capfd):
