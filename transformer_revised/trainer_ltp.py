@@ -1,7 +1,8 @@
-"""The library's Trainer, and what learning to prune adds: threshold parameter group, regularizer, masking mode."""
+"""Trains a model that learns to prune: the library's Trainer with losses and learning rates for the thresholds."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,22 +12,23 @@ from torch import nn
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
 
+from .models.ltp.modeling_ltp_heads import LTPForSequenceClassification
 from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target
 from .models.ltp.pruning_ranks import Teacher, rank_loss
 from .training_args_ltp import LTPTrainingArguments
 
-START = 0.9  # relative FLOPs where soft training to a budget begins
+START_FLOPS = 0.9  # relative FLOPs at the first step of soft training with a budget
 
 
 class _HardenHalfway(TrainerCallback):
-    """Masking mode "mixed": hard from the middle of training on; thresholds get no gradient there and so stay."""
+    """Masking mode "mixed": soft masks in the first half of the steps, removal of tokens in the second."""
 
     def on_step_begin(self, args, state, control, model=None, **kwargs):
         model.set_hard_masking(state.global_step >= state.max_steps // 2)
 
 
 class _MeetTargetHalfway(TrainerCallback):
-    """With a budget: thresholds that are not learned any more meet it in the middle, so that weights adapt to them."""
+    """With a budget, shifts the thresholds to meet it after half of the steps, so that the weights can adapt."""
 
     def __init__(self, meet_target: Callable[[], None]):
         self.meet_target = meet_target
@@ -38,15 +40,21 @@ class _MeetTargetHalfway(TrainerCallback):
 
 class LTPTrainer(Trainer):
     """
-    [`~transformers.Trainer`] for models with learned token pruning; other models are trained as the Trainer does.
+    [`~transformers.Trainer`] for models with learned token pruning. It trains other models as the Trainer does.
 
-    The arguments are the Trainer's; `args` is an [`LTPTrainingArguments`]. Learned Token Pruning, Kim et al., KDD
-    2022, section 3.3: the loss is the task's plus `lambda_threshold` times the regularizer.
+    The loss is the task's plus `lambda_threshold` times the regularizer (Learned Token Pruning, Kim et al., KDD 2022,
+    section 3.3).
 
     Args:
+        args (`LTPTrainingArguments`, *optional*):
+            Copied: changes that the trainer makes are in `trainer.args` only.
         class_weights (`Sequence[float]`, *optional*):
-            Weight of each class: the task's loss is then the sum of the weighted cross entropies of
-            [`torch.nn.CrossEntropyLoss`] (label smoothing included) over the number of items.
+            Weight of each class. The task's loss is then the sum of the weighted cross entropies of
+            [`torch.nn.CrossEntropyLoss`] (label smoothing included) divided by the number of items.
+        others: as the Trainer's.
+
+    Raises:
+        ValueError: `args.target_flops` for a model that is not an [`LTPForSequenceClassification`].
     """
 
     def __init__(
@@ -57,25 +65,25 @@ class LTPTrainer(Trainer):
         class_weights: Sequence[float] | None = None,
         **kwargs,
     ):
-        args = LTPTrainingArguments() if args is None else args
+        args = LTPTrainingArguments() if args is None else copy.copy(args)
         if args.ddp_find_unused_parameters is None:
-            # The library assumes that a model with gradient checkpointing uses all its parameters. These do not: a
-            # layer that prunes nothing has no use for its threshold, the last none for much of its attention.
+            # The library assumes that a model with gradient checkpointing uses all its parameters. This model does
+            # not: a layer that removes nothing does not use its threshold, nor the last layer all of its attention.
             args.ddp_find_unused_parameters = True
         super().__init__(model, args, *posargs, **kwargs)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
-        # Items are counted here, for every model alike; the library divides by the number of batches accumulated.
+        # `compute_loss` weights each batch by its items. So the library divides by the number of accumulated batches.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
         self._teacher: Teacher | None = None
-        if args.target_flops is not None and type(self.model).__name__ != "LTPForSequenceClassification":
+        if args.target_flops is not None and not isinstance(self.model, LTPForSequenceClassification):
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
         if not self._is_ltp:
             return
         if args.temperature is not None:
             self.model.set_temperature(args.temperature)
         self.model.set_hard_masking(args.masking_mode == "hard")
-        # No gradient reaches a threshold in hard masking, nor that of a layer that removes nothing.
+        # Hard masking gives thresholds no gradient. Soft masking gives none to a layer that removes nothing.
         for offset in self.model.learned_thresholds():
             offset.requires_grad_(False)
         if args.masking_mode != "hard":
@@ -93,7 +101,7 @@ class LTPTrainer(Trainer):
 
     @property
     def _is_ltp(self) -> bool:
-        """Whether the model prunes; also true of a model that wraps one and passes its methods on, as PEFT's do."""
+        """Whether the model is an LTP model or a wrapper that forwards attributes to one, such as PEFT's."""
         return hasattr(self.model, "learned_thresholds")
 
     @property
@@ -106,10 +114,10 @@ class LTPTrainer(Trainer):
 
     def train(self, *args, **kwargs):
         """
-        The library's `train`; with a compute budget (`target_flops`) the model meets it when training ends.
+        Trains as the library does. With a compute budget (`target_flops`) the model meets it when training ends.
 
         Raises:
-            ValueError: a budget that cannot be met, or a model that cannot keep one.
+            UnreachableTargetError: the budget cannot be met, or the model has no learned thresholds.
         """
         if self._target_flops is None:
             return super().train(*args, **kwargs)
@@ -122,20 +130,23 @@ class LTPTrainer(Trainer):
         return output
 
     def _start_budget(self) -> None:
-        """Starts above the target, and finds out how far the thresholds have to go and so how fast."""
+        """
+        Shifts the thresholds to `START_FLOPS` (or to the target, if that is more) and adds the controller. Sets
+        `lr_threshold`, if not given, so that the thresholds can move from there to the target in time.
+        """
         target, batches = self._target_flops, self._calibration_batches()
         with self.accelerator.autocast():
-            start = meet_target(self.model, batches, max(target, START), tolerance=0.02)
+            start = meet_target(self.model, batches, max(target, START_FLOPS), tolerance=0.02)
             first = [p.clone() for p in active_offsets(self.model)]
             meet_target(self.model, batches, target, tolerance=0.02)
             last = active_offsets(self.model)
-        way = max((b - a).item() for a, b in zip(first, last))
+        distance = max((b - a).item() for a, b in zip(first, last))
         for parameter, value in zip(last, first):
             parameter.data.copy_(value)
         if self.args.lr_threshold is None:
-            # The rate falls to 0 over the steps, and the target is to be reached long before: four times the mean.
+            # Four times the mean rate that is needed: the rate falls to 0, and the target must be met well before.
             steps = self.args.max_steps if self.args.max_steps > 0 else self._number_of_steps()
-            self.args.lr_threshold = 4 * max(way, 1e-3) / steps
+            self.args.lr_threshold = 4 * max(distance, 1e-3) / steps
         self.add_callback(ComputeBudget(target, start))
 
     def _number_of_steps(self) -> int:
@@ -143,7 +154,7 @@ class LTPTrainer(Trainer):
         return math.ceil(self.args.num_train_epochs * max(batches // self.args.gradient_accumulation_steps, 1))
 
     def _meet_target(self) -> None:
-        """Shifts the thresholds, in every process alike, to what the budget allows on the calibration functions."""
+        """Shifts the thresholds to meet the budget on the calibration functions; all processes get the same shift."""
         with self.accelerator.autocast():
             meet_target(self.model, self._calibration_batches(), self._target_flops)
         if self.args.world_size > 1:
@@ -151,7 +162,7 @@ class LTPTrainer(Trainer):
                 torch.distributed.broadcast(parameter.data, src=0)
 
     def _calibration_batches(self) -> list[dict[str, torch.Tensor]]:
-        # Functions to evaluate on are nearer to those that will be classified; their labels are not read.
+        # Evaluation data is more like the data to be classified than training data is. Labels are not read.
         dataset = self.train_dataset if self.eval_dataset is None else self.eval_dataset
         if isinstance(dataset, dict):
             dataset = next(iter(dataset.values()))
@@ -165,12 +176,12 @@ class LTPTrainer(Trainer):
         return batches
 
     def _in_batches(self, dataset, indices: list[int]) -> list[list[int]]:
-        """`indices` of `dataset`, of the items of each batch that nothing is learned from."""
+        """Divides `indices` of `dataset` into batches for passes without gradients."""
         size = self.args.eval_batch_size
         return [indices[begin : begin + size] for begin in range(0, len(indices), size)]
 
     def create_optimizer(self, *args, **kwargs) -> torch.optim.Optimizer:
-        """The Trainer's optimizer with the thresholds in a group of their own."""
+        """Adds a parameter group for the thresholds, with their own learning rate and weight decay."""
         made_here = self.optimizer is None
         optimizer = super().create_optimizer(*args, **kwargs)
         thresholds = [p for p in self.model.learned_thresholds() if p.requires_grad] if self._is_ltp else []
@@ -185,7 +196,7 @@ class LTPTrainer(Trainer):
         return optimizer
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The batches that one update is made of; counts what the terms of its loss are means over."""
+        """Counts the items and tokens of all batches of one update, over which `compute_loss` averages."""
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.stack([_counts(batch) for batch in batches]).sum(dim=0).to(device) if batches else None
         if counts is not None and self.args.world_size > 1:
@@ -195,17 +206,17 @@ class LTPTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        The task's loss, in soft training plus `lambda_threshold` times the regularizer, `[]`, and with a budget or
-        `rank_distillation` their terms.
+        The task's loss, `[]`. Soft training adds `lambda_threshold` times the regularizer, the penalty of a budget and
+        `rank_distillation` times the rank loss.
 
-        In training all are this batch's share of the whole update's: the task's loss and that of ranks are means over
-        the items, the others over the tokens, of all batches that are accumulated and of all processes.
+        In training each term is this batch's share of a mean over the whole update, that is over all accumulated
+        batches of all processes. The mean is over items for the task and the ranks, over tokens for the others.
         """
         counts = _counts(inputs)
-        hard = getattr(getattr(self.model, "longformer", None), "hard_masking", True)
-        budget, teacher = (self._budget, self._teacher) if self.model.training and not hard else (None, None)
-        asked = {"output_pruning": True} if budget or teacher else {}
-        loss, outputs = self._task_loss(model, {**inputs, **asked})
+        is_soft = self._is_ltp and self.model.is_soft
+        budget, teacher = (self._budget, self._teacher) if is_soft else (None, None)
+        options = {"output_pruning": True} if budget or teacher else {}
+        loss, outputs = self._task_loss(model, {**inputs, **options})
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None
         items, tokens = self._shares(counts) if self.model.training else (1.0, 1.0)
         loss = loss * items
@@ -226,7 +237,7 @@ class LTPTrainer(Trainer):
         return budget.penalty(self.model.config, inputs["attention_mask"], outputs, thresholds, progress)
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:
-        """This batch's share of the update's items and tokens, `[2]`, times what the library divides the loss by."""
+        """This batch's share of the update's items and tokens, `[2]`, times the number the library divides loss by."""
         if self._update_counts is None:
             return torch.ones(2)
         divided_by = self.current_gradient_accumulation_steps * self.args.world_size
@@ -249,7 +260,7 @@ class LTPTrainer(Trainer):
 
 
 def _counts(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """What the losses of a batch are means over, `[2]` float32: items (rows, or labels that count) and real tokens."""
+    """Items (rows, or labels that are not ignored) and real tokens of a batch, `[2]` float32."""
     ids, mask, labels = (inputs.get(name) for name in ("input_ids", "attention_mask", "labels"))
     if ids is None:
         ids = inputs["inputs_embeds"][..., 0]

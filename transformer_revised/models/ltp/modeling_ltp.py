@@ -1,4 +1,4 @@
-"""The model: embeddings, layers that remove tokens, and what can be asked of every model of this type."""
+"""The model: embeddings, then layers that remove tokens; and the methods that all models of this type have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_lay
 
 
 class LTPPreTrainedModel(LongformerPreTrainedModel):
-    """Loading, and the switches of pruning."""
+    """Loading, initialisation and the methods that all models of this type have."""
 
     config: LTPConfig
     config_class = LTPConfig
@@ -35,7 +35,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["LTPLayer"]
-    # A Longformer checkpoint has no thresholds (they start at 0); a pruned one may be loaded as plain Longformer.
+    # A Longformer checkpoint has no learned offsets: they start at 0. With `prune_mode=None` a model has none either.
     _keys_to_ignore_on_load_missing = [r"pruner\.keep_threshold"]
     _keys_to_ignore_on_load_unexpected = [r"pruner\.keep_threshold"]
     _keep_in_fp32_modules_strict = ["pruner"]
@@ -53,7 +53,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         return True
 
     def get_correct_attn_implementation(self, requested_attention: str | None, is_init_check: bool = False):
-        """As the library's, but `None` stays `None`: the device of each batch decides."""
+        """Leaves `None`, for which the library would choose now: each forward pass chooses by its device."""
         if requested_attention is None:
             return None
         if requested_attention not in IMPLEMENTATIONS:
@@ -81,24 +81,29 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         """The learned offset of each layer's threshold, `[]` each, in layer order; empty if none is learned."""
         return [pruner.learned_offset for pruner in self.pruners() if isinstance(pruner, AbsoluteThresholdPruner)]
 
+    @property
+    def is_soft(self) -> bool:
+        """Whether a forward pass multiplies tokens by soft masks now, instead of removing them."""
+        return self._model.training and not self._model.hard_masking
+
     def set_hard_masking(self, hard: bool) -> None:
         """
-        In training mode: remove pruned tokens (True) or multiply by soft masks (False). Evaluation always removes.
+        Chooses what training mode does: remove tokens (True) or multiply by soft masks (False). Evaluation removes.
 
         Raises:
-            ValueError: soft masking, and a prune mode without thresholds.
+            ValueError: soft masking for a prune mode without thresholds.
         """
         if not hard and self.config.prune_mode == "topk":
-            raise ValueError('prune mode "topk" has no threshold, and so no soft masks: use hard masking')
+            raise ValueError('prune mode "topk" has no threshold and so no soft masks: use hard masking')
         self._model.hard_masking = bool(hard)
 
     def prepack_weights(self) -> None:
         """
-        Has passes without gradients on a CPU keep the weights of the layers a second time, in the layout of its matrix
-        products, which then need not bring them there each time: a few percent faster, the same results.
+        Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a CPU.
+        These are then a few percent faster, with the same results.
 
-        Weights may change afterwards, as an optimiser or `load_state_dict` changes them; a change through
-        `weight.data` goes unnoticed until this is called again. Nothing of it is saved or copied with the model.
+        The copies follow changes by an optimiser or `load_state_dict`. After a change through `weight.data` call this
+        again. The copies are not saved or copied with the model.
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self
@@ -109,7 +114,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
                 prepack(linear)
 
     def set_temperature(self, temperature: float) -> None:
-        """Width of the soft mask, in units of the score; kept in `config.temperature`."""
+        """Sets `config.temperature`: the width of the soft mask, in units of the score."""
         if not temperature > 0:
             raise ValueError(f"the temperature has to be positive, not {temperature}")
         self.config.temperature = float(temperature)
@@ -117,13 +122,13 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     @torch.no_grad()
     def get_rest_token_indices(self, **batch) -> list[torch.Tensor]:
         """
-        Which tokens are alive after the last layer, as in evaluation.
+        The tokens that are alive after the last layer in evaluation.
 
         Args:
-            batch: a batch as for `forward`.
+            batch: the arguments of `forward`.
 
         Returns:
-            For each sequence the columns of its tokens, `[number kept]` int64, ascending.
+            For each sequence the columns of these tokens, int64, ascending.
         """
         training = self.training
         self.eval()
@@ -283,11 +288,11 @@ class LTPModel(LTPPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
-        config, soft = self.config, self.training and not self.hard_masking
+        config = self.config
         options = ForwardOptions(
-            soft=soft,
+            soft=self.is_soft,
             temperature=config.temperature,
-            importance_gradient=soft and self.importance_gradient,
+            importance_gradient=self.is_soft and self.importance_gradient,
             only_first_token=only_first_token,
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,
