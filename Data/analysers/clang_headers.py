@@ -64,7 +64,7 @@ def lay_out(files: Iterable[SourceFile], folder: Path) -> ClangTree:
     includes = {path: list(dict.fromkeys(name.strip() for name in _INCLUDE.findall(texts[path]))) for path in texts}
     missing = {name for path in texts for name in includes[path] if os.path.basename(name) not in endings}
     _write_stubs(tree.stubs, missing)
-    tree.folders = {path: _folders(path, includes, endings) for path in texts}
+    tree.folders = {path: _header_folders(path, includes, endings) for path in texts}
     return tree
 
 
@@ -80,9 +80,10 @@ def _write_stubs(folder: Path, missing: set[str]) -> None:
             continue  # `a` and `a/b` cannot both be headers
 
 
-def _folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:
+def _header_folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:
     """The folders of the headers that a file includes, directly or through its headers, in the order of reading."""
-    seen, waiting, folders = {path}, [path], {}
+    seen, waiting = {path}, [path]
+    folders: dict[str, None] = {}  # a set that keeps its order
     while waiting:
         current = waiting.pop()
         for name in includes[current]:
@@ -92,9 +93,8 @@ def _folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[
                 if not found or name.removesuffix(".h") in {*LIBC, *COMPILER}:
                     continue
                 target = max(found, key=lambda one: (len(os.path.commonprefix([one, current])), -len(one), one))
-                folders.setdefault(
-                    target[: -len(name)].rstrip("/") if target.endswith(name) else os.path.dirname(target)
-                )
+                folder = target[: -len(name)].rstrip("/") if target.endswith(name) else os.path.dirname(target)
+                folders[folder] = None
             if target not in seen:
                 seen.add(target)
                 waiting.append(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -22,13 +23,13 @@ def agreement(functions: Sequence[LabelledFunction], analyzers: Sequence[str]) -
     }
 
 
-def cohens_kappa(both: int, first: int, second: int, neither: int) -> float | None:
-    """(p_observed - p_chance) / (1 - p_chance) (Cohen 1960) of a two by two table; None if p_chance is 1."""
-    total = both + first + second + neither
-    if not total:
+def cohens_kappa(first: Sequence[bool], second: Sequence[bool]) -> float | None:
+    """Cohen's kappa (1960), with three decimals; None if all values are the same, where chance explains everything."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if len({*first, *second}) < 2:
         return None
-    chance = ((both + first) * (both + second) + (second + neither) * (first + neither)) / total**2
-    return None if chance == 1 else round(((both + neither) / total - chance) / (1 - chance), 3)
+    return round(float(cohen_kappa_score(first, second)), 3)
 
 
 def _reports(function: LabelledFunction, name: str) -> bool:
@@ -50,14 +51,14 @@ def _counts_of_one(functions: Sequence[LabelledFunction], name: str) -> dict[str
 
 def _counts_of_pair(functions: Sequence[LabelledFunction], first: str, second: str) -> dict[str, Any]:
     checked = [function for function in functions if {first, second} <= {*function.checked}]
-    cells = {(a, b): 0 for a in (True, False) for b in (True, False)}
-    for function in checked:
-        cells[_reports(function, first), _reports(function, second)] += 1
-    counts = {
+    by_first, by_second = ([_reports(function, name) for function in checked] for name in (first, second))
+    cells = Counter(zip(by_first, by_second))
+    return {
+        "pair": f"{first} / {second}",
+        "functions": len(checked),
         "both": cells[True, True],
         "only_first": cells[True, False],
         "only_second": cells[False, True],
         "neither": cells[False, False],
+        "kappa": cohens_kappa(by_first, by_second),
     }
-    kappa = cohens_kappa(*counts.values())
-    return {"pair": f"{first} / {second}", "functions": len(checked), **counts, "kappa": kappa}

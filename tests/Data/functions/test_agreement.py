@@ -27,4 +27,7 @@ def test_agreement():
 
 @pytest.mark.parametrize("cells, kappa", [((20, 5, 10, 15), 0.4), ((0, 0, 0, 9), None), ((0, 0, 0, 0), None)])
 def test_cohens_kappa(cells, kappa):
-    assert cohens_kappa(*cells) == kappa
+    both, only_first, only_second, neither = cells
+    first = [True] * (both + only_first) + [False] * (only_second + neither)
+    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    assert cohens_kappa(first, second) == kappa
