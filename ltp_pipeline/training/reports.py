@@ -10,7 +10,7 @@ import numpy as np
 
 from ltp_pipeline.base.files import format_table, write_csv
 from ltp_pipeline.task.decision import predicted_classes
-from ltp_pipeline.task.metrics import positive_scores, probabilities
+from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
 from ltp_pipeline.task.tasks import CODE, Task, has_labels
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _multi_label_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd
         return [" ".join(name for name, positive in zip(task.labels, row) if positive) for row in rows]
 
     table = pd.DataFrame({"label": names(labels > 0)} if has_labels(labels) else {}, index=range(len(logits)))
-    scores = 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64), -700, 700)))
+    scores = sigmoid(logits)
     scored = {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
     return table.assign(prediction=names(logits > 0), **scored)
 

@@ -1,4 +1,4 @@
-"""Decision thresholds for a false alarm rate: chosen on validation, stored, used, dropped; and class weights."""
+"""Decision thresholds for a rate of false alarms: chosen on validation, stored, used, removed by more training."""
 
 import json
 import shutil
@@ -12,10 +12,9 @@ import run_code_metrics
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.task.decision import lowest_threshold, predicted_classes
+from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, predicted_classes
 from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.task.tasks import CODE, TASKS
-from ltp_pipeline.training.trainer import ClassifierTrainer, balanced_weights
 
 FINE_TUNE = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv "
@@ -59,7 +58,7 @@ def test_thresholds_at_the_ends():
     assert lowest_threshold(np.array([0.9, 0.1]), labels[1:], 0.0) == pytest.approx(0.95)
 
 
-def test_metrics_follow_the_threshold_but_for_the_area():
+def test_metrics_follow_the_threshold_except_auc():
     logits = np.array([[0, 2.0], [0, 1.0], [0, -1.0], [0, 3.0]])
     labels = np.array([0, 1, 0, 1])
     plain, strict = classification_metrics(logits, labels), classification_metrics(logits, labels, 0.9)
@@ -96,7 +95,7 @@ def test_it_is_chosen_on_validation_stored_and_used(place, capsys):
     assert read("out", "config.json")["decision_threshold"] == threshold
 
 
-def test_training_on_drops_it_unless_it_is_chosen_again(place, capsys):
+def test_more_training_removes_it_unless_it_chooses_it_again(place, capsys):
     run_glue_code_metrics.main(f"{FINE_TUNE} --max_false_alarm 0.2 --output_dir out".split())
     capsys.readouterr()
     run_code_metrics.main(f"{STAGE} --restore out --output_dir dropped".split())
@@ -105,51 +104,23 @@ def test_training_on_drops_it_unless_it_is_chosen_again(place, capsys):
     assert "eval_decision_threshold" not in read("dropped", "all_results.json")
     run_code_metrics.main(f"{STAGE} --restore out --max_false_alarm 0 --output_dir chosen".split())
     assert "note: the decision threshold " not in capsys.readouterr().out
-    assert (
-        read("chosen", "config.json")["decision_threshold"]
-        == read("chosen", "all_results.json")["eval_decision_threshold"]
-    )
-    assert read("chosen", "all_results.json")["eval_false_alarm_rate"] == 0
+    results = read("chosen", "all_results.json")
+    assert read("chosen", "config.json")["decision_threshold"] == results["eval_decision_threshold"]
+    assert results["eval_false_alarm_rate"] == 0
     run_code_metrics.main("--eval --restore chosen --validation_file test.csv --output_dir evaluated".split())
     assert read("evaluated", "all_results.json")["eval_false_alarm_rate"] == 0
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    "limit, task, trains, evaluates, message",
     [
-        ("--max_false_alarm 1", "--max_false_alarm 1.0: expected a rate, at least 0 and below 1"),
-        ("--max_false_alarm -0.1", "expected a rate"),
-        ("--max_false_alarm 0.1 --task_name rte", "--max_false_alarm 0.1: is for the task code, not RTE"),
-        ("--max_false_alarm 0.1 --do_eval False", "chooses a threshold on --validation_file for the model that is"),
-        ("--max_false_alarm 0.1 --do_train False", "expected training and evaluation"),
-        ("--label_smoothing 1", "--label_smoothing 1.0: expected at least 0 and below 1"),
-        ("--class_weights balanced --task_name stsb", "--class_weights: STSB predicts a number"),
+        (1.0, CODE, True, True, "--max_false_alarm 1.0: .*at least 0 and below 1"),
+        (-0.1, CODE, True, True, "--max_false_alarm -0.1: "),
+        (0.1, TASKS["RTE"], True, True, "--max_false_alarm 0.1: .*not RTE"),
+        (0.1, CODE, True, False, "--max_false_alarm 0.1: .*expected training and evaluation"),
+        (0.1, CODE, False, True, "--max_false_alarm 0.1: .*expected training and evaluation"),
     ],
 )
-def test_bad_flags(place, flags, message):
+def test_bad_limits(limit, task, trains, evaluates, message):
     with pytest.raises(UserError, match=message):
-        run_glue_code_metrics.main(f"{FINE_TUNE} --output_dir out {flags}".split())
-
-
-def test_balanced_weights_give_classes_the_same_share():
-    weights = balanced_weights([0, 0, 0, 1], CODE)
-    assert weights == pytest.approx([4 / 6, 2.0])
-    assert 3 * weights[0] == pytest.approx(weights[1])
-    assert balanced_weights([0, 0, 2], TASKS["MNLI"]) == pytest.approx([0.75, 0, 1.5])  # class 1 does not occur
-
-
-def test_class_weights_and_label_smoothing_reach_the_loss(place, monkeypatch):
-    frame = pd.read_csv("train.csv")
-    pd.concat([frame[frame["label"] == 0], frame[frame["label"] == 1].head(3)]).to_csv("train.csv", index=False)
-    seen = []
-
-    def recorded(self, *args, **kwargs):
-        seen.append((self.class_weights, self.args.label_smoothing_factor))
-        return run(self, *args, **kwargs)
-
-    run = ClassifierTrainer.train
-    monkeypatch.setattr(ClassifierTrainer, "train", recorded)
-    run_glue_code_metrics.main(f"{FINE_TUNE} --class_weights balanced --label_smoothing 0.1 --output_dir a".split())
-    run_glue_code_metrics.main(f"{FINE_TUNE} --label_smoothing 0.1 --output_dir b".split())
-    assert seen == [(pytest.approx([15 / 24, 15 / 6]), 0.1), (None, 0.1)]
-    assert read("a", "all_results.json")["train_loss"] != read("b", "all_results.json")["train_loss"]
+        check_max_false_alarm(limit, task, trains=trains, evaluates=evaluates)
