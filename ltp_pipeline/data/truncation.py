@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.model.checkpoints import position_limit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,6 +73,8 @@ def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreT
 
     Raises UserError if the model has too few positions for the given length.
     """
+    from ltp_pipeline.model.checkpoints import position_limit  # imports torch, for which --help would have to wait
+
     limit = position_limit(config)
     if given is None:
         return min(limit or DEFAULT_MAX_SEQ_LENGTH, tokenizer.model_max_length, DEFAULT_MAX_SEQ_LENGTH)
