@@ -90,11 +90,11 @@ def test_hostile_code_name_title_and_tokens_are_text(hostile):
     source = f"a{hostile}&amp;{{{{ 7 * 7 }}}}\u202e\x1b"
     trace = make_trace(source, ["a", hostile, "&amp;", "{{ 7 * 7 }}", "\u202e\x1b"], [0] * 7, name=hostile)
     trace.tokens[0] = hostile
-    harmless = Page(html_page([make_trace("ab", ["a", "b"], [0] * 4)], "t"))
-    text = html_page([trace], hostile)
+    harmless = Page(html_page([make_trace("ab", ["a", "b"], [0] * 4)] * 2, "t"))
+    text = html_page([trace, trace], hostile)
     page = Page(text)
-    assert page.lines == [source.replace("\u202e\x1b", "\\u202e\\x1b")]
-    assert page.text.count(hostile) == 5  # title, heading, link, name of the function, special token
+    assert page.lines == [source.replace("\u202e\x1b", "\\u202e\\x1b")] * 2
+    assert page.text.count(hostile) == 2 + 2 * 3  # title and heading; link, name and special token of each function
     assert text.count("</script>") == 1 and "\x1b" not in text
     names = {name for _, attributes in page.elements for name in attributes}
     assert names <= {name for _, attributes in harmless.elements for name in attributes}
