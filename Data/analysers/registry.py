@@ -78,8 +78,8 @@ ANALYSERS = {
 
 def default_analysers(languages: Iterable[str]) -> list[str]:
     """Flawfinder and Cppcheck for C and C++, bandit for Python. Clang is too slow for a default build."""
-    wanted = set(languages)
-    return [name for name, one in ANALYSERS.items() if name != "clang" and wanted.intersection(one.languages)]
+    names = [name for language in languages for name, one in ANALYSERS.items() if language in one.languages]
+    return [name for name in dict.fromkeys(names) if name != "clang"]
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

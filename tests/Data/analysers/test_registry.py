@@ -35,7 +35,7 @@ int second(void)
     return a[4];
 }
 """
-OWN = SourceFile("p", "include/own.h", "struct own { int x; };\n")
+OWN = SourceFile("p", "include/own.h", "struct own { int x; };\nstatic int at(struct own *p) { return p->x; }\n")
 BROKEN = SourceFile("p", "broken.c", "#error no\nint f(void) { return 1; }\n")
 FILES = [SourceFile("p", "bad.c", BAD), SourceFile("p", "none.c", "int a;\n"), SourceFile("p", "odd; x.cc", ODD)]
 
@@ -78,13 +78,14 @@ def test_cppcheck_findings_macros_and_files_it_cannot_parse():
 
 
 def test_clang_reads_the_projects_headers_and_needs_a_file_that_compiles(tmp_path):
-    deep = SourceFile("p", "src/deep.c", DEEP)
+    deep = SourceFile("p", "src/deep.c", DEEP + "int third(void) { return at(0); }\n")
     unknown = SourceFile("p", "src/unknown.c", '#include "elsewhere.h"\nint g(elsewhere_t a) { return a; }\n')
     tree = lay_out([OWN, deep, BROKEN, unknown], tmp_path)
     assert tree.folders["src/deep.c"] == ["include"]
     found = places("clang", [deep, BROKEN, unknown], trees={"p": tree})
     assert (6, "core.NullDereference", ("CWE-476",)) in found[0]
     assert (12, "security.ArrayBound", ("CWE-119",)) in found[0]
+    assert 2 not in {line for line, *_ in found[0]}  # the finding in the header is not one of this file
     assert found[1:] == [None, None]
 
 
@@ -104,8 +105,8 @@ def test_line_marks_do_not_move_findings(tmp_path):
 
 
 def test_packages_and_defaults(monkeypatch):
-    assert default_analysers(["c", "cpp"]) == ["flawfinder", "cppcheck"]
-    assert default_analysers(["python"]) == ["bandit"] and default_analysers(["powershell"]) == []
+    assert default_analysers(["python", "c", "cpp"]) == ["bandit", "flawfinder", "cppcheck"]
+    assert default_analysers(["powershell"]) == []
     monkeypatch.setattr("Data.analysers.registry.version", lambda package: "1")
     assert installed_versions(["flawfinder"]) == {"flawfinder": "1"}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

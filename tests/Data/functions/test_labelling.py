@@ -1,5 +1,7 @@
 """Which findings belong to which function."""
 
+from Data.analysers.clang_headers import lay_out
+from Data.analysers.findings import Finding
 from Data.analysers.registry import AnalyserOptions
 from Data.functions.labelling import Labelling, label_chunk, label_files
 from ltp_pipeline.code.functions import SourceFile
@@ -30,3 +32,12 @@ def test_order_does_not_depend_on_the_workers(monkeypatch):
     one = label_files(many, Labelling(()), workers=1)
     assert [f.function.path for f in one] == [f"{i}.c" for i in range(12) for _ in range(3)]
     assert label_files(many, Labelling(()), workers=2) == one
+
+
+def test_projects_on_disk_and_given_findings_reach_the_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr("Data.functions.labelling.CHUNK_CHARACTERS", 1)
+    files = [SourceFile(project, "a.c", "int f(int *p) { return p ? 0 : *p; }\n") for project in "ab"]
+    trees = {file.project: lay_out([file], tmp_path / file.project) for file in files}
+    given = {("b", "a.c"): (Finding(1, (), "findings_csv"),)}
+    found = label_files(files, Labelling(("clang",), AnalyserOptions(trees=trees), given=given), workers=1)
+    assert [{one.analyzer for one in f.findings} for f in found] == [{"clang"}, {"clang", "findings_csv"}]

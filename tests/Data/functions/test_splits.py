@@ -12,9 +12,7 @@ from ltp_pipeline.code.functions import Function
 def functions(sizes):
     """`sizes`: (project, path) -> number of functions."""
     return [
-        LabelledFunction(
-            Function(project, path, line, f"{project}{path}{line}"), f"{project}{path}{line}".encode(), 1, ()
-        )
+        LabelledFunction(Function(project, path, line, ""), f"{project}{path}{line}".encode(), 1, ())
         for (project, path), size in sizes.items()
         for line in range(size)
     ]
