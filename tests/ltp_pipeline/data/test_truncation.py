@@ -152,18 +152,14 @@ def test_training_takes_every_window_and_the_checkpoint_remembers(longformer_dir
     )
     config, results = (json.loads(Path("windows", name).read_text()) for name in ("config.json", "all_results.json"))
     assert config["truncation"] == "windows" and config["window_stride"] is None
-    assert (
-        "| split | file | rows | skipped | classes |\n| --- | --- | --- | --- | --- |\n| train | train.csv | 24 | 0 |"
-        in (Path("windows", "README.md").read_text())
-    )
+    assert "\n| train | train.csv | 24 | 0 |" in Path("windows", "README.md").read_text()
     assert results["train_samples"] > 24 == results["train_windowed_functions"] and results["eval_functions"] == 10
     run_glue_code_metrics.main(
         f"--model_name_or_path windows --do_eval --validation_file {files['test']} --output_dir again".split()
     )
     again = json.loads(Path("again/all_results.json").read_text())
-    assert (
-        again["eval_loss"] == pytest.approx(results["eval_loss"]) and again["eval_windows"] == results["eval_windows"]
-    )
+    assert again["eval_loss"] == pytest.approx(results["eval_loss"])
+    assert again["eval_windows"] == results["eval_windows"]
     run_glue_code_metrics.main(f"--model_name_or_path windows {train} --truncation head --output_dir head".split())
     assert json.loads(Path("head/config.json").read_text())["truncation"] == "head"
     assert json.loads(Path("head/all_results.json").read_text())["train_truncated_share"] == 1
