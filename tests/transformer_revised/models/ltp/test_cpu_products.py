@@ -1,4 +1,4 @@
-"""A layer's token-wise blocks: pieces, memory that is written over, weights in oneDNN's layout."""
+"""The products of a layer on a CPU: pieces, reused memory, weights in oneDNN's layout."""
 
 import copy
 import pickle
@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
-from transformer_revised.models.ltp import cpu_products as token_wise
-from transformer_revised.models.ltp.attention_tile_plan import powers_of_two
+from transformer_revised.models.ltp import cpu_products
+
+from .tiny import random_batch, tiny_model
 
 needs_onednn = pytest.mark.skipif(
-    torch.bfloat16 not in token_wise.ONEDNN_DTYPES, reason="oneDNN has no bfloat16 on this machine"
+    torch.bfloat16 not in cpu_products.ONEDNN_DTYPES, reason="oneDNN has no bfloat16 on this machine"
 )
 
 
@@ -27,16 +27,15 @@ needs_onednn = pytest.mark.skipif(
 ])  # fmt: skip
 def test_pieces(rows, lengths):
     with torch.no_grad():
-        found = token_wise.pieces(torch.zeros(rows, 1))
+        found = cpu_products.pieces(torch.zeros(rows, 1))
     assert [place.stop - place.start for place in found] == lengths
-    assert found[0].start == 0 and found[-1].stop == rows
-    assert all(a.stop == b.start for a, b in zip(found, found[1:]))
-    assert token_wise.pieces(torch.zeros(rows, 1)) == [slice(0, rows)]  # with gradients
+    assert found[0].start == 0 and all(a.stop == b.start for a, b in zip(found, found[1:]))
+    assert cpu_products.pieces(torch.zeros(rows, 1)) == [slice(0, rows)]  # with gradients
 
 
 def test_there_are_few_sizes_of_pieces():
     with torch.no_grad():
-        sizes = {p.stop - p.start for n in range(3000) for p in token_wise.pieces(torch.zeros(1).expand(n))}
+        sizes = {p.stop - p.start for n in range(3000) for p in cpu_products.pieces(torch.zeros(1).expand(n))}
     assert len(sizes) <= 136
 
 
@@ -46,12 +45,23 @@ def test_pieces_change_nothing(threshold):
     batch = random_batch([61, 40, 3])
     with torch.no_grad():
         whole = model(**batch)
-        with mock.patch.multiple(token_wise, PIECE_TOKENS=16, PIECE_STEP=4):
+        with mock.patch.multiple(cpu_products, PIECE_TOKENS=16, PIECE_STEP=4):
             cut = model(**batch)
     torch.testing.assert_close(cut.logits, whole.logits, rtol=0, atol=1e-6)
-    for a, b in zip(cut.ffn_sentence_lengths, whole.ffn_sentence_lengths):
-        assert a.tolist() == b.tolist()
-    assert (whole.ffn_sentence_lengths[1].sum() < 104) == bool(threshold)
+    lengths = [[layer.tolist() for layer in output.ffn_sentence_lengths] for output in (whole, cut)]
+    assert lengths[0] == lengths[1] and (sum(lengths[0][1]) < 104) == bool(threshold)
+
+
+def test_only_a_cpu_computes_in_pieces():
+    """The meta device replaces a GPU."""
+    layer, tokens = tiny_model().longformer.encoder.layer[0], 2 * cpu_products.PIECE_TOKENS + 69
+    for device, calls in (("cpu", 4), ("meta", 1)):
+        layer.to(device)
+        blocks = layer.attention.output, layer.intermediate, layer.output
+        context, residual = torch.zeros(tokens, 4, 8, device=device), torch.zeros(tokens, 32, device=device)
+        with mock.patch.object(layer.output, "forward", wraps=layer.output.forward) as output, torch.no_grad():
+            states = cpu_products.after_attention(*blocks, context, residual)
+        assert output.call_count == calls and len(states) == tokens
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
@@ -70,35 +80,25 @@ def test_gradient_checkpointing_drops_the_same(use_reentrant):
     torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-7)
 
 
-def test_what_a_pass_returns_is_not_written_over_by_the_next():
+def test_a_pass_does_not_overwrite_what_another_returned():
     model = tiny_model(final_token_threshold=0.0)
     seen = []
     model.longformer.encoder.layer[0].register_forward_hook(lambda module, inputs, output: seen.append(output[0]))
     with torch.no_grad():
         first = model(**random_batch([30, 20], seed=1), output_hidden_states=True)
-        kept = [state.clone() for state in (*first.hidden_states, first.logits, seen[0])]
+        returned = *first.hidden_states, first.logits, seen[0]
+        copied = [state.clone() for state in returned]
         model(**random_batch([30, 20], seed=2), output_hidden_states=True)
-    for state, copied in zip((*first.hidden_states, first.logits, seen[0]), kept):
-        assert torch.equal(state, copied)
+    assert all(torch.equal(state, copy) for state, copy in zip(returned, copied))
 
 
-def test_workspace_gives_the_same_memory_again():
-    space, like = token_wise.Workspace(), torch.zeros(1)
+def test_workspace_returns_the_same_memory_again():
+    space, like = cpu_products.Workspace(), torch.zeros(1)
     first = space.take("query", (2, 6), like)
     assert space.take("query", (3, 3), like).data_ptr() == first.data_ptr()
     assert space.take("key", (3, 3), like).data_ptr() != first.data_ptr()
     assert space.take("query", (4, 6), like).shape == (4, 6)
     assert space.take("query", (2, 6), like.double()).dtype == torch.float64
-
-
-@pytest.mark.parametrize("number, most, parts", [
-    (0, None, []),
-    (7, None, [(0, 4), (4, 6), (6, 7)]),
-    (7, 3, [(0, 2), (2, 4), (4, 6), (6, 7)]),
-    (8, None, [(0, 8)]),
-])  # fmt: skip
-def test_powers_of_two(number, most, parts):
-    assert list(powers_of_two(number, most)) == parts
 
 
 @needs_onednn
@@ -108,24 +108,22 @@ def test_prepacked_weights_give_the_same():
     with torch.no_grad():
         plain = model(**batch).logits
         model.prepack_weights()
-        packed = model(**batch).logits
-        assert torch.equal(packed, plain)
-    layer = model.longformer.encoder.layer[0].intermediate.dense
-    assert token_wise._weight(layer).layout == torch._mkldnn
-    same = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
-    with torch.no_grad():
-        assert all(torch.equal(other(**batch).logits, plain) for other in same)
+        prepacked = [model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+        assert all(torch.equal(other(**batch).logits, plain) for other in prepacked)
+    assert cpu_products._weight(model.longformer.encoder.layer[0].intermediate.dense).layout == torch._mkldnn
 
 
 @needs_onednn
 def test_prepacked_weights_follow_changes():
     layer = nn.Linear(32, 64).to(torch.bfloat16)
-    token_wise.prepack(layer)
+    cpu_products.prepack(layer)
     x = torch.randn(20, 32).to(torch.bfloat16)
 
     def check():
         with torch.no_grad():
-            torch.testing.assert_close(token_wise.linear(layer, x), nn.functional.linear(x, layer.weight, layer.bias))
+            torch.testing.assert_close(
+                cpu_products.linear(layer, x), nn.functional.linear(x, layer.weight, layer.bias)
+            )
 
     check()
     with torch.no_grad():
@@ -136,5 +134,5 @@ def test_prepacked_weights_follow_changes():
     layer.weight.data = torch.randn_like(layer.weight)
     check()
     layer.weight.requires_grad_()
-    token_wise.linear(layer, x).sum().backward()
+    cpu_products.linear(layer, x).sum().backward()
     assert layer.weight.grad is not None
