@@ -19,26 +19,15 @@ PAIR_SEPARATOR = "\n"
 
 @dataclass
 class FunctionTokens:
-    """
-    The `n` tokens of one function, or of one pair of texts.
+    """The `n` tokens of one function, or of one pair of texts."""
 
-    Args:
-        input_ids: `[n]` int.
-        offsets: `[n, 2]` int, the characters of each token in `joined` text: begin and end.
-        is_text: `[n]` bool, False for the special tokens that the tokenizer added.
-        is_second: `[n]` bool, whether a token comes from the second text; None for a single text.
-        token_type_ids: `[n]` int, as the tokenizer gives them for a pair of texts; None if it gives none.
-        full_length: tokens before truncation; None for a pair of texts.
-        after_gap: `[n]` bool, whether truncation removed tokens directly before this one; None if it removed none.
-    """
-
-    input_ids: np.ndarray
-    offsets: np.ndarray
-    is_text: np.ndarray
-    is_second: np.ndarray | None = None
-    token_type_ids: np.ndarray | None = None
-    full_length: int | None = None
-    after_gap: np.ndarray | None = None
+    input_ids: np.ndarray  # [n] int
+    offsets: np.ndarray  # [n, 2] int, begin and end of each token in the `joined` text, in characters
+    is_text: np.ndarray  # [n] bool, False for the special tokens that the tokenizer added
+    is_second: np.ndarray | None = None  # [n] bool, whether a token comes from the second text of a pair
+    token_type_ids: np.ndarray | None = None  # [n] int, if the tokenizer gives them for a pair
+    full_length: int | None = None  # tokens before truncation; None for a pair
+    after_gap: np.ndarray | None = None  # [n] bool, whether truncation removed the tokens before; None: none
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -60,14 +49,11 @@ def encode(
     max_length: int,
     truncation: Truncation | None = None,
 ) -> list[FunctionTokens]:
-    """Tokenizes texts, or pairs of texts, and cuts each to `max_length` tokens.
+    """Tokenizes texts, or pairs of texts, and cuts each to `max_length` tokens, special tokens included.
 
     Args:
-        items: all of them single texts, or all of them pairs.
         tokenizer: a fast one, because only those give character offsets.
-        max_length: tokens of a function, special tokens included.
-        truncation: which tokens of a single text are read, without windows; None: the first ones. The tokenizer itself
-            cuts pairs.
+        truncation: which tokens of a single text are read, without windows; None: the first. Pairs lose the last ones.
     """
     texts = [(item,) if isinstance(item, str) else item for item in items]
     truncation = truncation or Truncation()

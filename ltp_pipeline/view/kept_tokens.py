@@ -79,18 +79,11 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
 
 @dataclass
 class PrunedFunction:
-    """
-    What a model did with the `n` tokens of one function in its `L` layers.
+    """What a model did with the `n` tokens of one function in its `L` layers."""
 
-    Args:
-        kept: `[L, n]` bool, which tokens are alive after each layer.
-        scores: `[L, n]` float32; NaN if the token was removed before the layer, or the layer does not prune.
-        logits: `[C]` float32, one for each class.
-    """
-
-    kept: np.ndarray
-    scores: np.ndarray
-    logits: np.ndarray
+    kept: np.ndarray  # [L, n] bool, which tokens are alive after each layer
+    scores: np.ndarray  # [L, n] float32; NaN: the token was removed before the layer, or the layer does not prune
+    logits: np.ndarray  # [C] float32, one for each class
 
 
 def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassification, PreTrainedTokenizerBase]:
@@ -98,9 +91,8 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     Loads the checkpoint `--model_name_or_path`, in evaluation mode on the chosen device, and its tokenizer.
 
     Raises:
-        UserError: there is no such checkpoint, task or device; the checkpoint does not prune or is not for the task;
-            its tokenizer gives no character offsets; `--max_length` exceeds the positions of the model; a batch size
-            is below 1.
+        UserError: a flag is wrong; the checkpoint does not prune, or is not for the task; its tokenizer gives no
+            character offsets.
     """
     task = find_task(args.task_name, "--task_name")
     if args.masking_mode != "hard" and is_main():
@@ -159,18 +151,16 @@ def prune_functions(
     model: LTPForSequenceClassification,
     functions: list[FunctionTokens],
     batch_size: int | None = None,
-    *,
     max_tokens: int | None = None,
     description: str = "pruning",
 ) -> Iterator[tuple[int, PrunedFunction]]:
     """Runs the model on all functions, in batches of similar length, with a progress bar.
 
-    Several processes share the batches, so that each gets about the same number of tokens, and each process yields its
-    own functions. The batches, and so the results, do not depend on the number of processes.
+    Several processes share the batches by their tokens, and each process yields its own functions. The batches, and so
+    the results, do not depend on the number of processes.
 
     Args:
-        batch_size: functions in a batch, if `max_tokens` is None.
-        max_tokens: most tokens in a batch; see `sorted_batches`.
+        batch_size, max_tokens: size of a batch; see `sorted_batches`.
         description: label of the progress bar.
 
     Yields:

@@ -34,11 +34,10 @@ def write_pruned_files(
 ) -> list[dict[str, Any]] | None:
     """Prunes `--train_file` and `--validation_file`, and writes the results and extraction.json to `output_dir`.
 
-    Several processes share the work.
+    Several processes share the work. If the run is interrupted, the files in `output_dir` stay as they were.
 
     Args:
         keep_layer: the tokens alive after this layer are kept, counted from 1; None: the last layer.
-        output_dir: is made if needed. If the run is interrupted, the files in it stay as they were.
 
     Returns:
         For each file its counts, as in extraction.json; None in all processes but the main one.
@@ -89,19 +88,13 @@ def prune_texts(
     args: PrunedModelArguments,
     description: str,
 ) -> list[tuple[list[str], int]] | None:
-    """The kept texts of each function, and the number of its kept tokens, special tokens not counted.
+    """For each function, in order, the texts that are left after `layer` (counted from 1) and their number of tokens.
 
-    Args:
-        texts: the texts that `functions` were encoded from.
-        layer: the tokens alive after this layer are kept, counted from 1.
-        description: label of the progress bar.
-
-    Returns:
-        One pair for each function, in order; None in all processes but the main one.
+    Special tokens do not count. The result is None in all processes but the main one.
     """
     own = {}
-    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
-    for index, pruned in prune_functions(model, functions, **sizes, description=description):
+    sizes = args.per_device_eval_batch_size, args.max_tokens_per_batch
+    for index, pruned in prune_functions(model, functions, *sizes, description):
         kept = pruned.kept[layer - 1]
         number = int((kept & functions[index].is_text).sum())
         own[index] = kept_texts(texts[index], functions[index], kept), number

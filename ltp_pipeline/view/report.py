@@ -27,27 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """
-    What `report_kept_tokens` has found.
-
-    Args:
-        model_name_or_path: the checkpoint.
-        dtype: of its weights, such as `bfloat16`.
-        shown: the functions that are shown in detail.
-        alive: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
-    """
+    """What `report_kept_tokens` has found."""
 
     model_name_or_path: str
-    dtype: str
-    shown: list[FunctionTrace]
-    alive: np.ndarray
+    dtype: str  # of the weights, such as "bfloat16"
+    shown: list[FunctionTrace]  # the functions that are shown in detail
+    alive: np.ndarray  # [functions, L + 1], the share of tokens alive before the first layer and after each layer
 
     def write(self, folder: str | Path) -> list[Path]:
         """Writes visualisation.html, .png and .json to `folder`, and returns their paths."""
         page, figure, data = (Path(folder, f"visualisation.{ending}") for ending in ("html", "png", "json"))
         write_text(page, html_page(self.shown, self.model_name_or_path))
-        functions = [trace.as_json() for trace in self.shown]
-        write_json(data, {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype, "functions": functions})
+        model = {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype}
+        write_json(data, {**model, "functions": [trace.as_json() for trace in self.shown]})
         save_figure(figure, self.alive, self.shown[0])
         return [page, figure, data]
 
@@ -57,12 +49,8 @@ def report_kept_tokens(
 ) -> Report:
     """Runs the pruned model on functions of `--validation_file`, or of `--train_file` if that is not given.
 
-    Args:
-        num_functions, function_index: see `choose_functions`.
-        num_sampled: functions, at even distances in the file, that count in `Report.alive` beside those shown.
-
-    Raises:
-        UserError: a file, the checkpoint or a flag cannot be used.
+    Shows the functions that `choose_functions` returns. `Report.alive` has these and, at even distances in the file,
+    `num_sampled` others. Raises UserError if a file, the checkpoint or a flag cannot be used.
     """
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file
@@ -79,8 +67,7 @@ def report_kept_tokens(
     truncation = choose_single_reading(args, model.config, task, tokenizer)
     functions = encode([texts[place] for place in places], tokenizer, args.max_length, truncation)
     traces, alive = {}, []
-    sizes = {"batch_size": args.per_device_eval_batch_size, "max_tokens": args.max_tokens_per_batch}
-    for i, pruned in prune_functions(model, functions, **sizes):
+    for i, pruned in prune_functions(model, functions, args.per_device_eval_batch_size, args.max_tokens_per_batch):
         alive.append([1.0, *pruned.kept.mean(axis=1)])
         place = places[i]
         if place in chosen:
@@ -92,16 +79,12 @@ def report_kept_tokens(
 
 
 def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:
-    """Places in `labels` of the functions to show.
+    """Places in `labels` of the given rows, or else of the first functions of label 1 and of label 0, half each.
 
     Args:
-        labels: indexed by the row in the file, counted from 0; rows that cannot be used may be missing.
-        num_functions: how many; the first ones of label 1 and of label 0, half each, or of any label if there are more
-            than two.
-        rows: the rows to show instead, counted from 1.
-
-    Raises:
-        UserError: one of the rows is not there, or `num_functions` is below 1.
+        labels: their index is the row in the file, counted from 0, and lacks skipped rows.
+        num_functions: how many, without `rows`. If there are more than two labels: the first functions of any label.
+        rows: counted from 1. A row that is not there is a UserError.
     """
     if rows:
         wrong = [row for row in rows if row - 1 not in labels.index]

@@ -36,30 +36,27 @@ class TerminalView:
     def function(self, trace: FunctionTrace) -> str:
         """A heading, a table of the layers, an overview, and a view of each layer that removed tokens."""
         verdict = self._sgr("32" if trace.is_right else "31;1", trace.verdict())
-        alive = trace.alive
         parts = [
             self._sgr("1", f"== {printable(trace.name)} ==") + f"  {verdict}",
             f"  {trace.kept_line()}; {trace.special_tokens_line()}",
             f"  {trace.finding_line()}; finding lines are marked >" if trace.finding_lines else "",
             self.table(trace),
             self.overview(trace),
-            *(self.layer(trace, layer) for layer in range(trace.num_layers) if alive[layer + 1] < alive[layer]),
+            *(self.layer(trace, number) for number, layer in enumerate(trace.layers()) if layer.removed),
         ]
         return "\n".join(part for part in parts if part) + "\n"
 
     def table(self, trace: FunctionTrace) -> str:
         """One line for each layer: tokens alive after it, tokens removed, threshold and range of the scores."""
-        alive = trace.alive
-        width = len(str(alive[0]))
-        removed_width = max(len("removed"), width)
-        head = f"{'alive after the layer':<{BAR_WIDTH + 1 + width}}  {'removed':>{removed_width}}  threshold"
+        width = len(str(len(trace.tokens)))
+        head = f"{'alive after the layer':<{BAR_WIDTH + 1 + width}}  {'removed':>{max(7, width)}}  threshold"
         out = [f"  layer  {head}  scores: min / median / max"]
-        for layer, (before, after) in enumerate(zip(alive, alive[1:], strict=False)):
-            full = round(after / alive[0] * BAR_WIDTH) or int(after > 0)
+        for number, layer in enumerate(trace.layers(), start=1):
+            full = round(layer.share * BAR_WIDTH) or int(layer.alive > 0)
             bar = self._sgr("32", "█" * full) + self._sgr(DIM, "░" * (BAR_WIDTH - full))
             out.append(
-                f"  {layer + 1:>5}  {bar} {after:>{width}}  {before - after:>{removed_width}}  "
-                f"{trace.thresholds[layer]:>9.3g}  {trace.score_range(layer)}"
+                f"  {number:>5}  {bar} {layer.alive:>{width}}  {layer.removed:>{max(7, width)}}  "
+                f"{layer.threshold:>9.3g}  {layer.scores}"
             )
         return "\n".join(out)
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,42 +28,35 @@ TAB = "    "
 MAX_LINES_NAMED = 8
 
 
+class LayerSummary(NamedTuple):
+    """A line of the table of layers."""
+
+    alive: int  # tokens after the layer
+    removed: int  # tokens
+    share: float  # alive tokens, of the function's
+    threshold: float
+    scores: str  # the smallest, median and largest
+
+
 @dataclass
 class FunctionTrace:
-    """
-    One function, and what `L` layers did with its `n` tokens.
+    """One function, and what `L` layers did with its `n` tokens."""
 
-    Args:
-        name: of the function, for headings.
-        source: its text as in the data file.
-        tokens: `n` token strings of the tokenizer, special tokens included.
-        offsets: `[n, 2]` int, the characters of each token in `source`: begin and end.
-        is_text: `[n]` bool, False for the special tokens that the tokenizer added.
-        kept: `[L, n]` bool, which tokens are alive after each layer.
-        scores: `[L, n]` float; NaN if the token was removed before the layer, or the layer does not prune.
-        thresholds: `[L]` float; a layer removes tokens whose score is below. NaN for a layer without a threshold.
-        label: the true class.
-        probabilities: one for each class.
-        finding_lines: lines of `source`, counted from 1, in which the analysers of the data set found defects.
-        decision_threshold: class 1 is predicted if its probability is above; None: the most probable class.
-        unread: `(begin, end)` characters that the model did not read, before the last character that it read.
-    """
-
-    name: str
-    source: str
-    tokens: list[str]
-    offsets: np.ndarray
-    is_text: np.ndarray
-    kept: np.ndarray
-    scores: np.ndarray
-    thresholds: np.ndarray
-    label: int
-    probabilities: list[float]
-    finding_lines: tuple[int, ...] = ()
-    decision_threshold: float | None = None
-    unread: tuple[tuple[int, int], ...] = ()
-    alive_until: np.ndarray = field(init=False)  # [n] int: number of layers after which the token was alive, 0 to L
-    read_to: int = field(init=False)  # characters up to the last one that the model read
+    name: str  # for headings
+    source: str  # the text as in the data file
+    tokens: list[str]  # [n] token strings of the tokenizer, special tokens included
+    offsets: np.ndarray  # [n, 2] int, begin and end of each token in `source`, in characters
+    is_text: np.ndarray  # [n] bool, False for the special tokens that the tokenizer added
+    kept: np.ndarray  # [L, n] bool, which tokens are alive after each layer
+    scores: np.ndarray  # [L, n] float; NaN: the token was removed before the layer, or the layer does not prune
+    thresholds: np.ndarray  # [L] float; a layer removes the tokens whose score is below; NaN: it has no threshold
+    label: int  # the true class
+    probabilities: list[float]  # one for each class
+    finding_lines: tuple[int, ...] = ()  # lines of `source`, from 1, in which an analyser found a defect
+    decision_threshold: float | None = None  # predict class 1 if its probability is above; None: the most probable
+    unread: tuple[tuple[int, int], ...] = ()  # begin and end of characters not read, before the last that was read
+    alive_until: np.ndarray = field(init=False)  # [n] int, the number of layers that kept the token, 0 to L
+    read_to: int = field(init=False)  # number of characters up to the last one that the model read
 
     def __post_init__(self) -> None:
         self.alive_until = self.kept.sum(axis=0)
@@ -105,22 +98,25 @@ class FunctionTrace:
         text = printable(self.source[slice(*self.offsets[token])])
         return text.replace("\n", "\\n").replace("\t", "\\t").strip(" ") or "(space)"
 
-    def removed_in(self, token: int) -> int | None:
-        """The layer that removed a token, counted from 1; None if all layers kept it."""
-        layers = int(self.alive_until[token])
-        return None if layers == self.num_layers else layers + 1
-
     def fate(self, token: int) -> str:
         """`"kept"` or `"removed in layer 3"`."""
-        layer = self.removed_in(token)
-        return "kept" if layer is None else f"removed in layer {layer}"
+        layers = int(self.alive_until[token])
+        return "kept" if layers == self.num_layers else f"removed in layer {layers + 1}"
 
-    def score_range(self, layer: int) -> str:
-        """The smallest, median and largest score in a layer, which is counted from 0."""
-        scores = self.scores[layer][~np.isnan(self.scores[layer])]
-        if not len(scores):
-            return "none: this layer does not prune"
-        return " / ".join(f"{value:.2g}" for value in (scores.min(), np.median(scores), scores.max()))
+    def scores_of(self, token: int) -> list[float]:
+        """The score of a token in each layer that it entered; NaN for a layer that does not prune."""
+        return self.scores[: self.alive_until[token] + 1, token].tolist()
+
+    def layers(self) -> list[LayerSummary]:
+        """What each layer did."""
+        summaries = []
+        for layer, (before, after) in enumerate(zip(self.alive, self.alive[1:], strict=False)):
+            scores = self.scores[layer][~np.isnan(self.scores[layer])]
+            text = "none: this layer does not prune"
+            if len(scores):
+                text = " / ".join(f"{value:.2g}" for value in (scores.min(), np.median(scores), scores.max()))
+            summaries.append(LayerSummary(after, before - after, after / self.alive[0], self.thresholds[layer], text))
+        return summaries
 
     def kept_line(self) -> str:
         """How many tokens are alive after the last layer."""
@@ -154,6 +150,14 @@ class FunctionTrace:
         rest = len(self.source) - self.read_to
         return lines + ([f"the model did not read the last {rest} characters"] if rest else [])
 
+    def tooltip(self, token: int) -> str:
+        """The text and the fate of a token, then its score in each layer that it entered."""
+        lines = [f"{self.text(token)}  (token {token}): {self.fate(token)}"]
+        for layer, (score, threshold) in enumerate(zip(self.scores_of(token), self.thresholds), start=1):
+            if not np.isnan(score):
+                lines.append(f"layer {layer}: score {score:.3g}, threshold {threshold:.3g}")
+        return "\n".join(lines)
+
     def verdict(self) -> str:
         """The prediction beside the label."""
         probability = self.probabilities[self.prediction]
@@ -186,15 +190,7 @@ def trace_function(
     model: LTPForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
 ) -> FunctionTrace:
-    """Puts together what is known of one function.
-
-    Args:
-        name: of the function, for headings.
-        source: the text that `function` was encoded from.
-        row: of the data file: `label`, and `finding_lines` if the file has that column.
-        function: its tokens.
-        pruned: what `model` did with them.
-    """
+    """Makes a trace from a row of a data file (`label`, perhaps `finding_lines`), its tokens and the model's results."""
     num_lines = source.count("\n") + 1
     lines = {int(number) for number in re.findall(r"\d+", str(row.get("finding_lines", "")))}
     gaps = () if function.after_gap is None else np.flatnonzero(function.after_gap & function.is_text)

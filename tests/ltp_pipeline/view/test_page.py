@@ -80,9 +80,9 @@ def test_tokens_carry_fate_and_scores():
         "layer 3: score 0.9, threshold 0.3",
     }
     x = by_text["x"]
-    assert (x["data-a"], x["data-left"], x["data-s"]) == ("1", "2", "0.9 0.01")
+    assert (x["data-a"], x["data-s"]) == ("1", "0.9 0.01")
     assert x["title"].splitlines()[0] == "x  (token 3): removed in layer 2" and len(x["title"].splitlines()) == 3
-    assert by_text["<s>"]["class"] == "t a3 special" and by_text["</s>"]["data-left"] == "2"
+    assert by_text["<s>"]["class"] == "t a3 special" and by_text["</s>"]["class"] == "t a1 special"
 
 
 @pytest.mark.parametrize("hostile", ["</script><script>x()</script>", '" onerror="x()', "' onload='x()", "<img x>"])

@@ -14,7 +14,7 @@ def test_a_trace_counts_tokens_and_says_so():
     assert trace.special_tokens_line() == "<s> kept, </s> removed in layer 2"
     assert trace.finding_line() == "finding line 2: 1 of 6 tokens (16.7%) kept; other lines: 0 of 10 tokens (0.0%)"
     assert trace.verdict() == "predicted 1 (probability 0.875), label 1: right"
-    assert trace.score_range(1) == "0.01 / 0.46 / 0.9"
+    assert trace.layers()[1] == (4, 4, 4 / 18, 0.2, "0.01 / 0.46 / 0.9")
 
 
 def test_the_decision_threshold_makes_the_prediction():
