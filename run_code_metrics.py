@@ -10,12 +10,12 @@ task of GLUE stands in the place of CODE.
 """
 
 from ltp_pipeline.base.errors import run_main
-from ltp_pipeline.base.flags import spare_help_imports
+from ltp_pipeline.base.flags import skip_peft_for_help
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
-    spare_help_imports(argv)
+    skip_peft_for_help(argv)
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments
 

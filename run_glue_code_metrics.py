@@ -14,12 +14,12 @@ A task of GLUE is read from the hub, or from files in its columns:
 """
 
 from ltp_pipeline.base.errors import run_main
-from ltp_pipeline.base.flags import spare_help_imports
+from ltp_pipeline.base.flags import skip_peft_for_help
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None: the process's."""
-    spare_help_imports(argv)
+    skip_peft_for_help(argv)
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.model.starting_model import ModelArguments
     from ltp_pipeline.training.arguments import FineTuningArguments, parse_training_arguments

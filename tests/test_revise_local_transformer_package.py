@@ -67,7 +67,7 @@ def site(tmp_path_factory) -> Iterator[Path]:
     installed = Path(importlib.util.find_spec("transformers").origin).parent
     shutil.copytree(installed, folder / "transformers")
     if manifest := overlay.read_manifest(folder / "transformers"):
-        overlay.take_out(folder / "transformers", manifest)
+        overlay.remove(folder / "transformers", manifest)
     record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
     shutil.copytree(installed.parent / record, folder / record)
     yield folder

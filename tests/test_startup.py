@@ -52,14 +52,14 @@ def test_help_of_every_script():
 
 
 def test_nothing_is_left_out_of_a_run(monkeypatch):
-    from ltp_pipeline.base.flags import spare_help_imports
+    from ltp_pipeline.base.flags import skip_peft_for_help
 
     monkeypatch.delitem(sys.modules, "peft", raising=False)
     for argv, given in (([], None), (["--do_train"], None), ([], ["--help"])):
         monkeypatch.setattr(sys, "argv", ["script.py", *argv])
-        spare_help_imports(given)
+        skip_peft_for_help(given)
         assert "peft" not in sys.modules
     monkeypatch.setattr(sys, "argv", ["script.py", "--help"])
-    spare_help_imports(None)
+    skip_peft_for_help(None)
     with pytest.raises(ModuleNotFoundError):
         import peft  # noqa: F401

@@ -1,8 +1,8 @@
 """Longformer that learns which tokens matter and stops computing the others: the model type "ltp" of Transformers.
 
-`import transformer_revised` makes the Auto classes know "ltp" and offers `LTPConfig`, `LTPModel`, its heads,
-`LTPTrainer` and `LTPTrainingArguments`. Where `revise_local_transformer_package.sh` has put the same files into the
-installed `transformers`, these names are the installed ones, so that no class exists twice.
+`import transformer_revised` makes "ltp" known to the Auto classes and offers `LTPConfig`, `LTPModel`, its heads,
+`LTPTrainer` and `LTPTrainingArguments`. If `revise_local_transformer_package.sh` has copied these files into the
+installed `transformers`, the names stand for the copied classes, so that no class exists twice.
 """
 
 from importlib import import_module

@@ -85,13 +85,14 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
     return words
 
 
-def spare_help_imports(argv: Sequence[str] | None) -> None:
-    """Before the library's training arguments are imported, in a process (`argv` None) that only shows its help.
+def skip_peft_for_help(argv: Sequence[str] | None) -> None:
+    """Makes PEFT look as if it were not installed, in a process (`argv` None) that only prints its help text.
 
-    Those import PEFT where there is one, which imports every model class: seconds for a page of text.
+    The library's training arguments import PEFT, and PEFT imports every model class. --help then takes 3.1 s beyond
+    `import torch`, in place of 0.6 s. Call it before those arguments are imported.
     """
     if argv is None and {"-h", "--help"} & set(sys.argv[1:]):
-        sys.modules.setdefault("peft", None)  # as if it were not installed
+        sys.modules.setdefault("peft", None)
 
 
 class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):

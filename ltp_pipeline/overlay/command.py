@@ -1,4 +1,7 @@
-"""The command behind `revise_local_transformer_package.sh`: finds the package, checks, calls `overlay`, reports."""
+"""The command behind `revise_local_transformer_package.sh`: finds the package, checks it, changes it and reports.
+
+It parses its flags with argparse, because the interpreter that runs it need not have Transformers.
+"""
 
 import argparse
 import json
@@ -21,9 +24,7 @@ spec = importlib.util.find_spec("transformers")
 found = {"origin": spec.origin} if spec else {}
 try:
     installed = importlib.metadata.distribution("transformers")
-    found["installed"] = str(installed.locate_file("transformers"))
-    found["version"] = installed.version
-    found["editable"] = '"editable": true' in (installed.read_text("direct_url.json") or "")
+    found.update(installed=str(installed.locate_file("transformers")), version=installed.version)
 except importlib.metadata.PackageNotFoundError:
     pass
 print(json.dumps(found))
@@ -58,7 +59,7 @@ class Package:
 
 
 def main() -> None:
-    """Parse the command line and do what it asks."""
+    """Runs the command line of this process."""
     args = _parse()
     package = find_package(args.python)
     print(f"transformers {package.version} in {package.folder}")
@@ -70,11 +71,11 @@ def main() -> None:
         else:
             install(package, force=args.force, dry_run=args.dry_run)
     except OSError as error:
-        raise UserError(f"{error}; run this again to finish it, or with --restore to undo it") from error
+        raise UserError(f"{error}; run this again to complete it, or with --restore to undo it") from error
 
 
 def find_package(python: str) -> Package:
-    """The Transformers that `python` imports. Raises UserError unless it is an ordinary installed one."""
+    """The Transformers that `python` imports. Raises UserError unless pip has installed it."""
     try:
         answer = subprocess.run([python, "-B", "-c", _FIND], capture_output=True, text=True)
         found = json.loads(answer.stdout.splitlines()[-1])
@@ -85,25 +86,23 @@ def find_package(python: str) -> Package:
     if not found.get("origin"):
         raise UserError(f"{python} has no transformers: install it first, or name another interpreter with --python")
     folder = Path(found["origin"]).parent
-    if found.get("editable") or Path(found.get("installed", "")).resolve() != folder.resolve():
+    if Path(found.get("installed", "")).resolve() != folder.resolve():
         raise UserError(
             f"{python} imports transformers from {folder}, which is a source tree or an editable install: "
-            "only a package that pip installed is changed"
+            "this script changes only a package that pip has installed"
         )
     return Package(folder, found["version"], python)
 
 
 def show_status(package: Package) -> None:
-    """Print whether the overlay is there, whole and current."""
+    """Prints whether LTP is installed, complete and up to date."""
     manifest = overlay.read_manifest(package.folder)
     tested = "tested" if package.version in TESTED_VERSIONS else f"not tested ({', '.join(TESTED_VERSIONS)} are)"
     print(f"this version is {tested}")
     if manifest is None:
         print("LTP is not installed")
-        return
-    changed = overlay.changed_since(package.folder, manifest)
-    if changed:
-        print(f"LTP was put in for transformers {manifest['version']}, and is not whole:")
+    elif changed := overlay.changed_since(package.folder, manifest):
+        print(f"LTP was installed for transformers {manifest['version']}, and these files are not as installed:")
         print(*(f"  {path}: {state}" for path, state in changed.items()), sep="\n")
         print(f"run {_SCRIPT} again, or with --restore")
     elif overlay.is_current(manifest):
@@ -113,13 +112,12 @@ def show_status(package: Package) -> None:
 
 
 def install(package: Package, *, force: bool, dry_run: bool) -> None:
-    """Put the overlay in, or bring it up to date, and check it in a fresh interpreter; take it out if that fails."""
+    """Adds or updates LTP and tries it out. Raises UserError, and removes LTP again, if it does not work."""
     if package.version not in TESTED_VERSIONS and not force:
         raise UserError(
             f"transformers {package.version} is not a version this was tested with ({', '.join(TESTED_VERSIONS)}); "
-            "--force tries all the same, and takes everything out again if it does not work"
+            "--force installs all the same, and removes LTP again if it does not work"
         )
-    _check_writable(package.folder)
     manifest = overlay.read_manifest(package.folder)
     if manifest is None:
         overlay.check_free(package.folder)
@@ -130,40 +128,38 @@ def install(package: Package, *, force: bool, dry_run: bool) -> None:
     if dry_run:
         return
     if manifest is not None:
-        overlay.take_out(package.folder, manifest)
-    overlay.put_in(package.folder, package.version)
-    problem = check_in_fresh_interpreter(package)
-    if problem:
-        overlay.take_out(package.folder, overlay.read_manifest(package.folder))
-        raise UserError(f"LTP does not work in transformers {package.version}, and was taken out again:\n{problem}")
-    print(f"checked in a fresh interpreter: from transformers import {', '.join(overlay.NAMES['PUBLIC_NAMES'])}")
+        overlay.remove(package.folder, manifest)
+    overlay.add(package.folder, package.version)
+    if problem := try_in_fresh_interpreter(package):
+        overlay.remove(package.folder, overlay.read_manifest(package.folder))
+        raise UserError(f"LTP does not work in transformers {package.version}, and was removed again:\n{problem}")
+    print(f"checked in a fresh interpreter: from transformers import {', '.join(overlay.NAMES.PUBLIC_NAMES)}")
     print(f"to undo this: bash {_SCRIPT} --restore")
 
 
 def restore(package: Package, *, force: bool, dry_run: bool) -> None:
-    """Take the overlay out and say whether the package is as it was before."""
+    """Removes LTP and prints whether the package is as it was before."""
     manifest = overlay.read_manifest(package.folder)
     if manifest is None:
         if not dry_run:
-            overlay.forget(package.folder)
+            overlay.remove_records(package.folder)
         print("LTP is not installed: there is nothing to restore")
         return
-    _check_writable(package.folder)
     _check_unchanged(package.folder, manifest, force)
     if dry_run:
         print(f"would remove: {', '.join(manifest['added'])}")
-        print(f"would take the marked block out of: {', '.join(manifest['edited'])}")
+        print(f"would remove the marked block from: {', '.join(manifest['edited'])}")
         return
-    different = overlay.take_out(package.folder, manifest)
+    different = overlay.remove(package.folder, manifest)
     if different:
-        print(f"LTP is taken out. Somebody else changed {', '.join(different)} meanwhile: that is left as it is")
+        print(f"LTP is removed. Changes that others have made to {', '.join(different)} are kept")
     else:
-        print("LTP is taken out: every file of the package is byte for byte as before")
+        print("LTP is removed: every file of the package is byte for byte as before")
 
 
-def check_in_fresh_interpreter(package: Package) -> str | None:
-    """What goes wrong when a program that knows only Transformers uses LTP; None when nothing does."""
-    names = json.dumps({name: value for name, value in overlay.NAMES.items() if name.isupper()})
+def try_in_fresh_interpreter(package: Package) -> str | None:
+    """Uses LTP in a program that imports only Transformers. Returns that program's error, None if there is none."""
+    names = json.dumps({name: value for name, value in vars(overlay.NAMES).items() if name.isupper()})
     with tempfile.TemporaryDirectory() as elsewhere:
         answer = subprocess.run(
             [package.python, "-B", "-c", _CHECK, names],
@@ -175,44 +171,37 @@ def check_in_fresh_interpreter(package: Package) -> str | None:
     return answer.stderr.strip()[-2000:] or f"exit status {answer.returncode}" if answer.returncode else None
 
 
-def _check_writable(folder: Path) -> None:
-    places = [folder, folder / "models", folder / "models/auto", folder / "models/auto/__pycache__"]
-    for place in places:
-        if place.exists() and not os.access(place, os.W_OK):
-            raise UserError(f"{place} is not writable for you: run this as the user who installed Transformers")
-
-
 def _check_unchanged(folder: Path, manifest: dict, force: bool) -> None:
     changed = overlay.changed_since(folder, manifest)
     edited = [path for path in manifest["added"] if changed.get(path) == "changed"]
     if edited and not force:
         raise UserError(
-            f"somebody changed {', '.join(edited)} in {folder} after this script had put it there: "
-            "save what you need of it, then go on with --force, which drops those changes"
+            f"somebody has changed {', '.join(edited)} in {folder} after this script added it: "
+            "save what you need of it, then use --force, which discards those changes"
         )
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"bash {_SCRIPT}",
-        description="Put the model type 'ltp' into an installed Transformers package, so that every program that uses "
-        "it can import LTPForSequenceClassification, LTPTrainer and the rest from transformers and load LTP "
-        "checkpoints through the Auto classes. Files are added, and a marked block is appended to the auto mapping "
-        "files; --restore leaves the package byte for byte as it was. May be run again at any time, to update.",
+        description="Adds the model type 'ltp' to an installed Transformers package. Then every program can import "
+        "LTPForSequenceClassification, LTPTrainer and the rest from transformers, and load LTP checkpoints through "
+        "the Auto classes. Files are added, and a marked block is appended to the files that map names to classes; "
+        "--restore leaves the package byte for byte as it was. To update, run this again.",
     )
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--status", action="store_true", help="say what is installed and change nothing")
-    action.add_argument("--restore", action="store_true", help="take everything out again")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and change nothing")
+    action.add_argument("--status", action="store_true", help="print what is installed and change nothing")
+    action.add_argument("--restore", action="store_true", help="remove LTP from the package")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done and change nothing")
     parser.add_argument(
         "--python",
         metavar="PATH",
         default=sys.executable,
-        help="the interpreter whose Transformers is meant (default: .venv/bin/python of the checkout, else python3)",
+        help="interpreter whose Transformers is changed (default: .venv/bin/python of the checkout, else python3)",
     )
     parser.add_argument(
         "--force",
         action="store_true",
-        help=f"also for a version other than {' and '.join(TESTED_VERSIONS)}, and over added files that were changed",
+        help=f"accept a version other than {' and '.join(TESTED_VERSIONS)}, and discard changes of added files",
     )
     return parser.parse_args()

@@ -1,1 +1,1 @@
-"""How the Auto classes come to know "ltp": one table (`ltp_names`), read by the plug-in and by the overlay."""
+"""Makes "ltp" known to the Auto classes, from one table (`ltp_names`) that the plug-in and the overlay read."""

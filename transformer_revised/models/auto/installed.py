@@ -1,22 +1,22 @@
-"""With the overlay installed, `transformer_revised.models.ltp...` is `transformers.models.ltp...`."""
+"""The overlay, seen from this project: whether it is installed, and how its classes are used in place of ours."""
 
 import importlib.util
 import warnings
 from pathlib import Path
 
 from .ltp_names import COPIED
-from .same_modules import HERE, THERE, SameModules
+from .same_modules import HERE, THERE, share_modules
 
 
 def is_installed() -> bool:
     """Whether the installed `transformers` holds the model type "ltp"."""
     spec = importlib.util.find_spec("transformers.models.ltp")
-    return spec is not None and spec.origin is not None
+    return spec is not None and spec.origin is not None  # a module without a file is the plug-in's
 
 
 def use_installed() -> None:
-    """Hand out the installed modules under this project's names; warn where they differ from the files here."""
-    SameModules.install(alias=HERE, real=THERE)
+    """Makes the installed modules those of this project. Warns if their files differ from those of this checkout."""
+    share_modules(alias=HERE, real=THERE)
     ours, installed = Path(__file__).parents[2], Path(importlib.util.find_spec("transformers").origin).parent
     files = [file.relative_to(ours) for pattern in COPIED for file in sorted(ours.glob(pattern))]
     changed = [str(file) for file in files if not _same(ours / file, installed / file)]

@@ -1,13 +1,13 @@
-"""The names under which the Auto classes find "ltp". A new head is one line in `MODEL_CLASSES`.
+"""The names under which the Auto classes find "ltp". To add a head, add a line to `MODEL_CLASSES`.
 
-Plain data without imports: the overlay reads it with no Transformers at hand.
+This file imports nothing, because the overlay's command runs it without Transformers.
 """
 
 MODEL_TYPE = "ltp"
 CONFIG_CLASS = "LTPConfig"
 TOKENIZER_CLASS = "RobertaTokenizer"  # as for Longformer
 
-# Auto class: (the table of the library's modeling_auto.py that it reads, class of this project)
+# Auto class: (table in the library's modeling_auto.py, class of this project)
 MODEL_CLASSES = {
     "AutoModel": ("MODEL_MAPPING_NAMES", "LTPModel"),
     "AutoModelForSequenceClassification": (
@@ -24,5 +24,5 @@ MODEL_CLASSES = {
 HEADS = tuple(dict.fromkeys(name for _, name in MODEL_CLASSES.values()))
 PUBLIC_NAMES = (CONFIG_CLASS, *HEADS, "LTPTrainer", "LTPTrainingArguments")
 
-# What the overlay copies into the installed package, relative to it
+# Files that the overlay copies into the installed package, at the same paths
 COPIED = ("models/ltp/*.py", "trainer_ltp.py", "training_args_ltp.py")

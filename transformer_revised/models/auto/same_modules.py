@@ -1,10 +1,14 @@
-"""One set of modules under two names, so that no class exists twice."""
+"""Gives each module of LTP a second name, so that no class exists twice.
+
+The library imports `transformers.models.ltp`, and this project `transformer_revised.models.ltp`. Before Python looks
+for files it asks the finder below, which answers one of the two names with the module that has the other.
+"""
 
 import importlib
-import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -15,17 +19,14 @@ THERE = "transformers"
 _SHARED = tuple(pattern.removesuffix(".py").removesuffix("/*").replace("/", ".") for pattern in COPIED)
 
 
-class SameModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports the model's modules of package `alias` as those of `real`, which keep their own name and identity."""
+def share_modules(alias: str, real: str) -> None:
+    """From now on `alias.models.ltp...` is `real.models.ltp...`, and so is all else that the overlay copies."""
+    sys.meta_path.insert(0, _SecondName(alias, real))
 
+
+class _SecondName(MetaPathFinder, Loader):
     def __init__(self, alias: str, real: str):
         self.alias, self.real = alias, real
-
-    @classmethod
-    def install(cls, alias: str, real: str) -> None:
-        """From now on `alias.models.ltp...` is `real.models.ltp...`, and so is whatever else the overlay copies."""
-        if not any(isinstance(finder, cls) and finder.alias == alias for finder in sys.meta_path):
-            sys.meta_path.insert(0, cls(alias, real))
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -58,12 +58,6 @@ def test_auto_tokenizer(named, tmp_path):
     assert type(loaded) is RobertaTokenizer and loaded("abab").input_ids == [0, 7, 7, 2]
 
 
-def test_import_leaves_the_trainer_alone():
-    program = "import sys, transformer_revised; print('transformers.trainer' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
-
-
 def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
     ours = Path(installed.__file__).parents[2]
     package = tmp_path / "transformers"
@@ -83,36 +77,20 @@ def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
         installed.use_installed()
 
 
-LATER_OR_BEFORE = """
-import sys, transformers
-{before}
-import transformer_revised as ours
-{after}
+OTHER_TABLES = """
+import types
+from transformers.models.auto import modeling_auto
+modeling_auto.MODEL_MAPPING_NAMES = types.MappingProxyType(modeling_auto.MODEL_MAPPING_NAMES)
+import transformer_revised
 from transformers import AutoConfig, AutoModel
-config = AutoConfig.for_model("ltp", **{small})
-model = AutoModel.from_config(config)
-assert type(model) is ours.LTPModel and type(config) is ours.LTPConfig
-assert ours.LTPConfig in transformers.TOKENIZER_MAPPING
-print(len(AutoModel._model_mapping._extra_content))
+model = AutoModel.from_config(AutoConfig.for_model("ltp", num_hidden_layers=1, attention_window=2))
+assert type(model) is transformer_revised.LTPModel
+assert transformer_revised.LTPConfig in AutoModel._model_mapping._extra_content
 """
-TABLES = "from transformers import AutoModel, AutoTokenizer"
-OTHER_LOOK_UP = """from transformers.models.auto import auto_factory
-auto_factory._LazyAutoMapping.__contains__ = lambda self, item: item in self._extra_content"""
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "registered"),
-    [
-        ("", "assert 'transformers.models.auto.modeling_auto' not in sys.modules", 0),
-        (TABLES, "", 0),
-        (OTHER_LOOK_UP, "", 1),
-    ],
-    ids=["tables imported later", "tables imported before", "a library with other tables gets the classes"],
-)
-def test_tables(before, after, registered):
-    program = LATER_OR_BEFORE.format(before=before, after=after, small=SMALL)
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == (f"{registered}\n", 0), done.stderr
+def test_a_library_with_other_tables_gets_the_classes():
+    subprocess.run([sys.executable, "-c", OTHER_TABLES], cwd=ROOT, check=True)
 
 
 def test_the_librarys_name_for_the_modules_gives_these():
