@@ -190,7 +190,7 @@ def trace_function(
     model: LTPForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
 ) -> FunctionTrace:
-    """Makes a trace from a row of a data file (`label`, perhaps `finding_lines`), its tokens and the model's results."""
+    """Makes a trace from a row of a data file (`label`, perhaps `finding_lines`), its tokens and the results."""
     num_lines = source.count("\n") + 1
     lines = {int(number) for number in re.findall(r"\d+", str(row.get("finding_lines", "")))}
     gaps = () if function.after_gap is None else np.flatnonzero(function.after_gap & function.is_text)
