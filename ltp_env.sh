@@ -1,8 +1,9 @@
-# Sourced by run_tests.sh and demo.sh from the checkout: sets up .venv there and names its interpreter in LTP_PYTHON.
+# Sets up the Python environment .venv in the checkout and puts the path of its interpreter into LTP_PYTHON.
+# run_tests.sh and demo.sh source this file from the checkout.
 #
-# PYTHON=python3.12 before the command chooses the interpreter that .venv is made with (default: python3). Packages are
-# installed again only after a requirements file has changed; the copy of both files in .venv that tells is written last,
-# so that an interrupted setup is taken up by the next one.
+# PYTHON=python3.12 before the command chooses the interpreter that makes .venv (default: python3). Packages are
+# installed again only after a requirements file has changed: .venv/installed-requirements.txt is a copy of both files.
+# It is written last, so that an interrupted setup is repeated.
 
 LTP_PYTHON=$PWD/.venv/bin/python
 
@@ -35,7 +36,7 @@ ltp_set_up() {
     local quiet=--quiet
     [ -t 1 ] && quiet=
     "$LTP_PYTHON" -m pip install $quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt ||
-        ltp_fail "the packages could not be installed (see above): run the command again when that is mended"
+        ltp_fail "the packages could not be installed (see above): fix that, then run the command again"
     cat requirements.txt requirements-dev.txt >.venv/installed-requirements.txt.part
     mv .venv/installed-requirements.txt.part .venv/installed-requirements.txt
 }

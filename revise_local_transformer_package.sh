@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the model type "ltp" into the installed Transformers package and checks it; --restore takes it out again.
+# Adds the model type "ltp" to the installed Transformers package and tries it out; --restore removes it again.
 # bash revise_local_transformer_package.sh [--status | --restore] [--dry-run] [--python PATH] [--force] [--help]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

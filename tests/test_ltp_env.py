@@ -64,7 +64,7 @@ def test_failed_install_is_taken_up_again(checkout):
     (checkout.folder / "no-network").touch()
     status, out, error = checkout.source()
     assert status == 2 and "uses" not in out
-    assert error.startswith("error: the packages could not be installed (see above): run the command again")
+    assert error.startswith("error: the packages could not be installed (see above): fix that")
     (checkout.folder / "no-network").unlink()
     checkout.calls()
     assert checkout.source()[0] == 0 and checkout.calls() == ["install"]

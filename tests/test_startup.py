@@ -1,6 +1,6 @@
-"""What `import transformer_revised` and the scripts' --help leave unimported: what would take seconds.
+"""`--help` of every script, and `import transformer_revised`, import nothing that takes seconds.
 
-What they take is measured by `python -m benchmarks.startup`.
+`python -m benchmarks.startup` measures how long they take.
 """
 
 import subprocess
@@ -9,16 +9,16 @@ import sys
 import pytest
 
 from benchmarks.startup import HEAVY, ROOT, commands
+from ltp_pipeline.base.flags import skip_peft_for_help
 
-# Runs the scripts named, one after the other, and says after which one which module was there.
-IMPORTED = """
+# Runs the scripts named in one process, and fails at the first after which a heavy module has been imported.
+HELP = """
 import contextlib, io, runpy, sys
 heavy, scripts = sys.argv[1].split(","), sys.argv[2:]
 for script in scripts:
     sys.argv = [script, "--help"]
-    shown = io.StringIO()
     try:
-        with contextlib.redirect_stdout(shown):
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
             if script.endswith(".py"):
                 runpy.run_path(script, run_name="__main__")
             else:
@@ -28,38 +28,25 @@ for script in scripts:
     assert "--help" in shown.getvalue(), script
     found = [name for name in heavy if sys.modules.get(name)]
     assert not found, f"{script} --help imports {', '.join(found)}"
-print("nothing")
 """
-
-
-def run(program: str, *args: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program, *args], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def test_import_of_the_package():
-    program = "import sys, transformer_revised; print([name for name in sys.argv[1:] if name in sys.modules])"
-    assert run(program, *HEAVY) == "[]\n"
 
 
 def test_help_of_every_script():
     scripts = commands()
     assert {"run_code_metrics.py", "ltp_test.py", "ltp_pipeline.comparison", "benchmarks.startup"} <= set(scripts)
     of_data = [script for script in scripts if script.startswith("Data/")]
-    assert run(IMPORTED, "torch", *of_data) == "nothing\n"  # those may import pandas instead
-    assert run(IMPORTED, ",".join(HEAVY), *(s for s in scripts if s not in of_data)) == "nothing\n"
+    others = [script for script in scripts if script not in of_data]  # the first of them import transformer_revised
+    for heavy, names in (("torch", of_data), (",".join(HEAVY), others)):  # Data/ may import pandas, but not torch
+        done = subprocess.run([sys.executable, "-c", HELP, heavy, *names], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_nothing_is_left_out_of_a_run(monkeypatch):
-    from ltp_pipeline.base.flags import skip_peft_for_help
-
+@pytest.mark.parametrize(
+    "words, argv, skips", [([], None, False), (["--help"], None, True), ([], ["--help"], False)], ids=str
+)
+def test_peft_is_skipped_only_where_a_process_shows_its_help(monkeypatch, words, argv, skips):
     monkeypatch.delitem(sys.modules, "peft", raising=False)
-    for argv, given in (([], None), (["--do_train"], None), ([], ["--help"])):
-        monkeypatch.setattr(sys, "argv", ["script.py", *argv])
-        skip_peft_for_help(given)
-        assert "peft" not in sys.modules
-    monkeypatch.setattr(sys, "argv", ["script.py", "--help"])
-    skip_peft_for_help(None)
-    with pytest.raises(ModuleNotFoundError):
-        import peft  # noqa: F401
+    monkeypatch.setattr(sys, "argv", ["script.py", *words])
+    skip_peft_for_help(argv)
+    assert ("peft" in sys.modules) == skips
+    monkeypatch.delitem(sys.modules, "peft", raising=False)
