@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows what the newest hard-pruned checkpoint keeps, then writes the pruned data set.
-# CKPT, TRAIN_FILE, VALIDATION_FILE and PYTHON choose others.
+# The variables CKPT, TRAIN_FILE, VALIDATION_FILE and PYTHON replace the defaults.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,8 +18,8 @@ newest_hard_checkpoint() {
 
 CKPT=${CKPT:-$(newest_hard_checkpoint)}
 if [ -z "$CKPT" ]; then
-    echo "error: no hard-pruned checkpoint under checkpoints/ yet: run \`bash demo.sh\` or the hard stage of" \
-        "run_code_metrics.py first, or name one: CKPT=folder bash test.sh" >&2
+    echo "error: there is no hard-pruned checkpoint in checkpoints/: run \`bash demo.sh\` or the hard stage of" \
+        "run_code_metrics.py first, or name a checkpoint: CKPT=folder bash test.sh" >&2
     exit 2
 fi
 echo "checkpoint: $CKPT"

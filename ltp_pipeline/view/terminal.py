@@ -38,8 +38,8 @@ class TerminalView:
         verdict = self._sgr("32" if trace.is_right else "31;1", trace.verdict())
         parts = [
             self._sgr("1", f"== {printable(trace.name)} ==") + f"  {verdict}",
-            f"  {trace.kept_line()}; {trace.special_tokens_line()}",
-            f"  {trace.finding_line()}; finding lines are marked >" if trace.finding_lines else "",
+            f"  {trace.describe_kept()}; {trace.describe_special_tokens()}",
+            f"  {trace.describe_findings()}; finding lines are marked >" if trace.finding_lines else "",
             self.table(trace),
             self.overview(trace),
             *(self.layer(trace, number) for number, layer in enumerate(trace.layers()) if layer.removed),
@@ -114,7 +114,7 @@ class TerminalView:
                 out.append(self._sgr(DIM, gutter) + "".join(painted).rstrip(" "))
         if 0 < self.max_lines < len(out):
             out[self.max_lines :] = [self._note(f"more lines: {len(out) - self.max_lines}; --max_lines 0 prints all")]
-        return "\n".join([*out, *map(self._note, trace.unread_lines())])
+        return "\n".join([*out, *map(self._note, trace.describe_unread())])
 
     def _note(self, text: str) -> str:
         return self._sgr(DIM, f"       ({text})")

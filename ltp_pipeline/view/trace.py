@@ -33,7 +33,7 @@ class LayerSummary(NamedTuple):
 
     alive: int  # tokens after the layer
     removed: int  # tokens
-    share: float  # alive tokens, of the function's
+    share: float  # of the function's tokens that is alive
     threshold: float
     scores: str  # the smallest, median and largest
 
@@ -118,12 +118,12 @@ class FunctionTrace:
             summaries.append(LayerSummary(after, before - after, after / self.alive[0], self.thresholds[layer], text))
         return summaries
 
-    def kept_line(self) -> str:
+    def describe_kept(self) -> str:
         """How many tokens are alive after the last layer."""
         first, *_, last = self.alive
         return f"{first} tokens, {last} kept by all layers ({last / first:.1%})"
 
-    def finding_line(self) -> str:
+    def describe_findings(self) -> str:
         """How many tokens are kept in the finding lines and in the others; "" without finding lines."""
         if not self.finding_lines:
             return ""
@@ -137,11 +137,11 @@ class FunctionTrace:
         is_kept = self.alive_until == self.num_layers
         return f"{where}: {_share(is_kept[in_them])} kept; other lines: {_share(is_kept[self.is_text & ~in_them])}"
 
-    def special_tokens_line(self) -> str:
+    def describe_special_tokens(self) -> str:
         """The fate of each special token."""
         return ", ".join(f"{self.text(i)} {self.fate(i)}" for i in np.flatnonzero(~self.is_text))
 
-    def unread_lines(self) -> list[str]:
+    def describe_unread(self) -> list[str]:
         """Which parts of the source the model did not read."""
         lines = [
             f"the model did not read {f'characters {begin + 1} to {end}' if begin else f'the first {end} characters'}"

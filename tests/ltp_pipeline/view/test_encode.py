@@ -10,11 +10,6 @@ def test_a_character_outside_ascii_has_several_tokens():
     assert function.full_length == len(function) == 7
 
 
-def test_text_that_looks_like_a_special_token_is_text():
-    (function,) = encode(["vector<s> v;"], make_tokenizer(), 512)
-    assert function.is_text.tolist() == [False, *[True] * (len(function) - 2), False]
-
-
 def test_longer_functions_are_cut():
     whole, cut = (encode([FUNCTIONS[5]], make_tokenizer(), length)[0] for length in (512, 20))
     assert len(cut) == 20 and cut.full_length == len(whole) > 20

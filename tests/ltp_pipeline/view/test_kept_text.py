@@ -3,6 +3,7 @@ import pytest
 
 from ltp_pipeline.view.encode import FunctionTokens, encode, joined
 from ltp_pipeline.view.kept_text import kept_text, kept_texts
+from tests.ltp_pipeline.view.traces import offsets_of
 from tests.pruned_checkpoint import FUNCTIONS, make_tokenizer
 
 CALL = "strcpy(buf, argv[1]);"
@@ -11,13 +12,8 @@ CALL_WORDS = ["str", "cpy", "(", "buf", ",", "argv", "[", "1", "]", ")", ";"]
 
 def by_word(source: str, words: list[str]) -> FunctionTokens:
     """One token for each of `words`, in order, between `<s>` and `</s>`."""
-    spans, end = [(0, 0)], 0
-    for word in words:
-        begin = source.index(word, end)
-        end = begin + len(word)
-        spans.append((begin, end))
     is_text = np.array([False, *[True] * len(words), False])
-    return FunctionTokens(np.zeros(len(is_text), dtype=np.int32), np.array([*spans, (0, 0)]), is_text)
+    return FunctionTokens(np.zeros(len(is_text), dtype=np.int32), offsets_of(source, words), is_text)
 
 
 @pytest.mark.parametrize(

@@ -38,5 +38,4 @@ def test_functions_that_are_not_there(count, rows, message):
 def test_the_name_of_a_function():
     row = pd.Series({"project": "zlib", "path": "a.c", "first_line": 10}, name=1)
     assert name_of_function("data/dev.csv", row) == "dev.csv row 2 (zlib/a.c:10)"
-    assert name_of_function("dev.csv", row.drop("project").drop("first_line")) == "dev.csv row 2 (a.c)"
     assert name_of_function("dev.csv", pd.Series({"label": 1}, name=0)) == "dev.csv row 1"

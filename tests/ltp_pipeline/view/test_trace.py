@@ -10,9 +10,10 @@ def test_a_trace_counts_tokens_and_says_so():
     assert trace.alive == [18, 8, 4, 2]
     assert trace.alive_until.tolist() == [(layer or 4) - 1 for layer in REMOVED_IN]
     assert trace.token_lines.tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4, 4, 0]
-    assert trace.kept_line() == "18 tokens, 2 kept by all layers (11.1%)"
-    assert trace.special_tokens_line() == "<s> kept, </s> removed in layer 2"
-    assert trace.finding_line() == "finding line 2: 1 of 6 tokens (16.7%) kept; other lines: 0 of 10 tokens (0.0%)"
+    assert trace.describe_kept() == "18 tokens, 2 kept by all layers (11.1%)"
+    assert trace.describe_special_tokens() == "<s> kept, </s> removed in layer 2"
+    findings = "finding line 2: 1 of 6 tokens (16.7%) kept; other lines: 0 of 10 tokens (0.0%)"
+    assert trace.describe_findings() == findings
     assert trace.verdict() == "predicted 1 (probability 0.875), label 1: right"
     assert trace.layers()[1] == (4, 4, 4 / 18, 0.2, "0.01 / 0.46 / 0.9")
 
@@ -25,21 +26,21 @@ def test_the_decision_threshold_makes_the_prediction():
 
 def test_finding_lines():
     trace = make_trace("a\n" * 30, ["a"] * 30, [0] * 32, finding_lines=tuple(range(1, 31)))
-    assert trace.finding_line().startswith(
+    assert trace.describe_findings().startswith(
         "finding lines 1, 2, 3, 4, 5, 6, 7, 8 and 22 more: 30 of 30 tokens (100.0%)"
     )
     trace = make_trace("a;\nb;\n", ["a", ";"], [0, 0, 1, 0], finding_lines=(2,))
-    assert trace.finding_line() == "finding line 2: not read by the model"
-    assert make_trace(finding_lines=()).finding_line() == ""
+    assert trace.describe_findings() == "finding line 2: not read by the model"
+    assert make_trace(finding_lines=()).describe_findings() == ""
 
 
 def test_parts_that_were_not_read():
     trace = make_trace("a...b..", ["a", "b"], [0] * 4, unread=((1, 4),))
-    assert trace.unread_lines() == [
+    assert trace.describe_unread() == [
         "the model did not read characters 2 to 4",
         "the model did not read the last 2 characters",
     ]
-    assert make_trace("...b\n", ["b"], [0] * 3, unread=((0, 3),)).unread_lines() == [
+    assert make_trace("...b\n", ["b"], [0] * 3, unread=((0, 3),)).describe_unread() == [
         "the model did not read the first 3 characters"
     ]
 
