@@ -77,8 +77,9 @@ def test_duplicates_leave_also_across_files_and_a_draw_is_repeatable(tmp_path):
     numbers = [int(row["functionSource"][5:-1]) for row in rows]
     assert len(rows) == 300 and numbers == sorted(numbers) and numbers[-1] > CHUNK
     assert all(int(row["label"]) == number % 2 for row, number in zip(rows, numbers))
-    main([str(big), "--output_dir", str(tmp_path)])
-    assert read_functions(tmp_path / "big.csv")["functionSource"].tolist() == many
+    for kind in ("csv", "parquet"):
+        main([str(big), "--output_dir", str(tmp_path), "--format", kind])
+        assert read_functions(tmp_path / f"big.{kind}")["functionSource"].tolist() == many
 
 
 @pytest.mark.parametrize(
