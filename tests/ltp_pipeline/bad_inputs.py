@@ -1,8 +1,6 @@
-"""Inputs that no script can use, and the message each gets: the table of docs/data.md.
+"""Inputs that no command can use. Those about data, and the message for each, are the table of docs/data.md.
 
-    python -m tests.ltp_pipeline.bad_inputs     # runs them all and writes the table anew
-
-The table in the docs is also what test_bad_inputs.py expects, so that the two cannot differ.
+python -m tests.ltp_pipeline.bad_inputs     # runs them all and writes the table again
 """
 
 from __future__ import annotations
@@ -30,6 +28,12 @@ def fine_tune(flags: list[str]) -> None:
     import run_glue_code_metrics
 
     run_glue_code_metrics.main(["--model_name_or_path", "longformer", "--output_dir", "out", *flags])
+
+
+def start_at_random(flags: list[str]) -> None:
+    import run_glue_code_metrics
+
+    run_glue_code_metrics.main(["--output_dir", "out", "--train_file", "good.csv", *flags])
 
 
 def train_on(flags: list[str]) -> None:
@@ -99,11 +103,12 @@ SCRIPTS = {
 class Case:
     """
     Args:
-        run: the script, given flags.
-        what: is wrong, for the table.
-        flags: in one text.
-        files: that are there beside good.csv, by name.
-        upto: where the words of a library begin, which change between versions: the table ends there.
+        run: calls the command with a list of flags.
+        what: what is wrong, for the table.
+        flags: the flags, separated by spaces.
+        files: the files beside good.csv: content by name.
+        upto: where the words of a library begin, which change between versions. The table ends there.
+        says: pattern of the message: its flag and key value. None: these are compared with the table in the docs.
     """
 
     run: Callable[[list[str]], None]
@@ -111,6 +116,7 @@ class Case:
     flags: str
     files: dict[str, str | bytes] = field(default_factory=dict)
     upto: str | None = None
+    says: str | None = None
 
 
 def _hdf5(lengths: tuple[int, int] = (2, 2), group: str = "CWE-120") -> Callable[[Path], None]:
@@ -225,11 +231,65 @@ CASES = (
     Case(import_vdisc, "a limit of none", "a.hdf5 --limit 0"),
 )
 
+VDISC = "--task_name vdisc --train_file a.csv"
+RTE = "--task_name RTE --train_file rte.csv --validation_file rte.csv"
+
+
+def _flags(run: Callable[[list[str]], None], flags: str, says: str, **files: str) -> Case:
+    """A case that is not in the table of the docs. `files`: content by name, without the ending .csv."""
+    return Case(run, flags, flags, {f"{name}.csv": content for name, content in files.items()}, says=says)
+
+
+FLAG_CASES = (
+    _flags(fine_tune, "", "nothing to do.*--do_train"),
+    _flags(start_at_random, "--do_train", "--model_name_or_path is missing.*--config_name and --tokenizer_name"),
+    _flags(start_at_random, "--config_name longformer --tokenizer_name longformer --do_eval", "only --do_train"),
+    _flags(train_on, "good.csv --model_name_or_path ./none", "--model_name_or_path ./none: no such folder"),
+    _flags(train_on, "good.csv --model_name_or_path good.csv", "--model_name_or_path good.csv: this is a file"),
+    _flags(train_on, "good.csv --max_seq_length 2", "--max_seq_length 2.*3 or more"),
+    _flags(train_on, "good.csv --window_size 7", "--window_size 7.*even"),
+    _flags(train_on, "good.csv --output_dir longformer", "--output_dir longformer.*--model_name_or_path"),
+    _flags(train_on, "good.csv --output_dir good.csv", "--output_dir good.csv.*--train_file"),
+    _flags(train_on, "good.csv --output_dir .", r"--output_dir \.: .*replace"),
+    _flags(train_on, "good.csv --output_dir good.csv/x", "--output_dir good.csv/x: cannot be written"),
+    _flags(train_on, "good.csv --task_name rnli", "--task_name rnli.*CODE, VDISC, RTE"),
+    _flags(train_on, "good.csv --eval_strategy often", "often.*IntervalStrategy"),
+    _flags(train_on, "good.csv --resume_from_checkpoint x", "--resume_from_checkpoint x.*checkpoint-N"),
+    _flags(train_on, "good.csv --target_flops 0.5", "--target_flops.*absolute_threshold"),
+    _flags(train_on, "good.csv --target_flops 0.5 --model_name_or_path roberta", "--target_flops 0.5.*roberta.*LTP"),
+    _flags(train_on, "good.csv --max_tokens_per_batch 5", "--max_tokens_per_batch 5.*--max_seq_length"),
+    _flags(train_on, "good.csv --validation_mismatched_file x", "--validation_mismatched_file.*MNLI"),
+    _flags(fine_tune, f"{RTE} --do_eval --text_column x", "--text_column.*sentence1 and sentence2", rte=HUB_COLUMNS),
+    _flags(fine_tune, f"{RTE} --do_eval --validation_mismatched_file x", "--validation_mismatched_file.*RTE"),
+    _flags(fine_tune, f"{RTE} --do_eval", "--validation_file rte.csv: row 1 .*0", rte="sentence1,sentence2\na,b\n"),
+    _flags(fine_tune, f"{RTE} --do_train --max_train_samples 1", "label 0.*training", rte=HUB_COLUMNS),
+    _flags(fine_tune, f"{VDISC} --do_train", "row 2 .*'CWE-20'.*CWE-119", a="code,label\na,CWE-119\nb,CWE-20\n"),
+    _flags(fine_tune, f"{VDISC} --do_train", "CWE-119.*training", a='code,label\na,""\nb,[]\n'),
+    _flags(fine_tune, f"{VDISC} --do_train --label_map a=0,b=1", "--label_map.*CWE-119", a="code,label\na,CWE-119\n"),
+    _flags(
+        fine_tune,
+        f"{VDISC} --do_train --truncation windows",
+        "--truncation windows.*VDISC",
+        a="code,label\na,CWE-119\n",
+    ),
+    _flags(prune, "good.csv --task CWE", "--task CWE.*CODE, VDISC, RTE"),
+    _flags(prune, "good.csv --restore ./none", "--restore ./none: no such folder"),
+    _flags(prune, "good.csv --restore roberta", "--restore roberta.*'roberta'.*longformer, ltp"),
+    _flags(prune, "good.csv --restore three", "--restore three.*3 classes.*2, for --task CODE"),
+    _flags(prune, "good.csv --restore bare", "--restore bare: no config.json"),
+    _flags(prune, "good.csv --task STSB", "--restore longformer.*2 classes.*1, for --task STSB"),
+    _flags(prune, "good.csv --prune_mode best", "prune_mode.*absolute_threshold"),
+    _flags(prune, "good.csv --prune_mode topk --target_flops 0.5", "--target_flops 0.5.*absolute_threshold.*topk"),
+    _flags(prune, "good.csv --output_dir longformer", "--output_dir longformer.*--restore"),
+    _flags(prune, "good.csv --max_seq_len 500", "--max_seq_length 500.*128"),
+    _flags(prune, "good.csv --eval --output_dir good.csv", "--output_dir good.csv: cannot be written"),
+)
+
 
 def message(case: Case, checkpoints: dict[str, Path]) -> str:
-    """What `case.run` says, run in an empty folder with good.csv, `checkpoints` and the case's files.
+    """The error message of a case, run in an empty folder with good.csv, `checkpoints` and the case's files.
 
-    Raises AssertionError where the script says nothing, or leaves something behind.
+    Raises AssertionError if the command raises no error, or leaves something behind.
     """
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -257,6 +317,11 @@ def message(case: Case, checkpoints: dict[str, Path]) -> str:
         return text
     assert case.upto in text, text
     return text[: text.index(case.upto) + len(case.upto)] + "..."
+
+
+def keys(text: str) -> list[str]:
+    """What a message must say whatever its wording: its flags, files, numbers and quoted texts."""
+    return sorted(set(re.findall(r"--\w+|\w+\.\w+|\d+|'[^']*'", text)))
 
 
 def documented() -> list[tuple[str, str, str]]:
