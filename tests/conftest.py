@@ -7,8 +7,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # also for the commands that tests start
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from ltp_pipeline.model import precision  # noqa: E402
-
 torch.set_num_threads(1)
 
 
@@ -16,14 +14,6 @@ torch.set_num_threads(1)
 def own_cache(tmp_path_factory):
     """Tokens that the tests cache are not the user's."""
     os.environ["LTP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def same_numbers_on_every_machine():
-    """`--dtype auto` is float32 in this process, whatever the processor can."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "is_bfloat16_fast", lambda device: False)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from ltp_pipeline.task.metrics import classification_metrics, glue_metrics, positive_scores, probabilities
+from ltp_pipeline.task.metrics import (
+    classification_metrics,
+    glue_metrics,
+    group_metrics,
+    positive_scores,
+    probabilities,
+)
 
 
 def test_metrics_of_a_worked_example():
@@ -68,3 +74,12 @@ def test_correlations_of_glue():
 def test_probabilities_without_overflow():
     shares = probabilities(np.array([[0.0, np.log(2), np.log(5)], [1000.0, 0.0, -1000.0]]))
     assert shares == pytest.approx(np.array([[1 / 8, 2 / 8, 5 / 8], [1, 0, 0]]))
+
+
+def test_metrics_of_several_groups_at_once():
+    logits = np.array([[1, -1, 1], [1, 1, -1], [-1, -2, -1], [-1, 2, -1]], dtype=float)
+    labels = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0]])
+    metrics = group_metrics(("a", "b", "c"), logits, labels)
+    assert metrics == pytest.approx(
+        {"macro_f1": 0.8 * 2 / 3, "micro_f1": 8 / 11, "f1_a": 0.8, "f1_b": 0.8, "f1_c": 0, "macro_auc": 0.75}
+    )

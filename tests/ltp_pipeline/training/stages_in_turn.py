@@ -36,6 +36,7 @@ def run_all(folder: str, batch: int) -> None:
         "mixed": f"--restore {folder}/fine_tuned --masking_mode mixed --gradient_checkpointing {learn}",
         "budget": f"--restore {folder}/fine_tuned --masking_mode soft --no_load --target_flops 0.85",
         "hard": f"--restore {folder}/soft --masking_mode hard --save_step 3 --gradient_accumulation_steps 2",
+        "by_tokens": f"--restore {folder}/fine_tuned --masking_mode soft {learn} --max_tokens_per_batch 300",
         "evaluated": "--restore one/hard --eval",
         "evaluated_by_tokens": "--restore one/hard --eval --max_tokens_per_batch 150",
     }

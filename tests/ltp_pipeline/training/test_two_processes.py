@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -94,6 +95,15 @@ def test_two_processes_measure_a_checkpoint_as_one_although_its_functions_cannot
     tables = [pd.read_csv(place / by / name / "predictions.csv") for by in ("one", "two")]
     assert len(tables[0]) == 11
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_two_processes_share_batches_by_tokens(place):
+    folder = place / "two" / "by_tokens"
+    predictions = pd.read_csv(folder / "predictions.csv")
+    scores = predictions["score"].where(predictions["label"] == 1, 1 - predictions["score"])
+    assert metrics(folder)["eval_loss"] == pytest.approx(-np.log(scores).mean(), abs=1e-6)
+    assert metrics(folder)["train_samples"] == 24
+    assert predictions["label"].tolist() == pd.read_csv(place / "test.csv")["label"].tolist()
 
 
 def test_two_processes_extract_the_same_files(place):
