@@ -53,7 +53,7 @@ def alone(path, file) -> dict:
 def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(size, two, tmp_path):
     paths, file = two
     named = [f"{name}={path}" for name, path in paths.items()]
-    flags = ["--test_file", str(file), "--max_length", "96", *size.split(), "--rounds", "1"]
+    flags = ["--test_file", str(file), "--max_length", "96", *size.split(), "--rounds", "1", "--dtype", "float32"]
     main(["--checkpoints", *named, *flags, "--output_dir", str(tmp_path)])
     rows = json.loads((tmp_path / "comparison.json").read_text())["checkpoints"]
     for row in rows:

@@ -116,7 +116,7 @@ def scores_by_hand(checkpoint, file, length, stride):
 
 def test_evaluation_and_comparison_take_the_best_window(longformer_dir, long_and_short, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    read = "--truncation windows --window_stride 20 --on_bad_rows skip"
+    read = "--truncation windows --window_stride 20 --on_bad_rows skip --dtype float32"
     run_glue_code_metrics.main(
         f"--model_name_or_path {longformer_dir} --do_eval --validation_file {long_and_short} --max_seq_length 60 "
         f"--output_dir out {read}".split()
@@ -145,7 +145,7 @@ def test_training_takes_every_window_and_the_checkpoint_remembers(longformer_dir
     monkeypatch.chdir(tmp_path)
     train = (
         f"--do_train --do_eval --train_file {files['train']} --validation_file {files['test']} --max_seq_length 40 "
-        "--per_device_train_batch_size 8 --num_train_epochs 1 --overwrite_output_dir"
+        "--per_device_train_batch_size 8 --num_train_epochs 1 --overwrite_output_dir --dtype float32"
     )
     run_glue_code_metrics.main(
         f"--model_name_or_path {longformer_dir} {train} --truncation windows --output_dir windows".split()
@@ -155,7 +155,8 @@ def test_training_takes_every_window_and_the_checkpoint_remembers(longformer_dir
     assert "\n| train | train.csv | 24 | 0 |" in Path("windows", "README.md").read_text()
     assert results["train_samples"] > 24 == results["train_windowed_functions"] and results["eval_functions"] == 10
     run_glue_code_metrics.main(
-        f"--model_name_or_path windows --do_eval --validation_file {files['test']} --output_dir again".split()
+        f"--model_name_or_path windows --do_eval --validation_file {files['test']} --dtype float32 "
+        "--output_dir again".split()
     )
     again = json.loads(Path("again/all_results.json").read_text())
     assert again["eval_loss"] == pytest.approx(results["eval_loss"])

@@ -67,11 +67,13 @@ def test_flags_that_no_dtype_follows_from(asked, bf16, message):
     assert str(error.value) == message
 
 
-def test_training_arguments(tmp_path):
+@pytest.mark.parametrize("fast, dtype, mixed", [(True, "bfloat16", "bf16"), (False, "float32", "no")])
+def test_training_arguments(tmp_path, monkeypatch, fast, dtype, mixed):
+    monkeypatch.setattr("ltp_pipeline.model.precision.is_bfloat16_fast", lambda device: fast)
     args = FineTuningArguments(output_dir=str(tmp_path), dtype="bfloat16", use_cpu=True)
     assert (args.bf16, args.dtype, args.mixed_precision) == (True, "bfloat16", "bf16")
     args = FineTuningArguments(output_dir=str(tmp_path), use_cpu=True)
-    assert (args.bf16, args.dtype, args.mixed_precision) == (False, "float32", "no")
+    assert (args.bf16, args.dtype, args.mixed_precision) == (fast, dtype, mixed)
     with pytest.raises(UserError, match="--fp16.*--dtype or --bf16"):
         FineTuningArguments(output_dir=str(tmp_path), fp16=True, dtype="float32", use_cpu=True)
 

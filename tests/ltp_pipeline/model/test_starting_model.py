@@ -55,6 +55,7 @@ def test_predictions_for_pairs_are_those_of_the_source(save_source):
     rows = [{"premise": a, "hypothesis": b, "label": i % 3} for i, (a, b) in enumerate(pairs)]
     Path("mnli.jsonl").write_text("\n".join(map(json.dumps, rows)))
     flags = "--task_name mnli --model_name_or_path source --do_eval --validation_file mnli.jsonl --max_seq_length 24"
+    flags += " --dtype float32"
     run_glue_code_metrics.main(f"{flags} --output_dir theirs".split())
     run_glue_code_metrics.main(f"{flags} --output_dir ours --convert_to_ltp".split())
     theirs, ours = (pd.read_csv(f"{name}/predictions.csv").filter(like="score") for name in ("theirs", "ours"))

@@ -18,9 +18,9 @@ from ltp_pipeline.task.tasks import CODE, TASKS
 
 FINE_TUNE = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv "
-    "--max_seq_length 96 --max_steps 2"
+    "--max_seq_length 96 --max_steps 2 --dtype float32"
 )
-STAGE = "--train_file train.csv --validation_file test.csv --max_steps 1 --no_load --masking_mode hard"
+STAGE = "--train_file train.csv --validation_file test.csv --max_steps 1 --no_load --masking_mode hard --dtype float32"
 
 
 @pytest.fixture
@@ -86,10 +86,11 @@ def test_it_is_chosen_on_validation_stored_and_used(place, capsys):
     assert read("out", "all_results.json")["eval_false_alarm_rate"] == pytest.approx(0.2)
 
     run_glue_code_metrics.main(
-        "--model_name_or_path out --do_eval --validation_file train.csv --output_dir again".split()
+        "--model_name_or_path out --do_eval --validation_file train.csv --dtype float32 --output_dir again".split()
     )
     assert read("again", "all_results.json")["eval_accuracy"] == read("out", "all_results.json")["test_accuracy"]
-    compare("--checkpoints a=out --test_file train.csv --rounds 1 --max_length 96 --output_dir comparison".split())
+    flags = "--checkpoints a=out --test_file train.csv --rounds 1 --max_length 96 --dtype float32"
+    compare(f"{flags} --output_dir comparison".split())
     row = read("comparison", "comparison.json")["checkpoints"][0]
     assert row["accuracy"] == read("out", "all_results.json")["test_accuracy"]
     assert read("out", "config.json")["decision_threshold"] == threshold
@@ -107,7 +108,7 @@ def test_more_training_removes_it_unless_it_chooses_it_again(place, capsys):
     results = read("chosen", "all_results.json")
     assert read("chosen", "config.json")["decision_threshold"] == results["eval_decision_threshold"]
     assert results["eval_false_alarm_rate"] == 0
-    run_code_metrics.main("--eval --restore chosen --validation_file test.csv --output_dir evaluated".split())
+    run_code_metrics.main("--eval --restore chosen --validation_file test.csv --dtype float32 --output_dir evaluated".split())
     assert read("evaluated", "all_results.json")["eval_false_alarm_rate"] == 0
 
 

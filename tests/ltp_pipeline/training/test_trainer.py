@@ -1,18 +1,15 @@
-"""Batches by tokens, early stopping and dtypes, through the scripts; the library methods that the trainers need."""
+"""Batches by tokens, early stopping and dtypes, through the scripts."""
 
-import inspect
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import Trainer
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.training.trainer import ClassifierTrainer
 from tests.ltp_pipeline.training.conftest import fine_tune, log_history, prune, results
-from transformer_revised import LTPTrainer
 
 FLAGS = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv --seed 5 "
@@ -151,30 +148,3 @@ def test_the_best_step_is_the_right_one(place, metric, better):
     values = [entry[f"eval_{metric}"] for entry in log_history("out") if f"eval_{metric}" in entry]
     assert len(values) == 2
     assert results("out")[f"eval_{metric}"] == better(values)
-
-
-# What our trainers override or call although the library may change it: name and parameters in the tested versions.
-PRIVATE = {
-    "_run_epoch": {"model", "epoch", "train_dataloader", "resume_from_checkpoint"},
-    "_get_collator_with_removed_columns": {"data_collator", "description"},
-    "_prepare_inputs": {"inputs"},
-}
-
-
-def test_the_library_still_has_the_private_methods_that_the_trainers_use():
-    for name, parameters in PRIVATE.items():
-        assert parameters <= inspect.signature(getattr(Trainer, name)).parameters.keys(), name
-    own = {name for cls in (LTPTrainer, ClassifierTrainer) for name in vars(cls) if not name.startswith("__")}
-    assert {name for name in own if name.startswith("_") and hasattr(Trainer, name)} <= PRIVATE.keys()
-
-
-@pytest.mark.parametrize("cls", [LTPTrainer, ClassifierTrainer])
-def test_overriding_methods_take_the_parameters_of_the_librarys(cls):
-    for name, method in inspect.getmembers(cls, inspect.isfunction):
-        library = getattr(Trainer, name, None)
-        if library is None or method is library or name == "__init__":
-            continue
-        parameters = inspect.signature(method).parameters
-        missing = inspect.signature(library).parameters.keys() - parameters.keys()
-        passes_on = {"args", "kwargs"} <= parameters.keys()
-        assert passes_on or not missing, (name, missing)

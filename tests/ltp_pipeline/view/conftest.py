@@ -9,4 +9,5 @@ from tests.pruned_checkpoint import MAX_LENGTH
 @pytest.fixture(scope="session")
 def pruned_model(pruned_checkpoint):
     """Model and tokenizer of `pruned_checkpoint`."""
-    return load_pruned_model(PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True))
+    args = PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True, dtype="float32")
+    return load_pruned_model(args)

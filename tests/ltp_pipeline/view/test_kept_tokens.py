@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model.precision import chosen_dtype
 from ltp_pipeline.view import kept_tokens
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
@@ -10,7 +11,7 @@ from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, THRESHOLDS, save_chec
 
 
 def load(folder, **flags):
-    flags = {"model_name_or_path": str(folder), "max_length": MAX_LENGTH, "use_cpu": True, **flags}
+    flags = {"model_name_or_path": str(folder), "max_length": MAX_LENGTH, "use_cpu": True, "dtype": "float32", **flags}
     return load_pruned_model(PrunedModelArguments(**flags))
 
 
@@ -72,7 +73,8 @@ def test_a_layer_that_does_not_prune_has_no_scores(pruned_checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "expected"), [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+    ("dtype", "expected"),
+    [("auto", chosen_dtype("auto", None, "cpu")), ("float32", torch.float32), ("bfloat16", torch.bfloat16)],
 )
 def test_weights_have_the_chosen_dtype_and_thresholds_are_float32(pruned_checkpoint, dtype, expected):
     model, tokenizer = load(pruned_checkpoint, dtype=dtype)
