@@ -323,8 +323,8 @@ def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -
     """
     0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`.
 
-    Each random int64 is split into four int16, which decide about four weights: drawing random numbers is most of the
-    cost of dropout on a CPU.
+    Each random int64 is split into four int16, which decide about four weights. Drawing random numbers is most of the
+    cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
     """
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     words.random_(-(2**63), None, generator=generator)

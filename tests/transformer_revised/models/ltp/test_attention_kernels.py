@@ -229,9 +229,10 @@ class TestGPU:
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_gradients(self, dtype):
-        model, batch = tiny_model(**self.SETTINGS), random_batch([700, 300])
-        model.train().set_hard_masking(False)
-        gradients = {}
+        # Smooth attention and masks: steep ones enlarge the rounding errors of bfloat16 twentyfold.
+        model = tiny_model(**self.SETTINGS, initializer_range=0.1, temperature=0.3).train()
+        model.set_hard_masking(False)
+        batch, gradients = random_batch([700, 300]), {}
         for device in ("cpu", "cuda"):
             model.to(device).zero_grad()
             inputs = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -240,7 +241,7 @@ class TestGPU:
             (output.loss + output.pruning_regularizer).backward()
             # Copied, because `model.to` moves the gradients too.
             gradients[device] = [p.grad.to("cpu", copy=True) for p in model.parameters() if p.grad is not None]
-        bound = 0.01 if dtype == torch.float32 else 0.1
+        bound = 0.01 if dtype == torch.float32 else 0.05
         for a, e in zip(gradients["cuda"], gradients["cpu"]):
             assert (a - e).norm() <= bound * e.norm() + 1e-4
 
