@@ -1,1 +1,0 @@
-"""Finished studies. They are not part of the tests."""

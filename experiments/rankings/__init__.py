@@ -1,1 +1,0 @@
-"""Which way of learning to prune keeps the most accuracy at equal compute."""
