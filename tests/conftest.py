@@ -22,3 +22,13 @@ def pruned_checkpoint(tmp_path_factory):
     from tests.pruned_checkpoint import save_checkpoint
 
     return save_checkpoint(tmp_path_factory.mktemp("pruned"))
+
+
+@pytest.fixture(scope="session")
+def pruned_model(pruned_checkpoint):
+    """Float32 model and tokenizer of `pruned_checkpoint`, for tests that do not change them."""
+    from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model
+    from tests.pruned_checkpoint import MAX_LENGTH
+
+    args = PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True, dtype="float32")
+    return load_pruned_model(args)

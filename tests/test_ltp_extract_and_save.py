@@ -8,7 +8,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view import pruned_files
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_text import kept_text
-from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
+from ltp_pipeline.view.kept_tokens import prune_functions
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, save_functions
 
 EXTRACTED = ["dev_pruned.csv", "extraction.json", "train_pruned.csv"]
@@ -19,29 +19,22 @@ def run(checkpoint, *flags):
     ltp_extract_and_save.main([str(flag) for flag in flags])
 
 
-def expected_codes(checkpoint, layer):
-    """The kept text of each function, one function at a time."""
-    args = PrunedModelArguments(str(checkpoint), max_length=MAX_LENGTH, use_cpu=True)
-    model, tokenizer = load_pruned_model(args)
-    codes = []
-    for source in FUNCTIONS:
-        (function,) = encode([source], tokenizer, MAX_LENGTH)
-        ((_, pruned),) = prune_functions(model, [function], 1)
-        codes.append(kept_text(source, function, pruned.kept[layer - 1]))
-    return codes
-
-
 @pytest.mark.parametrize("layer", [None, 1])
-def test_both_files_read_back_exactly_and_in_order(pruned_checkpoint, tmp_path, layer):
+def test_both_files_read_back_exactly_and_in_order(pruned_checkpoint, pruned_model, tmp_path, layer):
     train = save_functions(tmp_path / "train.csv")
     dev = save_functions(tmp_path / "dev.csv", FUNCTIONS[::-1], LABELS[::-1])
     flags = ["--train_file", train, "--validation_file", dev, "--per_device_eval_batch_size", 4]
     flags += [] if layer is None else ["--keep_layer", layer]
     flags += ["--task_name", "code", "--pad_to_max_length", "--temperature", "1e-5", "--masking_mode", "hard"]
+    flags += ["--dtype", "float32"]
     run(pruned_checkpoint, *flags, tmp_path / "out")
 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == EXTRACTED
-    codes = expected_codes(pruned_checkpoint, layer or 4)
+    codes = []
+    for source in FUNCTIONS:  # one at a time
+        (function,) = encode([source], pruned_model[1], MAX_LENGTH)
+        ((_, pruned),) = prune_functions(pruned_model[0], [function])
+        codes.append(kept_text(source, function, pruned.kept[(layer or 4) - 1]))
     for name, order in (("train_pruned.csv", 1), ("dev_pruned.csv", -1)):
         frame = pd.read_csv(tmp_path / "out" / name, keep_default_na=False)
         assert list(frame.columns) == ["label", "code"]

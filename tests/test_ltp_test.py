@@ -8,7 +8,6 @@ import torch
 import ltp_test
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view import report
-from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_functions
 
 
@@ -38,14 +37,13 @@ def run(checkpoint, functions, output_dir, *flags):
     return json.loads((output_dir / "visualisation.json").read_text())["functions"]
 
 
-def test_terminal_page_figure_and_json_agree_with_the_model(pruned_checkpoint, functions, tmp_path, capsys):
+def test_all_outputs_agree_with_the_model(pruned_checkpoint, pruned_model, functions, tmp_path, capsys):
     published = ["--train_file", functions, "--task_name", "code", "--per_device_eval_batch_size", 4]
     published += ["--pad_to_max_length", "--temperature", "1e-5", "--masking_mode", "hard", "--dtype", "float32"]
     shown = run(pruned_checkpoint, functions, tmp_path / "out", *published)
 
     assert [f["name"] for f in shown] == [f"dev.csv row {row} (zlib/a.c:{row + 9})" for row in (2, 4, 1, 3)]
-    args = PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True, dtype="float32")
-    model, tokenizer = load_pruned_model(args)
+    model, tokenizer = pruned_model
     for function, row in zip(shown, (1, 3, 0, 2), strict=True):
         batch = tokenizer(FUNCTIONS[row], truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
         with torch.no_grad():
