@@ -60,12 +60,6 @@ def test_a_character_of_several_tokens_is_written_once(kept):
     assert kept_text("a漢b", function, np.array(list(kept)) == "1") == "漢"
 
 
-def test_a_function_that_was_cut_gives_the_part_that_was_read():
-    (function,) = encode([FUNCTIONS[5]], make_tokenizer(), 20)
-    text = kept_text(FUNCTIONS[5], function, np.ones(20, dtype=bool))
-    assert FUNCTIONS[5].startswith(text) and text.startswith("int f(int x) {")
-
-
 @pytest.mark.parametrize("trim_offsets", [True, False])
 def test_a_pair_gives_two_texts(trim_offsets):
     pair = ("int a = 漢;", " char b ;")
