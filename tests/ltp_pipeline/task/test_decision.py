@@ -108,7 +108,8 @@ def test_more_training_removes_it_unless_it_chooses_it_again(place, capsys):
     results = read("chosen", "all_results.json")
     assert read("chosen", "config.json")["decision_threshold"] == results["eval_decision_threshold"]
     assert results["eval_false_alarm_rate"] == 0
-    run_code_metrics.main("--eval --restore chosen --validation_file test.csv --dtype float32 --output_dir evaluated".split())
+    evaluation = "--eval --restore chosen --validation_file test.csv --dtype float32 --output_dir evaluated"
+    run_code_metrics.main(evaluation.split())
     assert read("evaluated", "all_results.json")["eval_false_alarm_rate"] == 0
 
 
