@@ -1,1 +1,1 @@
-"""What every other room uses: errors, processes, files, result folders, flags."""
+"""What all of ltp_pipeline uses: errors, processes, files, result folders, flags and the model hub."""

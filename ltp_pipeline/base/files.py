@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and tables for the terminal."""
+"""Writes files so that a reader sees the old file or the new one, never a part; formats tables as text."""
 
 import csv
 import json
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes `text` as UTF-8 with its newlines as they are; makes missing folders.
+    """Writes `text` as UTF-8 and does not change its newlines. Creates missing folders.
 
-    Readers see the old file or the new one, never a part: the text goes to a temporary file beside `path`, which then
-    takes its place. Raises UserError if the place cannot be written to.
+    The text goes to a temporary file beside `path`, which then replaces `path`. Raises UserError if that fails.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -36,14 +35,14 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, obj: Any) -> None:
-    """Writes `obj` as indented JSON, whole or not at all. Raises ValueError for NaN and infinities: JSON has none."""
+    """Writes `obj` as indented JSON, as `write_text` does. Raises ValueError for NaN and infinities: JSON has none."""
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
-    """Writes `frame` without its index, whole or not at all.
+    """Writes `frame` without its index, as `write_text` does.
 
-    Every text is quoted, so that quotes, newlines and lone carriage returns inside code read back exactly.
+    Every text is quoted, so that code with quotes, newlines and single carriage returns is read back unchanged.
     """
     write_text(path, frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
 

@@ -1,1 +1,1 @@
-"""The files of LTP inside an installed Transformers package."""
+"""Adds the files of LTP to an installed Transformers package, and removes them again."""

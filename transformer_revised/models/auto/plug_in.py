@@ -1,34 +1,67 @@
 """The plug-in: makes "ltp" known to the Auto classes of this process; nothing on disk changes.
 
 The names of the classes go into the library's tables, and the library imports a class when it is first used. Its
-public `register` needs the classes themselves. With it `import transformer_revised` takes 2.8 s beyond `import torch`,
-in place of 0.8 s.
+public `register` needs the classes themselves: with it `import transformer_revised` takes 2.8 s beyond `import torch`,
+in place of 0.8 s. This module does not import the tables either, because that takes 2.1 s in Transformers 5.17 (0.03 s
+in 5.23). It adds the names when something else imports them.
 """
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 import transformers
-from transformers.models.auto import configuration_auto, modeling_auto, tokenization_auto
+from transformers.models.auto import configuration_auto
 
 from .ltp_names import CONFIG_CLASS, MODEL_CLASSES, MODEL_TYPE, TOKENIZER_CLASS
 from .same_modules import HERE, THERE, share_modules
+
+# Module of the library: its tables, each with the name to add
+TABLES = {
+    "transformers.models.auto.modeling_auto": tuple(MODEL_CLASSES.values()),
+    "transformers.models.auto.tokenization_auto": (("TOKENIZER_MAPPING_NAMES", TOKENIZER_CLASS),),
+}
 
 
 def register() -> None:
     """Makes the configuration, the tokenizer and the heads known."""
     share_modules(alias=THERE, real=HERE)
+    configuration_auto.CONFIG_MAPPING_NAMES[MODEL_TYPE] = CONFIG_CLASS
+    sys.meta_path.insert(0, _TableFinder())
+    for name in TABLES:
+        if name in sys.modules:
+            _add_names(sys.modules[name])
+
+
+class _TableFinder(MetaPathFinder):
+    """Lets the modules in `TABLES` be imported as usual, and adds our names right after that."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in TABLES else None
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_add(module: ModuleType) -> None:
+                execute(module)
+                _add_names(module)
+
+            spec.loader.exec_module = execute_and_add
+        return spec
+
+
+def _add_names(module: ModuleType) -> None:
     try:
-        _add_names()
+        for table, name in TABLES[module.__name__]:
+            names = getattr(module, table)
+            names[MODEL_TYPE] = name
+            names._model_mapping._reverse_config_mapping[CONFIG_CLASS] = MODEL_TYPE
     except (AttributeError, TypeError):  # a version of the library that has other tables
         _register_classes()
-
-
-def _add_names() -> None:
-    configuration_auto.CONFIG_MAPPING_NAMES[MODEL_TYPE] = CONFIG_CLASS
-    tables = [(getattr(modeling_auto, table), name) for table, name in MODEL_CLASSES.values()]
-    for names, name in [*tables, (tokenization_auto.TOKENIZER_MAPPING_NAMES, TOKENIZER_CLASS)]:
-        names[MODEL_TYPE] = name
-        names._model_mapping._reverse_config_mapping[CONFIG_CLASS] = MODEL_TYPE
 
 
 def _register_classes() -> None:

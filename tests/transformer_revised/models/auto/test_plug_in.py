@@ -1,4 +1,4 @@
-"""The plug-in: what `import transformer_revised` registers, and that the table names what the library reads."""
+"""The plug-in: what `import transformer_revised` registers."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def test_auto_tokenizer(named, tmp_path):
     assert type(loaded) is RobertaTokenizer and loaded("abab").input_ids == [0, 7, 7, 2]
 
 
-def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
+def test_a_warning_where_the_installed_files_differ(tmp_path, monkeypatch):
     ours = Path(installed.__file__).parents[2]
     package = tmp_path / "transformers"
     for file in [*ours.glob("models/ltp/*.py"), *ours.glob("train*_ltp.py")]:
@@ -77,20 +77,30 @@ def test_other_files_in_the_installed_package_are_told(tmp_path, monkeypatch):
         installed.use_installed()
 
 
+PROGRAM = """
+{before}
+import sys, transformer_revised
+assert ("transformers.models.auto.modeling_auto" in sys.modules) == {imported}
+from transformers import AutoConfig, AutoModel
+model = AutoModel.from_config(AutoConfig.for_model("ltp", num_hidden_layers=1, attention_window=2))
+assert type(model) is transformer_revised.LTPModel
+assert (transformer_revised.LTPConfig in AutoModel._model_mapping._extra_content) == {classes}
+"""
 OTHER_TABLES = """
 import types
 from transformers.models.auto import modeling_auto
 modeling_auto.MODEL_MAPPING_NAMES = types.MappingProxyType(modeling_auto.MODEL_MAPPING_NAMES)
-import transformer_revised
-from transformers import AutoConfig, AutoModel
-model = AutoModel.from_config(AutoConfig.for_model("ltp", num_hidden_layers=1, attention_window=2))
-assert type(model) is transformer_revised.LTPModel
-assert transformer_revised.LTPConfig in AutoModel._model_mapping._extra_content
 """
 
 
-def test_a_library_with_other_tables_gets_the_classes():
-    subprocess.run([sys.executable, "-c", OTHER_TABLES], cwd=ROOT, check=True)
+@pytest.mark.parametrize(
+    ("before", "imported", "classes"),
+    [("", False, False), (OTHER_TABLES, True, True)],
+    ids=["tables imported later get the names", "a library with other tables gets the classes"],
+)
+def test_registration(before, imported, classes):
+    program = PROGRAM.format(before=before, imported=imported, classes=classes)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_the_librarys_name_for_the_modules_gives_these():
