@@ -1,8 +1,8 @@
-"""Longformer that learns which tokens matter and stops computing the others: the model type "ltp" of Transformers.
+"""Longformer that learns which tokens matter and removes the others: the model type "ltp" of Transformers.
 
-`import transformer_revised` makes "ltp" known to the Auto classes and offers `LTPConfig`, `LTPModel`, its heads,
+`import transformer_revised` registers "ltp" with the Auto classes and exports `LTPConfig`, `LTPModel`, its heads,
 `LTPTrainer` and `LTPTrainingArguments`. If `revise_local_transformer_package.sh` has copied these files into the
-installed `transformers`, the names stand for the copied classes, so that no class exists twice.
+installed `transformers`, the names are those of the installed copies, so that no class exists twice.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Arguments of [`LTPTrainer`]."""
+"""The arguments of [`LTPTrainer`]: the library's, and how thresholds are learned."""
 
 from dataclasses import dataclass, field
 
@@ -9,68 +9,57 @@ MASKING_MODES = ("soft", "hard", "mixed")
 
 @dataclass
 class LTPTrainingArguments(TrainingArguments):
-    r"""
-    [`~transformers.TrainingArguments`], and how thresholds are learned.
+    """
+    [`~transformers.TrainingArguments`], and how thresholds are learned. The fields' `help` documents them.
 
-    Args:
-        masking_mode (`str`, *optional*, defaults to `"hard"`):
-            `"soft"` multiplies each token by `sigmoid((score - threshold) / temperature)` and learns the thresholds;
-            `"hard"` removes tokens and keeps the thresholds; `"mixed"` is soft for the first half of the steps, then
-            hard.
-        lambda_threshold (`float`, *optional*, defaults to 0.0):
-            Weight of the regularizer, the sum over layers of the soft mask's mean.
-        lr_threshold (`float`, *optional*):
-            Peak learning rate of the thresholds; `learning_rate` if not given. It follows the same schedule.
-        weight_decay_threshold (`float`, *optional*, defaults to 0.0):
-            Weight decay of the thresholds.
-        temperature (`float`, *optional*):
-            Width of the soft mask, in units of the score; the model's own (`config.temperature`) if not given.
-        target_flops (`float`, *optional*):
-            Relative FLOPs that the model shall execute when training ends, above 0, at most 1; as in its configuration
-            (`config.target_flops`) if not given. Soft training then learns thresholds to that budget, and
-            `lr_threshold` defaults to what gets them there; after any training they are shifted to meet it on
-            `calibration_samples` of the data to evaluate on.
-        calibration_samples (`int`, *optional*, defaults to 128):
-            Functions, evenly spread over the evaluation data (the training data where there is none), on which the
-            thresholds are shifted. Their labels are not read.
-        rank_distillation (`float`, *optional*, defaults to 0.0):
-            Weight of a loss, in soft training, that teaches each layer to order tokens as the last layer of the model
-            that training starts from does, unpruned (after ToP, KDD 2023).
+    Raises:
+        ValueError: a value out of range.
     """
 
     masking_mode: str = field(
         default="hard",
         metadata={
-            "help": "soft: learn the thresholds with soft masks. hard: remove tokens at the thresholds there are. "
-            "mixed: soft for the first half of the steps, then hard.",
+            "help": "soft: multiply tokens by the soft mask sigmoid((score - threshold) / temperature) and learn the "
+            "thresholds. hard: remove tokens, with fixed thresholds. mixed: soft in the first half of the steps, hard "
+            "in the second.",
             "choices": MASKING_MODES,
         },
     )
     lambda_threshold: float = field(
-        default=0.0, metadata={"help": "Weight of the regularizer: sum over layers of the soft mask's mean."}
+        default=0.0, metadata={"help": "Weight of the regularizer, the sum over layers of the soft mask's mean."}
     )
     lr_threshold: float | None = field(
-        default=None, metadata={"help": "Peak learning rate of the thresholds (default: the model's learning rate)."}
+        default=None,
+        metadata={
+            "help": "Peak learning rate of the thresholds, with the schedule of the other learning rate (default: the "
+            "model's learning rate; with a budget, a rate that is high enough to meet it)."
+        },
     )
     weight_decay_threshold: float = field(default=0.0, metadata={"help": "Weight decay of the thresholds."})
     temperature: float | None = field(
         default=None,
         metadata={"help": "Width of the soft mask in units of the score (default: the checkpoint's own)."},
     )
-
     target_flops: float | None = field(
         default=None,
-        metadata={"help": "Relative FLOPs wanted when training ends, such as 0.5 (default: the checkpoint's own)."},
+        metadata={
+            "help": "Budget: relative FLOPs of the trained model, above 0, at most 1 (default: the checkpoint's own). "
+            "Soft training learns thresholds that approach it. Every training ends with a shift of the thresholds "
+            "that meets it."
+        },
     )
     calibration_samples: int = field(
-        default=128, metadata={"help": "With a target: functions on which thresholds are shifted to meet it."}
+        default=128,
+        metadata={
+            "help": "Number of functions on which thresholds are shifted to meet the budget, evenly spread over the "
+            "evaluation data (over the training data if there is none). Their labels are not read."
+        },
     )
-
     rank_distillation: float = field(
         default=0.0,
         metadata={
-            "help": "Weight, such as 0.3, of a loss in soft training that teaches early layers to order tokens as the "
-            "unpruned model's last layer does."
+            "help": "Weight, such as 0.3, of a loss in soft training by which early layers learn to order tokens as "
+            "the last layer of the unpruned starting model does (after ToP, KDD 2023)."
         },
     )
 

@@ -1,4 +1,4 @@
-"""Configuration of a Longformer with Learned Token Pruning."""
+"""Configuration of a Longformer that learns which tokens to remove (Learned Token Pruning)."""
 
 from huggingface_hub.dataclasses import strict
 from transformers.models.longformer.configuration_longformer import LongformerConfig
@@ -10,34 +10,36 @@ SCORE_NORMALIZATIONS = ("max", "mean", "rel")
 @strict
 class LTPConfig(LongformerConfig):
     r"""
-    Configuration of [`LTPModel`] and its heads: everything [`LongformerConfig`] has, and how tokens are pruned.
+    Configuration of [`LTPModel`] and its heads: the fields of [`LongformerConfig`], and how tokens are pruned.
 
     Args:
         prune_mode (`str`, *optional*, defaults to `"absolute_threshold"`):
-            How the tokens that leave after each layer are chosen; [`prune_modules`] defines them.
+            How each layer chooses the tokens it removes; `prune_modules.py` defines the modes.
             `"absolute_threshold"` learns one threshold a layer (Learned Token Pruning, Kim et al., KDD 2022).
-            `"rising_threshold"` and `"threshold"` compare a token with the largest importance in its sequence, at a
-            fixed fraction that rises with the layer or does not. `"topk"` keeps a share of the tokens that falls with
-            the layer (SpAtten, Wang et al., HPCA 2021). `None` prunes nothing: the model is a plain Longformer.
+            `"rising_threshold"` and `"threshold"` remove tokens whose importance is below a fixed fraction of the
+            largest in the sequence; the fraction rises with the layer or is the same in all. `"topk"` keeps a share of
+            the tokens that falls with the layer (SpAtten, Wang et al., HPCA 2021). `None` removes nothing: the model
+            is a plain Longformer.
         final_token_threshold (`float`, *optional*, defaults to 0.01):
-            `"absolute_threshold"` and `"rising_threshold"`: layer `l` of `L` has the threshold
-            `final_token_threshold * l / L`, to which the former adds its learned `keep_threshold`.
+            `"absolute_threshold"` and `"rising_threshold"`: the threshold of layer `l` of `L` is
+            `final_token_threshold * l / L`; `"absolute_threshold"` adds the learned offset `keep_threshold`.
         token_threshold (`float`, *optional*, defaults to 0.0):
             `"threshold"`: the threshold of every layer.
         token_keep_rate (`float`, *optional*, defaults to 1.0):
-            `"topk"`: the share of a sequence's tokens that is left after the last layer.
+            `"topk"`: the share of a sequence's tokens that is alive after the last layer.
         score_normalization (`str`, *optional*, defaults to `"max"`):
-            What `"absolute_threshold"` divides the attention a token receives by: `"max"`, the largest in its
-            sequence; `"mean"`, the number of heads times the tokens alive in it (the LTP paper); `"rel"`, the number
-            of heads, so that 1 is what uniform attention would give.
+            By what `"absolute_threshold"` divides a token's importance (the attention it receives, summed) to get its
+            score. `"max"`: the largest importance in its sequence. `"mean"`: the number of heads times the number of
+            alive tokens (the LTP paper). `"rel"`: the number of heads, so that uniform attention gives scores of 1.
         temperature (`float`, *optional*, defaults to 1e-5):
-            Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. Only soft
-            masking in training mode reads it.
+            Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. It is used only
+            by soft masking in training mode.
         target_flops (`float`, *optional*):
-            Relative FLOPs to which [`LTPTrainer`] keeps `"absolute_threshold"`, in every stage; above 0, at most 1.
+            Budget that [`LTPTrainer`] meets with `"absolute_threshold"` in every stage: relative FLOPs, above 0, at
+            most 1.
         decision_threshold (`float`, *optional*):
-            Probability of class 1 above which this project's scripts predict it; the model itself does not read it.
-            `None` is the more probable class.
+            Probability of class 1 above which this project's scripts predict class 1; the model does not use it. With
+            `None` they predict the more probable class.
 
     Example:
 
@@ -68,7 +70,7 @@ class LTPConfig(LongformerConfig):
     decision_threshold: float | int | None = None
 
     def validate_pruning(self) -> None:
-        """Part of `@strict`-powered validation. Raises `ValueError` for a pruning setting that cannot work."""
+        """Called by `@strict`. Raises `ValueError` for a pruning setting that cannot work."""
         if self.prune_mode is not None and self.prune_mode not in PRUNE_MODES:
             modes = ", ".join(PRUNE_MODES)
             raise ValueError(f"`prune_mode` has to be None or one of {modes}, not {self.prune_mode!r}")
@@ -86,7 +88,7 @@ class LTPConfig(LongformerConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        """As the library's; the configuration of a Longformer is taken as that of an LTP model."""
+        """Reads the configuration of a Longformer as that of an LTP model."""
         values, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if values.get("model_type") == LongformerConfig.model_type:
             values = {**values, "model_type": cls.model_type}

@@ -1,6 +1,6 @@
-"""FLOPs of a forward pass: those executed, those of the same input without pruning, those to expect of soft masks.
+"""FLOPs of a forward pass: those executed, those of the same input without pruning, those expected of soft masks.
 
-Counted are the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens: padding is never
+The counts include matrix products and attention pairs, 2 FLOPs for each multiply-add, of real tokens. Padding is never
 computed and never counted.
 """
 
@@ -19,7 +19,7 @@ from .packed_sequence import PackedSequence
 
 @dataclass
 class LayerCounts:
-    """Tokens and pairs one layer computed, each `[B]` int64; see [`LTPPruningFields`]."""
+    """What one layer computed for each sequence, `[B]` int64 each; see [`LTPPruningFields`]."""
 
     entered: np.ndarray
     kept: np.ndarray
@@ -28,7 +28,7 @@ class LayerCounts:
 
 
 def layer_counts(output) -> list[LayerCounts]:
-    """What each layer computed in the forward pass that gave `output`, one of [`LTPPruningFields`]."""
+    """What each layer computed in the forward pass that returned `output`, which has [`LTPPruningFields`]."""
     fields = ("attention_sentence_lengths", "ffn_sentence_lengths", "attention_pairs", "global_lengths")
     return [LayerCounts(*layer) for layer in zip(*([t.cpu().numpy() for t in output[name]] for name in fields))]
 
@@ -39,8 +39,8 @@ def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
 
     Args:
         config: a Longformer-like configuration.
-        fold: whether few global queries take the folded way ([`global_attention`]); otherwise `key_global` and
-            `value_global` are applied to every token.
+        fold: whether `key_global` and `value_global` may be folded into the global queries ([`global_attention`]) when
+            that is cheaper; otherwise they are applied to every token.
     """
     D, H = config.hidden_size, config.num_attention_heads
     n, g = counts.entered, counts.global_queries
@@ -55,7 +55,7 @@ def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
 
 
 def executed_flops(config, layers: list[LayerCounts]) -> np.ndarray:
-    """FLOPs that a forward pass with these counts executed, `[B]`, the classification head's included."""
+    """FLOPs of a forward pass with these counts, `[B]`, including the classification head."""
     return sum(layer_flops(config, layer) for layer in layers) + _head_flops(config)
 
 
@@ -66,9 +66,10 @@ def unpruned_flops(
     FLOPs of a batch when nothing is pruned, `[B]`.
 
     Args:
-        full: every token in every layer, as Longformer computes it, instead of this project's way (last layer for the
-            first token only, few global queries folded).
-        device: where the model runs, if not where `packed` is: implementations differ in the pairs they compute.
+        full: compute every token in every layer, as Longformer does. An LTP model computes only the first token in the
+            last layer, and folds `key_global` and `value_global`.
+        device: the model's device (default: that of `packed`). It decides the attention implementation, and so how
+            many pairs are computed.
     """
     lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
     implementation = choose_implementation(requested, device or packed.sequence_of.device)
@@ -92,18 +93,18 @@ def _head_flops(config) -> int:
 
 def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[torch.Tensor]) -> torch.Tensor:
     """
-    Relative FLOPs of a sequence classifier to expect where tokens leave with some probability; differentiable.
+    Expected relative FLOPs of a sequence classifier that removes tokens with some probability; differentiable.
 
-    The formula is `layer_flops` with expected counts; the pairs a block of queries computes beyond its windows are
-    half a block a side, and all of a sequence that is one block. What blocks are padded with is left out.
+    The formula is that of `layer_flops` with expected counts. A query counts with the keys in its window and half a
+    block on either side, which its block of queries computes too; in a sequence of one block it counts with all keys.
+    The padding of blocks is not counted.
 
     Args:
-        attention_mask: `[B, L]`, above 0 for real tokens; the first of each sequence is taken as its global token.
-        alive: for each layer, the probability that a token is alive after it, `[B, L]`, of which only real tokens are
-            read.
+        attention_mask: `[B, L]`, above 0 for real tokens. The first one of each sequence is its global token.
+        alive: for each layer, the probability that a token is alive after it, `[B, L]`; ignored at padding.
 
     Returns:
-        `[B]` float32: 1 where nothing leaves.
+        `[B]` float32; 1 if nothing is removed.
     """
     real = (attention_mask > 0).float()
     after = [real * layer for layer in alive]
@@ -111,7 +112,7 @@ def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[to
     return pruned / _expected_flops(config, [real] * len(alive), [real] * len(alive))
 
 
-def _expected_flops(config, entered: list[torch.Tensor], stayed: list[torch.Tensor]) -> torch.Tensor:
+def _expected_flops(config, entered: list[torch.Tensor], kept: list[torch.Tensor]) -> torch.Tensor:
     D, H = config.hidden_size, config.num_attention_heads
     rest = 2 * D * D + 4 * D * config.intermediate_size
     total = 0.0
@@ -122,7 +123,7 @@ def _expected_flops(config, entered: list[torch.Tensor], stayed: list[torch.Tens
             return total + rest + _head_flops(config)
         pairs = (entered[i] * _window_sums(entered[i], window // 2 + QUERY_BLOCK // 2)).sum(dim=1)
         pairs = torch.where(n <= SHORT_SEQUENCE, n * n, pairs)
-        total = total + 6 * n * D * D + 4 * pairs * D + rest * stayed[i].sum(dim=1)
+        total = total + 6 * n * D * D + 4 * pairs * D + rest * kept[i].sum(dim=1)
 
 
 def _window_sums(values: torch.Tensor, half_window: int) -> torch.Tensor:

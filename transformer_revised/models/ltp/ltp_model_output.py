@@ -1,4 +1,4 @@
-"""What LTP models return: Longformer's fields, then what pruning did."""
+"""The outputs of LTP models: Longformer's fields, and for each layer what pruning did."""
 
 from dataclasses import dataclass
 
@@ -16,28 +16,28 @@ from transformers.models.longformer.modeling_longformer import (
 @dataclass
 class LTPPruningFields:
     """
-    Fields that every LTP output carries after Longformer's. `L` is the padded length, `B` the batch size; each tuple
-    has one entry a layer.
+    Fields that every LTP output has after Longformer's. `B` is the batch size, `L` the padded length. Each tuple has
+    one entry for each layer.
 
     Args:
         attention_sentence_lengths (`tuple[torch.LongTensor]`):
-            Tokens of each sequence that entered the layer's attention, `[B]`.
+            Tokens of each sequence that were alive in the layer's attention, `[B]`.
         ffn_sentence_lengths (`tuple[torch.LongTensor]`):
-            Tokens of each sequence that entered its feed-forward part, `[B]`. A classifier that is asked for nothing
-            beyond logits computes only the first token there in the last layer, and so reports 1.
+            Tokens of each sequence in the layer's feed-forward part, `[B]`. In the last layer of a classifier that
+            returns only logits this is 1, as it computes only the first token.
         attention_pairs (`tuple[torch.LongTensor]`):
-            Query-key pairs of local attention that were computed, `[B]`.
+            Computed query-key pairs of local attention, `[B]`.
         global_lengths (`tuple[torch.LongTensor]`):
-            Global queries that were computed, `[B]`.
+            Computed global queries, `[B]`.
         pruning_scores (`tuple[torch.FloatTensor | None]`, with `output_pruning=True`):
-            Normalised importance of each token, `[B, L]` float32; NaN where the token is not alive. `None` for a layer
-            that does not prune (its threshold is exactly 0).
+            Score (normalised importance) of each token, `[B, L]` float32; NaN for a token that is not alive. `None`
+            for a layer that removes nothing (its threshold is exactly 0).
         kept_tokens (`tuple[torch.BoolTensor]`, with `output_pruning=True`):
             Tokens alive after the layer, `[B, L]`.
         soft_masks (`tuple[torch.FloatTensor | None]`, with `output_pruning=True`, in soft training):
-            What each token's output was multiplied by, `[B, L]`; NaN and `None` as in `pruning_scores`.
+            Factor of each token's output, between 0 and 1, `[B, L]`; NaN and `None` as in `pruning_scores`.
         pruning_regularizer (`torch.FloatTensor`, in soft training):
-            Sum over layers of the soft mask's mean over the batch's real tokens, `[]`.
+            Sum over layers of the soft mask's mean over the real tokens of the batch, `[]`.
     """
 
     attention_sentence_lengths: tuple[torch.LongTensor, ...] | None = None
@@ -50,7 +50,7 @@ class LTPPruningFields:
     pruning_regularizer: torch.FloatTensor | None = None
 
 
-# A dataclass lays out the fields of its last base first: Longformer's come before pruning's.
+# A dataclass puts the fields of its last base first: Longformer's come before pruning's.
 @dataclass
 class LTPBaseModelOutputWithPooling(LTPPruningFields, LongformerBaseModelOutputWithPooling):
     """[`LTPModel`]'s output: Longformer's, then [`LTPPruningFields`]."""

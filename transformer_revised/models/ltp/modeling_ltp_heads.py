@@ -1,8 +1,8 @@
-"""The heads: the library's Longformer heads on [`LTPModel`], under the same parameter names and with the same losses.
+"""The heads: the library's Longformer heads on [`LTPModel`], with the same parameter names and losses.
 
-Every `forward` takes what [`LTPModel.forward`] takes, and `labels`. Its loss is the task's alone: in soft training add
-`lambda * pruning_regularizer`, as [`LTPTrainer`] does. Heads that read every token read a removed one in the state it
-left with.
+The arguments of a `forward` are those of [`LTPModel.forward`] and `labels`. The loss is the task's alone: in soft
+training add `lambda * pruning_regularizer`, as [`LTPTrainer`] does. A head that reads every token reads the last state
+of a removed one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .modeling_ltp import LTPModel, LTPPreTrainedModel
 
 
 def _no_global_tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
-    """A global attention mask of zeros, `[B, L]`: what Longformer's masked LM and token classifier take by default."""
+    """A global attention mask of zeros, `[B, L]`, the default of Longformer's masked LM and token classifier."""
     source = input_ids if input_ids is not None else inputs_embeds
     if source is None:
         raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
@@ -32,9 +32,9 @@ def _no_global_tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tenso
 
 
 def _first_separator(input_ids: torch.Tensor | None, config: LTPConfig) -> torch.Tensor:
-    """Column of the first separator of each sequence, `[B, 1]`. Raises `ValueError` where there is none."""
+    """Column of the first separator of each sequence, `[B, 1]`. Raises `ValueError` if a sequence has none."""
     if input_ids is None:
-        raise ValueError("give `global_attention_mask`: without `input_ids` the question cannot be told from the rest")
+        raise ValueError("give `global_attention_mask`: only `input_ids` show where the question ends")
     separators = input_ids == config.sep_token_id
     if not separators.any(dim=1).all():
         raise ValueError(
@@ -68,23 +68,14 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
     ) -> tuple | LTPSequenceClassifierOutput:
         r"""
         Args:
-            labels: `[B]` int64 classes (`num_labels` > 1), `[B]` float targets (`num_labels` = 1) or `[B, num_labels]`
-                float (multi label), as the library's sequence classifiers take them.
-            others: see [`LTPModel.forward`].
+            labels: as for the library's sequence classifiers: `[B]` int64 classes (`num_labels` > 1), `[B]` float
+                targets (`num_labels` = 1) or `[B, num_labels]` float (multi label).
 
         Returns:
             [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`.
         """
-        encoding = self.longformer.encode(
-            input_ids,
-            attention_mask,
-            global_attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            only_first_token=True,
-            **kwargs,
-        )
+        inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
+        encoding = self.longformer.encode(*inputs, only_first_token=True, **kwargs)
         logits = self.classifier(encoding.first_states[:, None])
         loss = None
         if labels is not None:
@@ -127,17 +118,15 @@ class LTPForMaskedLM(LTPPreTrainedModel):
     ) -> tuple | LTPMaskedLMOutput:
         r"""
         Args:
-            labels: `[B, L]` int64 token ids, -100 where there is nothing to predict.
-            others: see [`LTPModel.forward`].
+            labels: `[B, L]` int64 token ids, -100 for tokens without a prediction.
 
         Returns:
             [`LTPMaskedLMOutput`], with `logits` `[B, L, vocab_size]`.
         """
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
-        encoding = self.longformer.encode(
-            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
-        )
+        inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
+        encoding = self.longformer.encode(*inputs, **kwargs)
         logits = self.lm_head(encoding.last_hidden_state)
         loss = None
         if labels is not None:
@@ -170,17 +159,15 @@ class LTPForTokenClassification(LTPPreTrainedModel):
     ) -> tuple | LTPTokenClassifierOutput:
         r"""
         Args:
-            labels: `[B, L]` int64 classes, -100 where there is nothing to predict.
-            others: see [`LTPModel.forward`].
+            labels: `[B, L]` int64 classes, -100 for tokens without a prediction.
 
         Returns:
             [`LTPTokenClassifierOutput`], with `logits` `[B, L, num_labels]`.
         """
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
-        encoding = self.longformer.encode(
-            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
-        )
+        inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
+        encoding = self.longformer.encode(*inputs, **kwargs)
         logits = self.classifier(self.dropout(encoding.last_hidden_state))
         loss = None
         if labels is not None:
@@ -213,9 +200,8 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
     ) -> tuple | LTPQuestionAnsweringModelOutput:
         r"""
         Args:
-            start_positions, end_positions: `[B]` int64, columns of the answer's first and last token; columns beyond
-                the input are left out of the loss.
-            others: see [`LTPModel.forward`].
+            start_positions, end_positions: `[B]` int64, columns of the answer's first and last token. The loss ignores
+                columns beyond the input.
 
         Returns:
             [`LTPQuestionAnsweringModelOutput`], with `start_logits` and `end_logits` `[B, L]`.
@@ -227,9 +213,8 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
             question_end = _first_separator(input_ids, self.config)
             columns = torch.arange(input_ids.shape[1], device=input_ids.device)
             global_attention_mask = (columns < question_end).long()
-        encoding = self.longformer.encode(
-            input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
-        )
+        inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
+        encoding = self.longformer.encode(*inputs, **kwargs)
         start_logits, end_logits = (x.contiguous() for x in self.qa_outputs(encoding.last_hidden_state).unbind(-1))
         loss = None
         if start_positions is not None and end_positions is not None:
@@ -266,11 +251,10 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
             input_ids, token_type_ids, attention_mask, global_attention_mask, position_ids: `[B, choices, L]`.
             inputs_embeds: `[B, choices, L, hidden_size]`.
             labels: `[B]` int64, index of the right choice.
-            others: see [`LTPModel.forward`].
 
         Returns:
-            [`LTPMultipleChoiceModelOutput`], with `logits` `[B, choices]`. The fields of pruning have a row for every
-            choice, `B * choices` in all.
+            [`LTPMultipleChoiceModelOutput`], with `logits` `[B, choices]`. The fields of pruning have `B * choices`
+            rows, one for each choice.
 
         Raises:
             ValueError: no `global_attention_mask`, and no separator before a choice.

@@ -16,26 +16,6 @@ INACTIVE_THRESHOLD = 0.0
 MIN_THRESHOLD = 1e-5
 
 
-def normalize_importance(
-    importance: torch.Tensor, packed: PackedSequence, num_heads: int, normalization: str
-) -> torch.Tensor:
-    """
-    Makes the attention that tokens receive comparable across sequences.
-
-    Args:
-        importance: `[N]` float32, attention received, summed over heads and over the queries of the sequence.
-        normalization: `"max"`, `"mean"` (LTP, Kim et al. 2022, equation 2) or `"rel"`; see [`LTPConfig`].
-
-    Returns:
-        Scores, `[N]` float32.
-    """
-    if normalization == "max":
-        return importance / packed.amax(importance)[packed.sequence_of]
-    if normalization == "mean":
-        return importance / (num_heads * packed.length_tensor)[packed.sequence_of]
-    return importance / num_heads
-
-
 class TokenPruner(nn.Module):
     """
     Decides which tokens a layer keeps.
@@ -44,7 +24,7 @@ class TokenPruner(nn.Module):
     `layer_id`, which counts from 0.
     """
 
-    normalization = "max"  # how importance becomes scores, see `normalize_importance`
+    normalization = "max"  # or "mean" (LTP, Kim et al. 2022, equation 2) or "rel", see `LTPConfig`
 
     @property
     def threshold(self) -> torch.Tensor | None:
@@ -57,8 +37,21 @@ class TokenPruner(nn.Module):
         raise NotImplementedError
 
     def scores(self, importance: torch.Tensor, packed: PackedSequence, num_heads: int) -> torch.Tensor:
-        """Normalised importance: `[N]` to `[N]`, both float32."""
-        return normalize_importance(importance, packed, num_heads, self.normalization)
+        """
+        Normalises importance, so that sequences can be compared.
+
+        Args:
+            importance: `[N]` float32, the attention that each token receives, summed over heads and over the queries
+                of its sequence.
+
+        Returns:
+            Scores, `[N]` float32.
+        """
+        if self.normalization == "max":
+            return importance / packed.amax(importance)[packed.sequence_of]
+        if self.normalization == "mean":
+            return importance / (num_heads * packed.length_tensor)[packed.sequence_of]
+        return importance / num_heads
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
         """`[N]` scores to `[N]` bool: True for the tokens to keep. Global tokens are always kept."""

@@ -1,11 +1,11 @@
-"""A compute budget for the thresholds: a controller while they are learned, and a bisection that meets it.
+"""Makes a model meet a compute budget: a controller while thresholds are learned, then one exact shift of them.
 
-The loss gains `coefficient * r`, with `r` the relative FLOPs to expect of the soft masks ([`expected_relative_flops`])
-and `coefficient = GAIN * (measured - wanted)`: the gradient of a quadratic penalty on the excess (Nocedal and Wright,
-Numerical Optimization, section 17.1), in which what is *measured* are tokens above the threshold, not masks. `wanted`
-falls linearly from where training starts to the target in the first `RAMP` of the steps, as in CoFi (Xia et al., ACL
-2022). What is left of the difference is then taken up exactly: one common shift of all learned thresholds is found by
-bisection on the FLOPs really executed.
+The controller adds `coefficient * r` to the loss. `r` are the relative FLOPs expected of the soft masks
+([`expected_relative_flops`]), and `coefficient = GAIN * (measured - wanted)`. This is the gradient of a quadratic
+penalty on the excess (Nocedal and Wright, Numerical Optimization, section 17.1). The measured FLOPs count tokens above
+the threshold (hard pruning), not the soft masks. `wanted` falls linearly from the start to the target in the first
+`RAMP` of the steps, as in CoFi (Xia et al., ACL 2022). The remaining difference is removed by adding one number to all
+learned thresholds; a bisection on the executed FLOPs finds it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .prune_modules import AbsoluteThresholdPruner
 
 GAIN = 10.0
 RAMP = 0.6
-MOMENTUM = 0.5
-MAX_TRIALS = 40
+MOMENTUM = 0.5  # weight of the earlier steps in the measured FLOPs
+MAX_TRIALS = 40  # shifts that `meet_target` tries
 
 
 class UnreachableTargetError(ValueError):
-    """No threshold gives the compute asked for."""
+    """No thresholds meet the budget."""
 
 
 class ComputeBudget(TrainerCallback, ExportableState):
@@ -37,7 +37,7 @@ class ComputeBudget(TrainerCallback, ExportableState):
     The controller of soft training.
 
     Args:
-        target: relative FLOPs wanted in the end, above 0, at most 1.
+        target: the budget: relative FLOPs at the end, above 0, at most 1.
         start: relative FLOPs at the first step.
     """
 
@@ -63,18 +63,18 @@ class ComputeBudget(TrainerCallback, ExportableState):
         self._pending = None
 
     def wanted(self, progress: float) -> float:
-        """Relative FLOPs wanted at this share of the steps."""
+        """Relative FLOPs wanted after this share (0 to 1) of the steps."""
         return self.start + (self.target - self.start) * min(1.0, progress / RAMP)
 
     def penalty(self, config, attention_mask: torch.Tensor, output, thresholds: list, progress: float) -> torch.Tensor:
         """
-        `coefficient * r`, `[]`, of a batch; a mean over its tokens of what their sequences cost.
+        `coefficient * r` of a batch, `[]`. `r` is the mean over the sequences, weighted by their tokens.
 
         Args:
             attention_mask: `[B, L]`.
-            output: of a forward pass in soft training with `output_pruning=True`.
-            thresholds: of each layer, `[]`.
-            progress: share of the steps made.
+            output: the output of a forward pass in soft training with `output_pruning=True`.
+            thresholds: the threshold of each layer, `[]`.
+            progress: share of the steps made, 0 to 1.
         """
         masks, scores = output["soft_masks"], output["pruning_scores"]
         hard = [None if s is None else (s >= t).float() for s, t in zip(scores, thresholds)]
@@ -88,7 +88,7 @@ class ComputeBudget(TrainerCallback, ExportableState):
 
 
 def _survival(masks: tuple, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-    """Product of the masks up to each layer, `[B, L]` each; the first token of each sequence always stays."""
+    """For each layer the product of the masks so far, `[B, L]`; 1 for the first token of each sequence."""
     real = attention_mask > 0
     first = (real.cumsum(dim=1) == 1) & real
     alive, survival = torch.ones_like(real, dtype=torch.float32), []
@@ -101,11 +101,11 @@ def _survival(masks: tuple, attention_mask: torch.Tensor) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.Tensor]]) -> float:
-    """FLOPs that a sequence classifier executes on `batches`, over those it would without pruning."""
+    """FLOPs that a sequence classifier executes on `batches`, divided by those without pruning."""
     training, executed, unpruned = model.training, 0, 0
     model.eval()
     for batch in batches:
-        # Not `model(...)`: what is called here is no evaluation, and hooks that count those must not see it.
+        # `forward`, not `model(...)`: hooks that count the FLOPs of evaluations must not count these passes.
         output = model.forward(**batch, return_dict=True)
         packed = PackedSequence.from_masks(batch["attention_mask"].cpu(), None)
         executed += int(executed_flops(model.config, layer_counts(output)).sum())
@@ -125,13 +125,14 @@ def meet_target(
     model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.005
 ) -> float:
     """
-    Shifts all learned thresholds by one amount, so that the model executes `target` relative FLOPs on `batches`.
+    Adds one number to all learned thresholds, so that the model executes `target` relative FLOPs on `batches`.
 
     Returns:
-        The relative FLOPs reached: the nearest that a shift gives, where tokens leave in lumps.
+        The relative FLOPs reached. They are the nearest of all shifts tried: where many tokens have the same score, a
+        small shift removes them all.
 
     Raises:
-        UnreachableTargetError: no shift prunes that much: the layers before the first threshold compute every token.
+        UnreachableTargetError: no shift removes enough: layers before the first threshold compute every token.
     """
     parameters = active_offsets(model)
     if not parameters:
@@ -147,11 +148,11 @@ def meet_target(
     if target < floor - tolerance:
         at(0.0)
         raise UnreachableTargetError(
-            f"{target:g} cannot be reached: with every token but the global ones dropped as early as "
-            f"possible {floor:.3f} of the FLOPs are left; expected at least {math.ceil(100 * floor) / 100:.2f}"
+            f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain when all tokens but the global ones are "
+            f"removed as early as possible; expected at least {math.ceil(100 * floor) / 100:.2f}"
         )
     shift, step, nearest = 0.0, 0.1, (math.inf, 0.0, 1.0)
-    low = high = None  # shifts that prune too little and too much, and by how much
+    low = high = None  # (shift, difference to the target): one that removes too little, one that removes too much
     for _ in range(MAX_TRIALS):
         reached = at(shift)
         nearest = min(nearest, (abs(reached - target), shift, reached))
@@ -163,7 +164,7 @@ def meet_target(
             high = shift, target - reached
         if low is None or high is None:
             shift, step = (shift + step if high is None else shift - step), 2 * step
-        else:  # between linear interpolation and the middle
+        else:  # halfway between linear interpolation and bisection
             share = min(0.9, max(0.1, (low[1] / (low[1] + high[1]) + 0.5) / 2))
             shift = low[0] + share * (high[0] - low[0])
     for parameter, value in zip(parameters, original):

@@ -1,7 +1,7 @@
-"""Ranking distillation: early layers learn to order tokens as the unpruned model's last layer does.
+"""Ranking distillation: trains early layers to order tokens as the unpruned model's last layer does.
 
-After ToP (Li et al., KDD 2023): what a token is worth to the classification is best seen in the last layer, but it is
-the early layers that have to drop it. The loss is logistic, over pairs of tokens, on the differences of log scores.
+After ToP (Li et al., KDD 2023): the last layer shows best how much a token matters for the classification, but early
+layers must decide whether to remove it. The loss is logistic, on differences of log scores between pairs of tokens.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import nn
 
-# Distances in tokens of the pairs that are compared.
+# Distances, in tokens, between the two tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 MIN_SCORE = 1e-6
 INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids"
@@ -62,13 +62,13 @@ def rank_loss(
     `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's scores.
 
     Args:
-        scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for one that does not prune; what the last layer
-            says is not used, as nothing follows it.
+        scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for a layer that removes nothing. The last
+            layer's scores are not used: no layer follows that could save compute.
         importance: the teacher's, `[B, L]`.
-        attention_mask: `[B, L]`, above 0 for real tokens. The first column, that of the global token, is in no pair.
+        attention_mask: `[B, L]`, above 0 for real tokens. No pair includes the first column, the global token's.
 
     Returns:
-        0 for a sequence without pairs.
+        The loss of each sequence; 0 for a sequence without pairs.
     """
     real = attention_mask > 0
     real[:, 0] = False

@@ -1,4 +1,4 @@
-"""Trainer and arguments beside the model, so that the lazy `__init__` of `models.ltp` exports them with it."""
+"""Exports the trainer and its arguments with the model: the lazy `__init__` of this folder reads `__all__` here."""
 
 from ...trainer_ltp import LTPTrainer
 from ...training_args_ltp import LTPTrainingArguments

@@ -11,7 +11,6 @@ from transformer_revised.models.ltp.prune_modules import (
     ThresholdPruner,
     TokenPruner,
     TopKPruner,
-    normalize_importance,
 )
 
 from .tiny import tiny_config
@@ -38,7 +37,8 @@ def pruner(layer=2, learned=0.0, final=0.4):
 )
 def test_normalizations(packed, normalization, expected):
     importance = torch.tensor([4.0, 2.0, 1.0, 1.0, 3.0, 1.0])
-    torch.testing.assert_close(normalize_importance(importance, packed, 2, normalization), torch.tensor(expected))
+    module = AbsoluteThresholdPruner(LTPConfig(score_normalization=normalization), 1)
+    torch.testing.assert_close(module.scores(importance, packed, num_heads=2), torch.tensor(expected))
 
 
 def test_threshold_rises_with_the_layer_and_adds_what_was_learned():
