@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     for flag in ("max_functions", "rounds"):
         if getattr(args, flag) is not None and getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
-    frame = read_labelled(args.test_file, CODE, name="--test_file").head(args.max_functions)
+    frame = read_labelled(args.test_file, CODE, flag="--test_file").head(args.max_functions)
     report = measure(args.checkpoint, frame, args.max_length, args.rounds)
     write_json(Path(args.output_dir) / "precision.json", {"test_file": args.test_file, **report})
     print(format_table(report["dtypes"]), format_table(report["layers"]), sep="\n\n")

@@ -76,14 +76,12 @@ def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]
     from ltp_pipeline.data.file_formats import BadRows
     from ltp_pipeline.data.readers import read_function_rows
     from ltp_pipeline.model.checkpoints import load_tokenizer
-    from ltp_pipeline.task.labels import parse_label_map
 
     tokenizer = None if args.tokenizer is None else load_tokenizer(args.tokenizer, flag="--tokenizer")
-    label_map = parse_label_map(args.label_map)
     files = []
     for path in paths:
         bad_rows = BadRows(path, skip=True)
-        frame = read_function_rows(path, bad_rows, args.text_column, args.label_column, label_map)
+        frame = read_function_rows(path, args, bad_rows)
         texts = frame["functionSource"].tolist()
         sources = frame["path"].fillna("") if "path" in frame.columns else [""] * len(frame)
         tokens = [code_tokens(text, language_of(str(source))) for text, source in zip(texts, sources)]

@@ -21,7 +21,7 @@ import torch
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
-from ltp_pipeline.data.flags import TruncationArguments, add_flags, reading_options
+from ltp_pipeline.data.flags import TruncationArguments, add_flags
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     for flag in ("batch_size", "max_tokens_per_batch", "rounds"):
         if getattr(args, flag) is not None and getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
-    frame = read_labelled(args.test_file, task, name="--test_file", **reading_options(args))
+    frame = read_labelled(args.test_file, task, args, flag="--test_file")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}

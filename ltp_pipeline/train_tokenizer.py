@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.data.flags import ReadingArguments, reading_options
+from ltp_pipeline.data.flags import ReadingArguments
 
 if TYPE_CHECKING:
     from transformers import RobertaTokenizer
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from ltp_pipeline.data.readers import read_functions
 
-    functions = read_functions(args.train_file, **reading_options(args))
+    functions = read_functions(args.train_file, args)
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)
     try:
         tokenizer.save_pretrained(args.output_dir)

@@ -9,6 +9,7 @@ import pandas as pd
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.hub import is_offline, offline_note
 from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_place
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
@@ -17,9 +18,7 @@ LARGEST_SCORE = 5  # of STS-B: the two sentences mean the same
 MALFORMED_ALLOWED = 0.01  # share of the lines of a .tsv file
 
 
-def read_glue(
-    path: str | Path, task: Task, *, name: str, label_column: str = "label", on_bad_rows: str = "error"
-) -> pd.DataFrame:
+def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = None, *, flag: str) -> pd.DataFrame:
     """Reads a file of a GLUE task: .csv, .json, .jsonl, .parquet, or .tsv as GLUE distributes it.
 
     The columns are named as on the hub (`task.columns` and label) or as in GLUE's files (`task.original_columns`). A
@@ -27,9 +26,8 @@ def read_glue(
     a label, as in GLUE's test files, have -1 or nothing there. In a .tsv file a quote has no special meaning.
 
     Args:
-        name: the flag that named the file, for messages.
-        label_column: the column of labels, if it has another name.
-        on_bad_rows: as in `read_functions`.
+        reading: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
+        flag: the flag that named the file, for messages.
 
     Returns:
         The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN without a label; for a task that predicts
@@ -38,9 +36,9 @@ def read_glue(
     Raises:
         UserError: something is wrong with the file; the message names the flag, the file and the row.
     """
-    path = Path(path)
-    where = f"{name} {path}"
-    bad_rows = BadRows(where, skip=on_bad_rows == "skip")
+    reading, path = reading or ReadingArguments(), Path(path)
+    where, label_column = f"{flag} {path}", reading.label_column
+    bad_rows = BadRows(where, skip=reading.on_bad_rows == "skip")
     if format_of(path, where) == ".tsv":
         frame = _read_tsv(read_text(path, where), task, where)
     else:
@@ -86,11 +84,11 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
     return _usable_rows(frame[list(task.columns)], frame["label"], task, bad_rows)
 
 
-def check_glue_flags(task: Task, text_column: str | None, label_map: str | None) -> None:
+def check_glue_flags(task: Task, reading: ReadingArguments) -> None:
     """Raises UserError if a flag is given that only files of functions have."""
-    if text_column is not None:
+    if reading.text_column is not None:
         raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
-    if label_map is not None:
+    if reading.label_map is not None:
         raise UserError(f"--label_map: the labels of {task.name} are {_expected_label(task)}; expected no such flag")
 
 

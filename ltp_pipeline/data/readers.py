@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.file_formats import ENDINGS, NOT_UTF8, SKIPPED, BadRows, decode_utf8, read_table
-from ltp_pipeline.data.flags import DataArguments, reading_options
+from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.glue_files import check_glue_flags, check_labels, read_glue, read_glue_hub
 from ltp_pipeline.task.labels import as_class, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import Task
@@ -41,7 +41,7 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
         UserError: a file is missing or bad.
     """
     if not task.reads_functions:
-        check_glue_flags(task, data.text_column, data.label_map)
+        check_glue_flags(task, data)
         return {split: _read_glue_split(data, split, task) for split in _with_mismatched(data, wanted, task)}
     if data.validation_mismatched_file is not None:
         raise UserError("--validation_mismatched_file: only MNLI has one")
@@ -70,40 +70,23 @@ def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: 
 
 
 def read_labelled(
-    path: str | Path,
-    task: Task,
-    *,
-    name: str,
-    text_column: str | None = None,
-    label_column: str = "label",
-    label_map: str | None = None,
-    on_bad_rows: str = "error",
+    path: str | Path, task: Task, reading: ReadingArguments | None = None, *, flag: str
 ) -> pd.DataFrame:
     """Reads a file of any task in which every row has a label; see [`read_functions`] and [`read_glue`]."""
+    reading = reading or ReadingArguments()
     if task.reads_functions:
-        return read_functions(
-            path,
-            name=name,
-            text_column=text_column,
-            label_column=label_column,
-            label_map=label_map,
-            on_bad_rows=on_bad_rows,
-            groups=task.labels if task.multi_label else (),
-        )
-    check_glue_flags(task, text_column, label_map)
-    frame = read_glue(path, task, name=name, label_column=label_column, on_bad_rows=on_bad_rows)
-    check_labels(frame, task, f"{name} {path}", "eval")
+        return read_functions(path, reading, flag=flag, groups=task.labels if task.multi_label else ())
+    check_glue_flags(task, reading)
+    frame = read_glue(path, task, reading, flag=flag)
+    check_labels(frame, task, f"{flag} {path}", "eval")
     return frame
 
 
 def read_functions(
     path: str | Path,
+    reading: ReadingArguments | None = None,
     *,
-    name: str = "--train_file",
-    text_column: str | None = None,
-    label_column: str = "label",
-    label_map: str | None = None,
-    on_bad_rows: str = "error",
+    flag: str = "--train_file",
     need_both_classes: bool = False,
     groups: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -111,26 +94,25 @@ def read_functions(
 
     Args:
         path: the file; its ending gives the format.
-        name: the flag that named the file, for messages.
-        text_column: column with the code; None: the first of functionSource, code and text that exists.
-        label_column: column with the label, see [`as_class`].
-        label_map: `good=0,bad=1` or a JSON file; see [`parse_label_map`].
-        on_bad_rows: "error": the first row without code or with an unknown label raises an error. "skip": such rows
-            are left out and reported; `attrs["skipped_rows"]` of the frame holds their numbers, from 1.
+        reading: the columns, the meaning of labels, and what to do with rows without code or with an unknown label:
+            the first one raises an error, or all are left out and reported. [`as_class`] says what a label may be.
+        flag: the flag that named the file, for messages.
         need_both_classes: also refuse a file where only one class occurs, because training on it is useless.
         groups: names of the labels of a task with several labels at once; see [`as_groups`].
 
     Returns:
         The rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
-        then all other columns. The index is each row's position in the file, from 0.
+        then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
+        numbers, from 1, of the rows that were left out.
 
     Raises:
         UserError: something is wrong with the file; the message names the flag, the file and the row.
     """
-    bad_rows = BadRows(f"{name} {path}", skip=on_bad_rows == "skip")
-    if groups and label_map is not None:
+    reading = reading or ReadingArguments()
+    bad_rows = BadRows(f"{flag} {path}", skip=reading.on_bad_rows == "skip")
+    if groups and reading.label_map is not None:
         raise UserError(f"--label_map: the labels are {', '.join(groups)}; expected no such flag")
-    frame = read_function_rows(path, bad_rows, text_column, label_column, parse_label_map(label_map), groups)
+    frame = read_function_rows(path, reading, bad_rows, groups)
     bad_rows.report(len(frame) + len(bad_rows.reasons))
     if need_both_classes and groups and not any(map(any, frame["label"])):
         raise UserError(f"{bad_rows.where}: no function has any of {', '.join(groups)}; training needs some")
@@ -144,23 +126,17 @@ def read_functions(
 
 
 def read_function_rows(
-    path: str | Path,
-    bad_rows: BadRows,
-    text_column: str | None = None,
-    label_column: str = "label",
-    label_map: dict[str, int] | None = None,
-    groups: Sequence[str] = (),
+    path: str | Path, columns: ColumnArguments, bad_rows: BadRows, groups: Sequence[str] = ()
 ) -> pd.DataFrame:
     """As [`read_functions`], but leaves it to the caller to report the rows that were skipped: see `bad_rows`."""
     import pandas as pd
 
-    where = bad_rows.where
-    given = () if text_column is None else (text_column,)
-    as_text = (*TEXT_COLUMNS, "label", label_column, *given)
+    where, label_column, label_map = bad_rows.where, columns.label_column, parse_label_map(columns.label_map)
+    as_text = (*TEXT_COLUMNS, "label", label_column, columns.text_column)
     frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
     if not len(frame.columns):  # JSON lines of which none is an object
         bad_rows.report(len(bad_rows.reasons))
-    text_column = _find_text_column(frame, where, text_column, label_column)
+    text_column = _find_text_column(frame, where, columns.text_column, label_column)
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
 
@@ -238,10 +214,10 @@ def _read_function_split(data: DataArguments, split: str, task: Task) -> pd.Data
         raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
     frame = read_functions(
         path,
-        name=flag,
+        data,
+        flag=flag,
         need_both_classes=split == "train",
         groups=task.labels if task.multi_label else (),
-        **reading_options(data),
     ).head(limit)
     if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
         raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
@@ -253,8 +229,7 @@ def _read_glue_split(data: DataArguments, split: str, task: Task) -> pd.DataFram
     if path is None:
         frame, where = read_glue_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
     else:
-        options = {"label_column": data.label_column, "on_bad_rows": data.on_bad_rows}
-        frame, where = read_glue(path, task, name=flag, **options), f"{flag} {path}"
+        frame, where = read_glue(path, task, data, flag=flag), f"{flag} {path}"
     frame = frame.head(limit)
     check_labels(frame, task, where, split)
     return frame

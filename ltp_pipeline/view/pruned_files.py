@@ -14,7 +14,6 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_csv, write_json
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED
-from ltp_pipeline.data.flags import reading_options
 from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import name_of
@@ -50,7 +49,7 @@ def write_pruned_files(
     if not files:
         raise UserError("give --train_file, --validation_file or both: the functions to prune")
     task = find_task(args.task_name, "--task_name")
-    frames = {flag: read_labelled(path, task, name=flag, **reading_options(args)) for flag, path in files.items()}
+    frames = {flag: read_labelled(path, task, args, flag=flag) for flag, path in files.items()}
     model, tokenizer = load_pruned_model(args)
     num_layers = model.config.num_hidden_layers
     if keep_layer is not None and not 1 <= keep_layer <= num_layers:

@@ -10,7 +10,6 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json, write_text
-from ltp_pipeline.data.flags import reading_options
 from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import name_of
@@ -57,7 +56,7 @@ def report_kept_tokens(
     if path is None:
         raise UserError("give --validation_file (or --train_file): the functions to show")
     task = _find_task_of_classes(args.task_name)
-    frame = read_labelled(path, task, name=flag, **reading_options(args))
+    frame = read_labelled(path, task, args, flag=flag)
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     chosen = choose_functions(frame["label"], num_functions, function_index)
     model, tokenizer = load_pruned_model(args)

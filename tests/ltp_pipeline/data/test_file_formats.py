@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.readers import read_functions
 
+SKIP = ReadingArguments(on_bad_rows="skip")
 ROWS = pd.DataFrame({"code": ["int a;\tx\n", "b('\"');"], "label": [1, 0], "line": [3, 4]})
 
 
@@ -63,7 +65,7 @@ BAD = 'code,label\na,1\nb,maybe\nc,0\n"  ",1\ne,1,5\nf,0\n\xff,1\n'.encode("lati
 
 def test_bad_rows_are_left_out_reported_and_numbered(tmp_path, capsys):
     path = _write(tmp_path, BAD)
-    frame = read_functions(path, on_bad_rows="skip", need_both_classes=True)
+    frame = read_functions(path, SKIP, need_both_classes=True)
     assert frame.to_dict("list") == {"functionSource": ["a", "c", "f"], "label": [1, 0, 0]}
     assert frame.index.tolist() == [0, 2, 5]
     assert frame.attrs["skipped_rows"] == [2, 4, 5, 7]
@@ -74,14 +76,14 @@ def test_bad_rows_are_left_out_reported_and_numbered(tmp_path, capsys):
 
 
 def test_ten_bad_rows_are_shown_and_a_file_without_good_rows_is_refused(tmp_path, capsys):
-    read_functions(_write(tmp_path, "code,label\na,1\n" + "b,2\n" * 14), on_bad_rows="skip")
+    read_functions(_write(tmp_path, "code,label\na,1\n" + "b,2\n" * 14), SKIP)
     told = capsys.readouterr().out
     assert told.count("\n  row ") == 10 and "row 11: " in told and told.endswith("\n  and 4 more\n")
     with pytest.raises(UserError, match="none of the 2 rows .* row 1: the 'label' is '2'"):
-        read_functions(_write(tmp_path, "code,label\nb,2\nc,3\n"), on_bad_rows="skip")
+        read_functions(_write(tmp_path, "code,label\nb,2\nc,3\n"), SKIP)
 
 
 def test_malformed_json_lines_can_be_left_out(tmp_path):
     path = _write(tmp_path, '{"code": "a", "label": 1}\n{"code": \n\n[3]\n{"code": "b", "label": 0}\n', "in.jsonl")
-    frame = read_functions(path, on_bad_rows="skip")
+    frame = read_functions(path, SKIP)
     assert frame["functionSource"].tolist() == ["a", "b"] and frame.attrs["skipped_rows"] == [2, 3]

@@ -12,6 +12,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data import glue_files
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.glue_files import check_labels, read_glue, read_glue_hub
 from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS
@@ -43,7 +44,7 @@ def test_each_task_from_each_form_of_file(tmp_path, task, form):
         text = "\n".join("\t".join(map(str, line)) for line in [rows[0], *(row.values() for row in rows)])
     else:
         text = json.dumps(rows) if form == "json" else "\n".join(map(json.dumps, rows)) + "\n"
-    frame = read_glue(_write(tmp_path, text, f"in.{form}"), task, name="--train_file")
+    frame = read_glue(_write(tmp_path, text, f"in.{form}"), task, flag="--train_file")
     assert frame.columns.tolist() == [*task.columns, "label"]
     assert frame["label"].tolist() == ([4.2, 0] if task.is_regression else [1, 0])
     assert frame["label"].dtype == ("float64" if task.is_regression else "int64")
@@ -77,15 +78,15 @@ ORIGINAL_FILES = {
 @pytest.mark.parametrize("name", ORIGINAL_FILES)
 def test_files_as_glue_distributes_them(tmp_path, name):
     text, texts, label = ORIGINAL_FILES[name]
-    frame = read_glue(_write(tmp_path, text), TASKS[name], name="--train_file")
+    frame = read_glue(_write(tmp_path, text), TASKS[name], flag="--train_file")
     assert frame.iloc[0].tolist() == [*texts, label]
     assert len(frame) == (2 if name == "COLA" else 1)
 
 
 def test_test_files_of_glue_have_no_labels(tmp_path):
-    frame = read_glue(_write(tmp_path, "index\tsentence\n0\tBill left.\n1\tLeft Bill.\n"), TASKS["COLA"], name="")
+    frame = read_glue(_write(tmp_path, "index\tsentence\n0\tBill left.\n1\tLeft Bill.\n"), TASKS["COLA"], flag="")
     assert frame["label"].tolist() == [NOT_GIVEN] * 2
-    frame = read_glue(_write(tmp_path, "sentence1,sentence2,label\na,b,-1\nc,d,\n", "t.csv"), TASKS["STSB"], name="")
+    frame = read_glue(_write(tmp_path, "sentence1,sentence2,label\na,b,-1\nc,d,\n", "t.csv"), TASKS["STSB"], flag="")
     assert np.isnan(frame["label"]).all()
     check_labels(frame, TASKS["STSB"], "t.csv", "test")
 
@@ -93,16 +94,17 @@ def test_test_files_of_glue_have_no_labels(tmp_path):
 def test_what_is_measured_or_shown_needs_labels(tmp_path):
     path = _write(tmp_path, "index\tsentence\n0\tBill left.\n")
     with pytest.raises(UserError, match=r"--test_file .*in.tsv: row 1 .* no label"):
-        read_labelled(path, TASKS["COLA"], name="--test_file")
+        read_labelled(path, TASKS["COLA"], flag="--test_file")
     functions = _write(tmp_path, "functionSource,label\nint a;,1\n", "in.csv")
-    assert read_labelled(functions, CODE, name="--test_file")["functionSource"].tolist() == ["int a;"]
+    assert read_labelled(functions, CODE, flag="--test_file")["functionSource"].tolist() == ["int a;"]
 
 
 def test_another_column_of_labels(tmp_path):
     path = _write(tmp_path, "sentence,label,mood\ngood,0,positive\n", "in.csv")
-    assert read_glue(path, TASKS["SST2"], name="--train_file", label_column="mood")["label"].tolist() == [1]
+    frame = read_glue(path, TASKS["SST2"], ReadingArguments(label_column="mood"), flag="--train_file")
+    assert frame["label"].tolist() == [1]
     with pytest.raises(UserError, match=r"'moods' \(--label_column\); columns found: sentence, label, mood"):
-        read_glue(path, TASKS["SST2"], name="--train_file", label_column="moods")
+        read_glue(path, TASKS["SST2"], ReadingArguments(label_column="moods"), flag="--train_file")
 
 
 @pytest.mark.parametrize(
@@ -123,13 +125,13 @@ def test_another_column_of_labels(tmp_path):
 def test_bad_files_are_named(tmp_path, task, name, text, message):
     path = _write(tmp_path, text, name)
     with pytest.raises(UserError, match=message) as error:
-        read_glue(path, TASKS[task], name="--train_file")
+        read_glue(path, TASKS[task], flag="--train_file")
     assert str(error.value).startswith(f"--train_file {path}: ")
 
 
 def test_a_few_broken_lines_as_qqp_has_them_are_left_out(tmp_path, capsys):
     lines = ["question1\tquestion2\tis_duplicate", *["Why?\tHow?\t0"] * 150, "What is", *["Who?\tWhere?\t1"] * 50]
-    frame = read_glue(_write(tmp_path, "\r\n".join(lines)), TASKS["QQP"], name="--train_file")
+    frame = read_glue(_write(tmp_path, "\r\n".join(lines)), TASKS["QQP"], flag="--train_file")
     assert frame["label"].tolist() == [0] * 150 + [1] * 50
     assert "are left out: 1, the first is line 152" in capsys.readouterr().out
 

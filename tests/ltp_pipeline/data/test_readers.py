@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.task.labels import as_class
 
@@ -17,7 +18,7 @@ def _write(tmp_path, text, name="in.csv"):
 
 def test_columns_can_be_named(tmp_path):
     path = _write(tmp_path, "functionSource,body,bad\nx,int a;,1\n")
-    frame = read_functions(path, text_column="body", label_column="bad")
+    frame = read_functions(path, ReadingArguments(text_column="body", label_column="bad"))
     assert frame.to_dict("list") == {"functionSource": ["int a;"], "label": [1]}
 
 
@@ -25,7 +26,7 @@ def test_a_json_row_without_a_label_is_named(tmp_path):
     rows = [{"code": "a", "label": 1}, {"code": "b"}]
     path = _write(tmp_path, "\n".join(map(json.dumps, rows)), "in.jsonl")
     with pytest.raises(UserError) as error:
-        read_functions(path, name="--validation_file")
+        read_functions(path, flag="--validation_file")
     assert str(error.value).startswith(f"--validation_file {path}: row 2 ") and "'label' is 'nan'" in str(error.value)
 
 
@@ -38,9 +39,10 @@ def test_a_single_class_is_refused_only_for_training(tmp_path):
 
 def test_labels_by_a_map_of_names(tmp_path):
     path = _write(tmp_path, "code,verdict\na,good\nb,bad\nc,good\n")
-    assert read_functions(path, label_column="verdict", label_map="good=0,bad=1")["label"].tolist() == [0, 1, 0]
-    label_map = _write(tmp_path, '{"good": 1, "bad": false}', "map.json")
-    assert read_functions(path, label_column="verdict", label_map=str(label_map))["label"].tolist() == [1, 0, 1]
+    reading = ReadingArguments(label_column="verdict", label_map="good=0,bad=1")
+    assert read_functions(path, reading)["label"].tolist() == [0, 1, 0]
+    reading.label_map = str(_write(tmp_path, '{"good": 1, "bad": false}', "map.json"))
+    assert read_functions(path, reading)["label"].tolist() == [1, 0, 1]
 
 
 def test_lists_of_labels_are_1_if_any_entry_is(tmp_path):

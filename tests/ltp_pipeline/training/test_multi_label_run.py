@@ -15,6 +15,7 @@ import run_code_metrics
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.task.tasks import VDISC
 from tests.ltp_pipeline.conftest import functions
@@ -79,5 +80,5 @@ def test_a_model_of_groups_through_every_stage(workplace, monkeypatch):
 
 def test_rows_with_an_unknown_group_are_skipped(tmp_path):
     (tmp_path / "bad.csv").write_text("code,label\na,CWE-119\nb,CWE-20\n")
-    frame = read_functions(tmp_path / "bad.csv", groups=NAMES, on_bad_rows="skip")
+    frame = read_functions(tmp_path / "bad.csv", ReadingArguments(on_bad_rows="skip"), groups=NAMES)
     assert frame["label"].tolist() == [[1, 0, 0, 0, 0]]
