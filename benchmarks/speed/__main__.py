@@ -1,4 +1,4 @@
-from benchmarks.speed.command.command import main
+from benchmarks.speed.command import main
 from ltp_pipeline.base.errors import run_main
 
 if __name__ == "__main__":
