@@ -102,15 +102,15 @@ def _pruned(
     checkpoint: str, frame: pd.DataFrame, max_length: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[list[PrunedFunction], float | None]:
     """What the checkpoint does with each function, in the order of `frame`, and its decision threshold."""
-    from ltp_pipeline.model.precision import name_of
+    from ltp_pipeline.model.precision import dtype_name
     from ltp_pipeline.task.decision import stored_threshold
     from ltp_pipeline.view.encode import encode
     from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
 
-    flags = PrunedModelArguments(checkpoint, max_length=max_length, dtype=name_of(dtype), device=str(device))
+    flags = PrunedModelArguments(checkpoint, max_length=max_length, dtype=dtype_name(dtype), device=str(device))
     model, tokenizer = load_pruned_model(flags)
     encodings = encode(frame["functionSource"].tolist(), tokenizer, max_length)
-    results = dict(prune_functions(model, encodings, description=name_of(dtype)))
+    results = dict(prune_functions(model, encodings, description=dtype_name(dtype)))
     return [results[index] for index in range(len(frame))], stored_threshold(model.config)
 
 

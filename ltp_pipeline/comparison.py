@@ -1,34 +1,41 @@
-"""Checkpoints side by side on the same functions: quality, compute, and speed measured in one run.
+"""Compares checkpoints on the same functions: metrics, compute, and speed measured in one run.
 
     python -m ltp_pipeline.comparison --checkpoints fine-tuned=code_test hard=CKPT --test_file Data/test.csv
 
-Speed is the forward pass alone (no tokenizing, no reading): batch by batch, all checkpoints in turn, in several
-rounds. The rates are medians over rounds; the ratio to the first checkpoint is the median of each round's own.
+Speed is that of the forward pass alone, without reading and tokenizing. In each of several rounds, the checkpoints
+compute batch by batch in turn. A rate is the median over the rounds. A speedup over the first checkpoint is the median
+of the ratios of the single rounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
+from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
-from ltp_pipeline.data.flags import TruncationArguments, add_flags
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, hold_in, name_of
+from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import Dataset
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
+    from transformer_revised import LTPForSequenceClassification
+
+# Columns of the printed table: the field of comparison.json, and its heading
 COLUMNS = {
     "checkpoint": "checkpoint",
     "accuracy": "accuracy",
@@ -47,9 +54,47 @@ COLUMNS = {
 }
 
 
+@dataclass
+class ComparisonArguments(ReadingArguments, TruncationArguments):
+    """Which checkpoints are compared, and on which functions."""
+
+    checkpoints: list[str] = field(
+        metadata={"metavar": "NAME=FOLDER", "help": "Checkpoints; the others are compared with the first."}
+    )
+    test_file: str = field(metadata={"help": "Functions, with columns functionSource and label."})
+    task_name: str = field(default="code", metadata={"help": f"code, vdisc, or of GLUE {', '.join(GLUE_NAMES)}."})
+    output_dir: str = field(default="comparison", metadata={"help": "Folder for comparison.json and comparison.csv."})
+    max_length: int = field(default=1024, metadata={"help": "Cut functions to this many tokens."})
+    batch_size: int | None = field(
+        default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
+    )
+    max_tokens_per_batch: int | None = field(default=None, metadata={"help": EVAL_HELP})
+    rounds: int = field(default=3, metadata={"help": "Number of timed passes over all functions."})
+    dtype: str = field(
+        default=AUTO, metadata={"choices": DTYPES, "help": f"Data type of the computation: {DTYPE_HELP}"}
+    )
+    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
+
+
+@dataclass
+class Candidate:
+    """A loaded checkpoint with its own tokens of the functions.
+
+    Attributes:
+        tokens: the rows of `tokenize`: functions, or windows of them.
+        batches: these rows in batches, the longest first.
+        order: `[W]`, the row of `tokens` of each row of the batches.
+    """
+
+    model: LTPForSequenceClassification
+    tokens: Dataset
+    batches: list[BatchEncoding]
+    order: np.ndarray
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None: the process's."""
-    args = _parser().parse_args(argv)
+    """Runs the command line `argv`; None stands for that of this process."""
+    (args,) = parse_arguments((ComparisonArguments,), argv, __doc__, prog="python -m ltp_pipeline.comparison")
     import pandas as pd
 
     from ltp_pipeline.data.readers import read_labelled
@@ -84,53 +129,41 @@ def compare(
     device: torch.device,
     task: Task = CODE,
     truncation: TruncationArguments | None = None,
-) -> list[dict]:
-    """
+) -> list[dict[str, Any]]:
+    """Measures each checkpoint.
+
     Args:
-        paths: name to folder of each checkpoint; the first is what the others are compared with.
-        frame: functions, or items of `task`, as `read_labelled` gives them.
-        max_length: tokens after which functions are cut.
+        paths: name and folder of each checkpoint. The others are compared with the first.
+        frame: functions, or items of `task`, see `read_labelled`.
+        max_length: maximum number of tokens in a function.
         sizes: of the batches; arguments of `sorted_batches`.
-        dtype: of weights and products, on `device`.
+        rounds: number of timed passes.
+        dtype: of weights and products.
         truncation: what is read of longer functions; None: what each checkpoint was trained with.
 
     Returns:
-        For each checkpoint its name, path, metrics, compute (`FlopsMeter`), `functions_per_second` and `speedup`.
+        For each checkpoint its name (`checkpoint`), path, dtype, metrics, the figures of `flops_meter.summary`, those
+        of `truncation_report`, `functions_per_second` and `speedup`.
 
     Raises:
-        UserError: a checkpoint that is no Longformer or LTP classifier, not for `task`, or too short for `max_length`.
+        UserError: a checkpoint is no Longformer or LTP classifier, is not for `task`, or has too few positions.
     """
-    from ltp_pipeline.data.tokenization import tokenize
-    from ltp_pipeline.data.truncation import choose_truncation, sequence_length, truncation_report
-    from ltp_pipeline.model.checkpoints import check_tokenizer_fits, load_pruning_model, load_tokenizer
+    from ltp_pipeline.data.truncation import truncation_report
 
-    models, tokens, batches, orders = {}, {}, {}, {}
-    for name, path in paths.items():
-        models[name] = hold_in(_own_pruning(load_pruning_model, path).eval(), dtype).to(device)
-        if models[name].config.num_labels != task.num_labels:
-            raise UserError(
-                f"--checkpoints {path}: has {models[name].config.num_labels} classes and --task_name {task.name} "
-                f"{task.num_labels}; expected checkpoints of that task"
-            )
-        tokenizer = load_tokenizer(path, flag="--checkpoints")
-        check_tokenizer_fits(tokenizer, models[name].config, flag=f"--checkpoints {path}")
-        length = sequence_length(max_length, models[name].config, tokenizer)
-        config = models[name].config
-        cut = choose_truncation(truncation or TruncationArguments(), config, task, tokenizer, length)
-        tokens[name] = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)
-        batches[name], orders[name] = _batches(tokens[name], tokenizer, sizes, device)
+    options = (frame, max_length, sizes, dtype, device, task, truncation or TruncationArguments())
+    candidates = {name: load_candidate(path, *options) for name, path in paths.items()}
     with torch.inference_mode():
         rows = [
             {
                 "checkpoint": name,
-                "path": str(path),
-                "dtype": name_of(dtype),
-                **_quality(models[name], batches[name], orders[name], tokens[name], task),
-                **truncation_report(tokens[name]),
+                "path": str(paths[name]),
+                "dtype": dtype_name(dtype),
+                **_measure(candidate, task),
+                **truncation_report(candidate.tokens),
             }
-            for name, path in paths.items()
+            for name, candidate in candidates.items()
         ]
-        seconds = _interleaved_seconds(models, batches, rounds)
+        seconds = _interleaved_seconds(candidates, rounds)
     first = next(iter(paths))
     for row in rows:
         own = seconds[row["checkpoint"]]
@@ -139,27 +172,44 @@ def compare(
     return rows
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ltp_pipeline.comparison",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--checkpoints", nargs="+", required=True, metavar="NAME=FOLDER", help="the first is the one compared with"
-    )
-    parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
-    add_flags(parser)
-    add_flags(parser, TruncationArguments)
-    parser.add_argument("--task_name", default="code", help=f"code, vdisc, or of GLUE {', '.join(GLUE_NAMES)}")
-    parser.add_argument("--output_dir", default="comparison", help="folder for comparison.json and comparison.csv")
-    parser.add_argument("--max_length", type=int, default=1024, help="cut functions after this many tokens")
-    parser.add_argument("--batch_size", type=int, help="functions in a batch (default: see --max_tokens_per_batch)")
-    parser.add_argument("--max_tokens_per_batch", type=int, help=EVAL_HELP)
-    parser.add_argument("--rounds", type=int, default=3, help="timed passes over all functions")
-    parser.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"what is computed in: {DTYPE_HELP}")
-    parser.add_argument("--bf16", action="store_true", default=None, help=BF16_HELP)
-    return parser
+def load_candidate(
+    path: str,
+    frame: pd.DataFrame,
+    max_length: int,
+    sizes: dict[str, int | None],
+    dtype: torch.dtype,
+    device: torch.device,
+    task: Task,
+    truncation: TruncationArguments,
+) -> Candidate:
+    """Loads one checkpoint and tokenizes the functions for it. For arguments and errors see `compare`."""
+    from ltp_pipeline.data.tokenization import tokenize
+    from ltp_pipeline.data.truncation import choose_truncation, sequence_length
+    from ltp_pipeline.model.checkpoints import check_tokenizer_fits, load_config, load_pruning_model, load_tokenizer
+
+    flag = "--checkpoints"
+    # A Longformer does not prune. An LTP checkpoint has its own pruning.
+    changes = {"prune_mode": None} if load_config(path, flag=flag).model_type != "ltp" else {}
+    model = load_pruning_model(path, flag=flag, dtype=dtype, **changes).eval().to(device)
+    config = model.config
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"{flag} {path}: has {config.num_labels} classes, but --task_name {task.name} has {task.num_labels}; "
+            "expected checkpoints for that task"
+        )
+    tokenizer = load_tokenizer(path, flag=flag)
+    check_tokenizer_fits(tokenizer, config, flag=f"{flag} {path}")
+    length = sequence_length(max_length, config, tokenizer)
+    cut = choose_truncation(truncation, config, task, tokenizer, length)
+    tokens = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)
+    chosen = sorted_batches(tokens["length"], **sizes)
+    batches = [_batch(tokens[indices], tokenizer).to(device) for indices in chosen]
+    return Candidate(model, tokens, batches, np.concatenate(chosen))
+
+
+def _batch(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
+    fields = {name: values for name, values in rows.items() if name in tokenizer.model_input_names}
+    return tokenizer.pad(fields, return_tensors="pt")
 
 
 def _named_checkpoints(named: list[str]) -> dict[str, str]:
@@ -174,36 +224,19 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
     return paths
 
 
-def _own_pruning(load, path: str):
-    """The checkpoint as it is: a plain Longformer does not prune."""
-    from ltp_pipeline.model.checkpoints import load_config
-
-    overrides = {} if load_config(path, flag="--checkpoints").model_type == "ltp" else {"prune_mode": None}
-    return load(path, flag="--checkpoints", **overrides)
-
-
-def _batches(tokens, tokenizer, sizes: dict[str, int | None], device) -> tuple[list[dict], np.ndarray]:
-    """Batches of the rows that `tokenize` gives by length, longest first, and the order `[W]` they are in."""
-    chosen, batches = sorted_batches(tokens["length"], **sizes), []
-    for indices in chosen:
-        rows = tokens[indices]
-        fields = {name: values for name, values in rows.items() if name in tokenizer.model_input_names}
-        batches.append(tokenizer.pad(fields, return_tensors="pt").to(device))
-    return batches, np.concatenate(chosen)
-
-
-def _quality(model, batches: list[dict], order: np.ndarray, tokens, task: Task) -> dict:
-    """Metrics and compute of one pass, which also warms the model up. `order` `[W]`: of the rows of `tokens`."""
+def _measure(candidate: Candidate, task: Task) -> dict[str, Any]:
+    """Metrics and compute of one pass over all batches, which also warms the model up."""
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
     from ltp_pipeline.task.decision import stored_threshold
 
-    meter, logits, counts = FlopsMeter(model), [], []
-    for batch in batches:
-        logits.append(model(**batch).logits.float().cpu().numpy())
-        counts.append(meter.last)
-    meter.close()
-    back = np.argsort(order)
+    model, tokens = candidate.model, candidate.tokens
+    logits, counts = [], []
+    with FlopsMeter(model) as meter:
+        for batch in candidate.batches:
+            logits.append(model(**batch).logits.float().cpu().numpy())
+            counts.append(meter.last)
+    back = np.argsort(candidate.order)
     logits, counts = np.concatenate(logits)[back], np.concatenate(counts)[back]
     labels, functions = np.array(tokens["labels"]), functions_of(tokens)
     if functions is not None:
@@ -212,22 +245,22 @@ def _quality(model, batches: list[dict], order: np.ndarray, tokens, task: Task) 
     return {**task.measure(logits, labels, stored_threshold(model.config)), **summary(counts)}
 
 
-def _interleaved_seconds(models: dict, batches: dict[str, list], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each model takes for all its batches, a number a round."""
-    from tqdm.auto import tqdm
-
-    seconds = {name: [0.0] * rounds for name in models}
-    count = max(map(len, batches.values()))  # a checkpoint with its own tokenizer has its own batches
-    interval = 0.2 if sys.stderr.isatty() else 30
-    with tqdm(total=rounds * count, desc="timing", unit="batch", mininterval=interval) as bar:
+def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
+    """Seconds that each model takes for all its batches, one number for each round."""
+    seconds = {name: [0.0] * rounds for name in candidates}
+    # Checkpoints with different tokenizers may have different numbers of batches.
+    count = max(len(candidate.batches) for candidate in candidates.values())
+    with progress_bar(total=rounds * count, desc="timing", unit="batch") as bar:
         for r in range(rounds):
             for i in range(count):
-                names = list(models)
-                shift = (r + i) % len(names)  # none is always first
-                for name in (name for name in names[shift:] + names[:shift] if i < len(batches[name])):
-                    start = time.perf_counter()
-                    models[name](**batches[name][i]).logits.cpu()  # waits for a GPU to finish
-                    seconds[name][r] += time.perf_counter() - start
+                names = list(candidates)
+                shift = (r + i) % len(names)  # so that no checkpoint is always the first
+                for name in names[shift:] + names[:shift]:
+                    model, batches = candidates[name].model, candidates[name].batches
+                    if i < len(batches):
+                        start = time.perf_counter()
+                        model(**batches[i]).logits.cpu()  # waits until a GPU is done
+                        seconds[name][r] += time.perf_counter() - start
                 bar.update()
     return seconds
 

@@ -94,7 +94,7 @@ def build_models(
         full.eval()
         for dtype in dtypes:
             models[name, dtype] = full if dtype == "float32" else converted(copy.deepcopy(full), DTYPES[dtype])
-            if name.startswith("ltp") and dtype == "bfloat16":  # as `ltp_pipeline.model.precision.hold_in` does
+            if name.startswith("ltp") and dtype == "bfloat16":  # as `precision.prepack_bfloat16` does
                 models[name, dtype].prepack_weights()
     return models
 

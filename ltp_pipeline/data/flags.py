@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ltp_pipeline.data.truncation import MODES
 
@@ -117,23 +114,3 @@ class DataArguments(ReadingArguments, TruncationArguments):
     overwrite_cache: bool = field(
         default=False, metadata={"help": "Tokenize again and replace the tokens in the cache."}
     )
-
-
-def reading_options(args: Any) -> dict[str, Any]:
-    """The fields of `ReadingArguments` that `args`, a dataclass or a namespace, holds, by name."""
-    return {option.name: getattr(args, option.name) for option in dataclasses.fields(ReadingArguments)}
-
-
-def add_flags(parser: argparse.ArgumentParser, arguments: type = ReadingArguments, skip: Sequence[str] = ()) -> None:
-    """Adds the fields of `arguments`, a dataclass of texts and numbers, to `parser`, without those in `skip`."""
-    for option in dataclasses.fields(arguments):
-        if option.name in skip:
-            continue
-        kind = int if "int" in str(option.type) else str
-        parser.add_argument(
-            f"--{option.name}",
-            type=kind,
-            default=option.default,
-            choices=option.metadata.get("choices"),
-            help=option.metadata["help"],
-        )

@@ -1,1 +1,1 @@
-"""Checkpoints, starting models, conversion, precision and the measuring of compute."""
+"""Loads and converts models, and measures what they compute."""

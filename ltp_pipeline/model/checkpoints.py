@@ -1,4 +1,7 @@
-"""Checkpoints: checking, loading, and where each stage's result lies."""
+"""Loads the configuration, the tokenizer and the model of a checkpoint: a folder, or a name on the hub.
+
+Whatever is wrong with the checkpoint becomes a UserError that begins with the flag and the path.
+"""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ from ltp_pipeline.base.hub import hub_options, offline_note
 from ltp_pipeline.model.precision import prepack_bfloat16
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from transformer_revised import LTPConfig, LTPForSequenceClassification
@@ -19,12 +23,12 @@ if TYPE_CHECKING:
 HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 PRUNABLE = ("longformer", "ltp")
-# RoBERTa and what descends from it number the positions from the padding token's id + 1 on.
+# RoBERTa and the model types derived from it start position ids at pad_token_id + 1.
 POSITIONS_AFTER_PADDING = (*PRUNABLE, "roberta", "xlm-roberta", "camembert", "ibert", "mpnet", "roberta-prelayernorm")
 
 
 def check_checkpoint(path: str | Path, flag: str = "--restore") -> None:
-    """Raises UserError, naming `flag`, unless `path` is a folder with config.json and weights or can be a hub name."""
+    """Raises UserError unless `path` is a folder with config.json and weights, or could be a name on the hub."""
     folder = Path(path)
     if not folder.exists():
         if HUB_NAME.match(str(path)):
@@ -41,7 +45,7 @@ def check_checkpoint(path: str | Path, flag: str = "--restore") -> None:
 
 
 def load_config(path: str | Path, *, flag: str) -> "PreTrainedConfig":
-    """Configuration of a checkpoint, folder, hub name or JSON file. Raises UserError if there is none or a bad one."""
+    """Loads a configuration from a folder, the hub or a JSON file. Raises UserError if none can be loaded."""
     from transformers import AutoConfig
 
     import transformer_revised  # noqa: F401  makes "ltp" known
@@ -51,7 +55,7 @@ def load_config(path: str | Path, *, flag: str) -> "PreTrainedConfig":
 
 
 def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":
-    """Tokenizer saved in a folder or on the hub. Raises UserError if there is none or it cannot pad."""
+    """Loads a tokenizer from a folder or the hub. Raises UserError if there is none or it has no padding token."""
     from transformers import AutoTokenizer
 
     import transformer_revised  # noqa: F401  makes "ltp" known
@@ -67,19 +71,19 @@ def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":
 
 
 def load_pruning_model(
-    path: str | Path, *, flag: str, new_head: bool = False, dtype: str = "float32", **overrides: Any
+    path: str | Path, *, flag: str, dtype: "torch.dtype | str" = "float32", **overrides: Any
 ) -> "LTPForSequenceClassification":
-    """A Longformer or LTP checkpoint as LTP; thresholds that it does not have start at 0.
+    """Loads a classifier as an LTP model. Learned offsets that the checkpoint does not have start at 0.
 
     Args:
-        path: folder or hub name.
+        path: folder or hub name of a Longformer or LTP checkpoint.
         flag: the flag that named it, for messages.
-        new_head: whether weights beside the thresholds may be missing and start at random, as a classification head.
-        dtype: of the weights, see `load_with_missing`.
-        overrides: configuration values to change, such as `prune_mode` and `temperature`.
+        dtype: see `load_with_missing`.
+        overrides: values of the configuration to change, such as `prune_mode` and `temperature`.
 
     Raises:
-        UserError: no checkpoint, one of another model type, one whose weights do not fit, or a bad override.
+        UserError: there is no checkpoint, it has another model type, its weights do not fit or are missing, or an
+            override is wrong.
     """
     from transformer_revised import LTPForSequenceClassification
 
@@ -88,49 +92,65 @@ def load_pruning_model(
         raise UserError(f"{flag} {path}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}")
     with _as_user_error(path, flag, "configuration"):
         config = as_ltp_config(config, **overrides)
-    return load_weights(LTPForSequenceClassification, path, flag=flag, new_head=new_head, dtype=dtype, config=config)
+    return load_weights(LTPForSequenceClassification, path, config, flag=flag, dtype=dtype)
 
 
 def as_ltp_config(config: "PreTrainedConfig", **overrides: Any) -> "LTPConfig":
-    """The configuration of a Longformer or an LTP model as LTP's, with some values changed."""
+    """Returns the configuration of a Longformer or LTP model as an LTPConfig, with the values in `overrides`."""
     from transformer_revised import LTPConfig
 
     values = config.to_dict()
-    del values["model_type"]  # else the object would go on calling itself a Longformer
+    del values["model_type"]  # Otherwise the LTPConfig would keep the type "longformer".
     return LTPConfig.from_dict({**values, **overrides})
 
 
 def load_weights(
-    model_class: Any, path: str | Path, *, flag: str, new_head: bool = False, **kwargs: Any
+    model_class: Any,
+    path: str | Path,
+    config: "PreTrainedConfig",
+    *,
+    flag: str,
+    new_head: bool = False,
+    dtype: "torch.dtype | str" = "float32",
 ) -> "PreTrainedModel":
-    """`model_class.from_pretrained(path, **kwargs)`, whose failures and missing weights are UserErrors.
-
-    With `new_head` a classification head that is missing, or for another number of classes, starts at random.
-    """
-    model, missing = load_with_missing(model_class, path, flag=flag, new_head=new_head, **kwargs)
+    """Loads a classifier, see `load_with_missing`. Without `new_head`, missing weights are a UserError too."""
+    model, missing = load_with_missing(model_class, path, config, flag=flag, new_head=new_head, dtype=dtype)
     if missing and not new_head:
         raise UserError(
             f"{flag} {path}: {len(missing)} weights are missing ({missing[0]}, ...); expected a model fine-tuned for "
             "classification: run run_glue_code_metrics.py first"
         )
-    if [key for key in missing if not key.startswith("classifier")]:
+    if [name for name in missing if not name.startswith("classifier")]:
         print(f"weights that start at random: {', '.join(missing)}")
     return model
 
 
 def load_with_missing(
-    model_class: Any, path: str | Path, *, flag: str, new_head: bool = False, **kwargs: Any
+    model_class: Any,
+    path: str | Path,
+    config: "PreTrainedConfig",
+    *,
+    flag: str,
+    new_head: bool = False,
+    dtype: "torch.dtype | str" = "float32",
 ) -> tuple["PreTrainedModel", list[str]]:
-    """`model_class.from_pretrained(path, **kwargs)`, whose failures are UserErrors, and what started at random.
+    """Loads a model, in evaluation mode. Returns it and the names of weights that are missing: they start at random.
 
-    Weights of another shape are a UserError, but for those of a classification head with `new_head`. The weights are
-    float32, or what the argument `dtype` says ("bfloat16": for evaluation; an LTP model's are then prepacked).
+    Args:
+        model_class: a model class or Auto class of the library.
+        path: folder or hub name.
+        config: replaces the configuration of the checkpoint.
+        flag: the flag that named `path`, for messages.
+        new_head: whether a classification head for another number of classes is replaced by a random one.
+        dtype: of the weights, except the learned offsets, which are always float32. bfloat16 is for evaluation only:
+            the weights of an LTP model are then prepacked.
+
+    Raises:
+        UserError: there is no such checkpoint, or a weight has another shape.
     """
-    # Trained, and cut to what is wanted, from float32; mismatched sizes are judged below.
-    options = {"dtype": "float32", **hub_options(path), **kwargs, "ignore_mismatched_sizes": True}
+    options = {"config": config, "dtype": dtype, **hub_options(path), "ignore_mismatched_sizes": True}
     with _as_user_error(path, flag, "weights"), _quiet_library():
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
-    prepack_bfloat16(model)
     mismatched = sorted(info["mismatched_keys"])
     for name, own, wanted in mismatched:
         if not (new_head and name.startswith("classifier")):
@@ -139,11 +159,12 @@ def load_with_missing(
             )
     if mismatched:
         print(f"a new classification head: that of {path} is for another number of classes")
+    prepack_bfloat16(model)
     return model, sorted(info["missing_keys"])
 
 
 def random_weights(config: "PreTrainedConfig", *, path: str | Path, flag: str) -> "PreTrainedModel":
-    """A new classifier of `config`, read from `path`. Raises UserError where no model can be made of it."""
+    """Makes a classifier with random weights. Raises UserError if `config`, read from `path`, is wrong."""
     from transformers import AutoModelForSequenceClassification
 
     with _as_user_error(path, flag, "configuration"):
@@ -151,22 +172,22 @@ def random_weights(config: "PreTrainedConfig", *, path: str | Path, flag: str) -
 
 
 def position_limit(config: "PreTrainedConfig") -> int | None:
-    """Most tokens that the model's position table allows; None where it has none."""
+    """Maximum number of tokens in a text for which the model has positions; None if it has no table of positions."""
     positions = getattr(config, "max_position_embeddings", None)
     return None if positions is None else positions - first_position(config)
 
 
 def first_position(config: "PreTrainedConfig") -> int:
-    """Row of the model's position table that the first token of a text reads."""
+    """Position id of the first token of a text."""
     return config.pad_token_id + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
 
 
 def check_tokenizer_fits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", *, flag: str) -> None:
-    """Raises UserError where the tokenizer has tokens that the model does not, or another padding token."""
+    """Raises UserError if the tokenizer has more tokens than the model, or another padding token."""
     if len(tokenizer) > config.vocab_size:
         raise UserError(
-            f"{flag}: the tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}; expected at most "
-            "as many: take the tokenizer of the checkpoint, or raise vocab_size in a model that starts from scratch"
+            f"{flag}: the tokenizer has {len(tokenizer)} tokens and the model only {config.vocab_size}; expected the "
+            "tokenizer of the checkpoint, or a larger vocab_size for a new model"
         )
     if config.pad_token_id is not None and tokenizer.pad_token_id != config.pad_token_id:
         raise UserError(
@@ -177,7 +198,7 @@ def check_tokenizer_fits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrain
 
 @contextmanager
 def _as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
-    """Turns what the library raises for a bad checkpoint into a UserError with the start of its message."""
+    """Turns an error that the library raises for a wrong checkpoint into a UserError with the start of its message."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -194,7 +215,7 @@ def _as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet_library() -> Iterator[None]:
-    """No warning that a Longformer checkpoint is loaded as LTP: that is what is wanted."""
+    """Suppresses the library's warning that a Longformer checkpoint is loaded as LTP, which is intended here."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()

@@ -113,7 +113,8 @@ def convert_checkpoint(
     check_sizes(max_positions, attention_window)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
-    source = load_source(path, flag=flag)
+    check_checkpoint(path, flag)
+    source = load_source(path, load_config(path, flag=flag), flag=flag)
     tokenizer = load_tokenizer(path, flag=flag)
     check_tokenizer_fits(tokenizer, source.config, flag=f"{flag} {path}")
     model, _ = convert(source, tokenizer, max_positions=max_positions, attention_window=attention_window)
@@ -125,14 +126,14 @@ def convert_checkpoint(
 
 
 def load_source(
-    path: str | Path, *, flag: str, config: "PreTrainedConfig | None" = None, dtype: "torch.dtype | str" = "float32"
+    path: str | Path, config: "PreTrainedConfig", *, flag: str, dtype: "torch.dtype | str" = "float32"
 ) -> "PreTrainedModel":
     """Loads the model to convert, with its head if LTP has that head too.
 
     Args:
         path: folder or hub name.
-        flag: the flag that named it, for messages.
         config: replaces the configuration of the checkpoint.
+        flag: the flag that named `path`, for messages.
         dtype: of the weights.
 
     Raises:
@@ -140,12 +141,10 @@ def load_source(
     """
     import transformers
 
-    check_checkpoint(path, flag)
-    config = load_config(path, flag=flag) if config is None else config
     check_source(config, f"{flag} {path}")
     head = head_of((config.architectures or [""])[0], config)
     model_class = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel")
-    model, missing = load_with_missing(model_class, path, flag=flag, config=config, dtype=dtype)
+    model, missing = load_with_missing(model_class, path, config, flag=flag, dtype=dtype)
     if not head and missing and all(name.startswith("pooler.") for name in missing):
         model.pooler, missing = None, []  # Many checkpoints do not have the pooler that the class has.
     if missing:

@@ -1,12 +1,14 @@
-"""Compute accounting: the FLOPs a forward pass executed, and what the same input costs without pruning.
+"""Counts the FLOPs of forward passes, and how many tokens each layer keeps.
 
-Counted are the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens: padding is never
-computed and never counted. `relative_flops` compares with the same model, executed by this project, when nothing is
-pruned; `full_relative_flops` with a Longformer that computes every real token in every layer, and applies `key_global`
-and `value_global` to every token, as the library's does (without its padding).
+Counted are the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens. Padding is never
+computed and never counted. `relative_flops` are the executed FLOPs divided by those of the same model without pruning.
+`full_relative_flops` are divided by those of the baseline in the papers, a Longformer that computes every real token
+in every layer. Like the library's Longformer, the baseline applies `key_global` and `value_global` to every token.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +21,18 @@ class FlopsMeter:
     """
     Counts what an LTP sequence classifier computes in evaluation mode, from its outputs.
 
-    `last` has what the last forward pass computed, `[B, 4 + L]` int64, a row for each function: its tokens, the FLOPs
-    executed, those without pruning, those of the papers' baseline, and the tokens of each layer's feed-forward part.
-    `summary` makes figures of such rows, `pop` of all forward passes.
+    It is a context manager: at the end of the block it detaches from the model, as `close` does.
 
     ```python
-    >>> meter = FlopsMeter(model)
-    >>> model(**batch)
+    >>> with FlopsMeter(model) as meter:
+    ...     model(**batch)
     >>> meter.pop()["relative_flops"]
     ```
+
+    Attributes:
+        last: `[B, 4 + L]` int64, what the last forward pass computed, one row for each function: its tokens, the
+            executed FLOPs, those without pruning, those of the papers' baseline, and for each layer the tokens in the
+            feed-forward part. `summary` turns such rows into figures.
     """
 
     def __init__(self, model: torch.nn.Module):
@@ -35,6 +40,28 @@ class FlopsMeter:
         self.last = np.zeros((0, 4 + self.config.num_hidden_layers), dtype=np.int64)
         self._handle = model.register_forward_hook(self._record, with_kwargs=True)
         self._reset()
+
+    def __enter__(self) -> FlopsMeter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the meter's hook from the model."""
+        self._handle.remove()
+
+    def pop(self) -> dict[str, Any]:
+        """Returns the figures of all forward passes since the last call, see `summary`.
+
+        Raises:
+            RuntimeError: there was no forward pass in evaluation mode.
+        """
+        if not self._functions:
+            raise RuntimeError("no forward pass in evaluation mode was recorded")
+        result = _figures(self._total, self._functions)
+        self._reset()
+        return result
 
     def _reset(self) -> None:
         self._functions = 0
@@ -61,36 +88,19 @@ class FlopsMeter:
         self._functions += len(self.last)
         self._total += self.last.sum(axis=0)
 
-    def pop(self) -> dict:
-        """
-        What was computed since the last call, as `summary` gives it, and a fresh start.
 
-        Raises:
-            RuntimeError: nothing was computed in evaluation mode.
-        """
-        if not self._functions:
-            raise RuntimeError("no forward pass in evaluation mode was recorded")
-        result = _figures(self._total, self._functions)
-        self._reset()
-        return result
-
-    def close(self) -> None:
-        """Detaches from the model."""
-        self._handle.remove()
-
-
-def summary(counts: np.ndarray) -> dict:
+def summary(counts: np.ndarray) -> dict[str, Any]:
     """
-    Figures of the functions whose rows of `FlopsMeter.last` are in `counts`, `[N, 4 + L]` int64, in any order.
+    Returns the figures of N functions from their rows of `FlopsMeter.last`, `[N, 4 + L]` int64, in any order.
 
-    Returns `relative_flops`, `full_relative_flops`, `gflops_per_function` (executed), `functions`, `tokens`, and
-    `tokens_kept_per_layer`, the mean number of tokens of a function that each layer's feed-forward part computed (1 in
-    the last: only the first token is read there).
+    These are `relative_flops`, `full_relative_flops`, `gflops_per_function` (executed), `functions`, `tokens`, and
+    `tokens_kept_per_layer`: the mean number of tokens of a function in each layer's feed-forward part. In the last
+    layer it is 1, because only the first token is read there.
     """
     return _figures(counts.sum(axis=0), len(counts))
 
 
-def _figures(total: np.ndarray, functions: int) -> dict:
+def _figures(total: np.ndarray, functions: int) -> dict[str, Any]:
     tokens, executed, unpruned, full, *kept = total.tolist()
     return {
         "relative_flops": executed / unpruned,

@@ -1,15 +1,15 @@
-"""What is computed in bfloat16: by choice, or where the machine multiplies it fast.
+"""Chooses whether matrix products are computed in float32 or in bfloat16.
 
-Whether it does is asked of the processor and not measured: the answer is then the same in every run and in every
-process of a run, however busy the machine is. Thresholds and importance stay float32 everywhere.
+`auto` looks at the instruction set of the processor. It does not time anything, so the choice is the same in every run
+and in every process of a run.
 
-Training keeps float32 weights and computes matrix products in bfloat16 (the library's `--bf16`, autocast). Where
-nothing is trained the weights themselves are held in bfloat16, which saves the casts.
+Training keeps float32 weights and computes products in bfloat16 (the library's `--bf16`, which is autocast). An
+evaluation loads the weights themselves in bfloat16, which needs no casts. Learned offsets and importance are always
+float32.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 AUTO = "auto"
 DTYPES = (AUTO, "float32", "bfloat16")
 HELP = (
-    "float32, bfloat16, or auto: bfloat16 where the GPU, or the CPU, has instructions for it. Thresholds and "
-    "importance are float32 in any case."
+    "float32, bfloat16, or auto: bfloat16 if the GPU, or the CPU, has instructions for it. Thresholds and importance "
+    "are always float32."
 )
 BF16_HELP = "The same as --dtype bfloat16."
-# What `torch.cpu.get_capabilities` calls fast products of bfloat16, of x86 and of Arm
+# Names in `torch.cpu.get_capabilities` of instructions that multiply bfloat16, on x86 and on Arm
 CPU_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
 
 def is_bfloat16_fast(device: torch.device | str) -> bool:
-    """Whether the device has instructions that multiply bfloat16; emulation, which is slow, does not count."""
+    """Whether the device has instructions that multiply bfloat16. Emulation does not count, because it is slow."""
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -42,15 +42,14 @@ def is_bfloat16_fast(device: torch.device | str) -> bool:
 
 
 def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> torch.dtype:
-    """
-    What `--dtype` and `--bf16` ask for on that device.
+    """Returns the dtype that the flags `--dtype` and `--bf16` choose for a device.
 
     Args:
-        asked: one of `DTYPES`.
-        bf16: `--bf16`, as in the library; None where it was not given.
+        asked: value of `--dtype`.
+        bf16: value of `--bf16`; None if the flag was not given.
 
     Raises:
-        UserError: another dtype, or two flags that contradict each other.
+        UserError: `asked` is none of `DTYPES`, or the two flags contradict each other.
     """
     if asked not in DTYPES:
         raise UserError(f"--dtype {asked}: expected {', '.join(DTYPES)}")
@@ -63,24 +62,9 @@ def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> t
     return torch.bfloat16 if bfloat16 else torch.float32
 
 
-def name_of(dtype: torch.dtype) -> str:
-    """Such as `bfloat16`."""
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name of a dtype, such as `bfloat16`."""
     return str(dtype).removeprefix("torch.")
-
-
-def hold_in(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """
-    `model`, to be evaluated, with its weights in `dtype`, as `from_pretrained(dtype=...)` loads them: what has to
-    stays float32. In bfloat16 an LTP model's are prepacked.
-    """
-    strict = [re.escape(name) for name in model._keep_in_fp32_modules_strict or ()]
-    stays = re.compile(rf"(^|\.)({'|'.join(strict)})(\.|$)") if strict else None
-    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        if parameter.is_floating_point() and not (stays and stays.search(name)):
-            parameter.data = parameter.data.to(dtype)
-    model.config.dtype = dtype
-    prepack_bfloat16(model)
-    return model
 
 
 def prepack_bfloat16(model: PreTrainedModel) -> None:

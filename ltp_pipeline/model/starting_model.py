@@ -1,4 +1,4 @@
-"""The model that fine-tuning starts from: a checkpoint or random weights, a Longformer always in LTP's form."""
+"""Makes the classifier that fine-tuning starts from: a checkpoint, a converted checkpoint, or random weights."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from ltp_pipeline.model.precision import prepack_bfloat16
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -56,40 +57,42 @@ class ModelArguments:
 
 
 def load_classifier(
-    args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str = "float32"
+    args: ModelArguments,
+    tokenizer: "PreTrainedTokenizerBase",
+    new_head: bool,
+    task: Task,
+    dtype: "torch.dtype | str" = "float32",
 ) -> "PreTrainedModel":
-    """Sequence classifier, or regressor, of `task` for `args`.
+    """Returns a classifier, or a regressor, for `task`.
 
-    A Longformer becomes an LTP model that prunes nothing, and so does a BERT or RoBERTa with `--convert_to_ltp`; an
-    LTP model keeps its own pruning; any other is what the Auto class makes of it.
+    A Longformer becomes an LTP model that prunes nothing. With `--convert_to_ltp`, so does a BERT or RoBERTa. An LTP
+    model keeps its own pruning. Models of other types stay what they are.
 
     Args:
-        tokenizer: that of the model; a conversion makes it one for longer texts.
+        tokenizer: that of the model. A conversion raises its maximum length.
         new_head: whether the classification head may start at random.
-        dtype: of the weights of a checkpoint: "float32", or "bfloat16" for evaluation.
+        dtype: of the weights of a checkpoint: float32, or bfloat16 for evaluation.
 
     Raises:
-        UserError: no such checkpoint or configuration, one that does not fit, or a bad `--window_size`.
+        UserError: there is no such checkpoint or configuration, it does not fit, or `--window_size` is wrong.
     """
     from transformers import AutoModelForSequenceClassification
 
     if args.convert_to_ltp:
-        return _converted(args, tokenizer, new_head, task, dtype)
+        return _convert(args, tokenizer, new_head, task, dtype)
+    flag, path = "--model_name_or_path", args.model_name_or_path
     config = classifier_config(args, task)
-    if args.model_name_or_path is None:
+    if path is None:
         return random_weights(config, path=args.config_name, flag="--config_name")
-    return load_weights(
-        AutoModelForSequenceClassification,
-        args.model_name_or_path,
-        flag="--model_name_or_path",
-        new_head=new_head,
-        dtype=dtype,
-        config=config,
-    )
+    return load_weights(AutoModelForSequenceClassification, path, config, flag=flag, new_head=new_head, dtype=dtype)
 
 
 def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
-    """Configuration for `load_classifier`, from `--config_name` or the checkpoint. Raises UserError as that does."""
+    """Loads the configuration for `load_classifier`, from `--config_name` or the checkpoint.
+
+    Raises:
+        UserError: there is none, it is wrong, or `--window_size` is wrong.
+    """
     flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
     config = load_config(args.config_name or args.model_name_or_path, flag=flag)
     if config.model_type == "longformer":
@@ -104,7 +107,7 @@ def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
 
 
 def check_conversion(args: ModelArguments) -> None:
-    """Raises UserError for flags about a conversion that do not go together, or that no model can be made with."""
+    """Raises UserError if flags about a conversion contradict each other, or if a size is out of range."""
     if not args.convert_to_ltp:
         if args.max_positions is not None:
             raise UserError("--max_positions: only a conversion sets it; expected --convert_to_ltp with it")
@@ -117,9 +120,9 @@ def check_conversion(args: ModelArguments) -> None:
 
 
 def _sizes(args: ModelArguments) -> tuple[int, int]:
-    given = (args.max_positions, args.window_size)
-    defaults = (conversion.MAX_POSITIONS, conversion.ATTENTION_WINDOW)
-    return tuple(default if size is None else size for size, default in zip(given, defaults, strict=True))
+    """Maximum number of positions and attention window of a converted model."""
+    positions = conversion.MAX_POSITIONS if args.max_positions is None else args.max_positions
+    return positions, conversion.ATTENTION_WINDOW if args.window_size is None else args.window_size
 
 
 def _set_task(config: "PreTrainedConfig", task: Task) -> None:
@@ -130,30 +133,33 @@ def _set_task(config: "PreTrainedConfig", task: Task) -> None:
         config.label2id = {name: number for number, name in enumerate(task.labels)}
 
 
-def _converted(
-    args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: str
+def _convert(
+    args: ModelArguments,
+    tokenizer: "PreTrainedTokenizerBase",
+    new_head: bool,
+    task: Task,
+    dtype: "torch.dtype | str",
 ) -> "PreTrainedModel":
     flag, path = "--model_name_or_path", args.model_name_or_path
     config = load_config(path, flag=flag)
     if new_head and config.num_labels != task.num_labels:
-        config.architectures = None  # its head is left out
+        config.architectures = None  # Then the source is loaded without its head.
     _set_task(config, task)
     max_positions, attention_window = _sizes(args)
+    source = conversion.load_source(path, config, flag=flag, dtype=dtype)
     model, missing = conversion.convert(
-        conversion.load_source(path, flag=flag, config=config, dtype=dtype),
+        source,
         tokenizer,
         max_positions=max_positions,
         attention_window=attention_window,
         head="SequenceClassification",
     )
     if missing and not new_head:
-        raise UserError(
-            f"{flag} {path}: has no classification head; expected one, as nothing is trained without --do_train"
-        )
+        raise UserError(f"{flag} {path}: has no classification head; expected one, because nothing is trained")
     prepack_bfloat16(model)
     conversion.set_max_length(tokenizer, max_positions)
     print(
-        f"{path} as LTP: texts of up to {max_positions} tokens, the same states up to "
+        f"{path} as LTP: texts of up to {max_positions} tokens, the same outputs up to "
         f"{conversion.exact_length(attention_window)}; " + ("a new classification head" if missing else "its own head")
     )
     return model

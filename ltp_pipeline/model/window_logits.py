@@ -1,4 +1,4 @@
-"""What a model says about a function that it has read in several windows."""
+"""Combines the logits, and the counts, of the windows in which a model has read a long function."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def functions_of(dataset: Dataset) -> np.ndarray | None:
-    """The function, from 0, that each row of `dataset` is a window of, `[W]` ascending; None where each is its own."""
+    """Index of the function of each row of `dataset`, `[W]` ascending; None if no function has several rows."""
     if "function" not in getattr(dataset, "column_names", ()):
         return None
     functions = np.asarray(dataset["function"])
@@ -21,7 +21,7 @@ def functions_of(dataset: Dataset) -> np.ndarray | None:
 
 
 def best_windows(logits: np.ndarray, functions: np.ndarray) -> np.ndarray:
-    """Of each of N functions the row, `[N]`, that gives class 1 the largest probability; the first of equals.
+    """Returns for each of N functions the row `[N]` with the highest probability of class 1; the first one of equals.
 
     Args:
         logits: `[W, 2]`.
@@ -32,10 +32,10 @@ def best_windows(logits: np.ndarray, functions: np.ndarray) -> np.ndarray:
 
 
 def first_windows(functions: np.ndarray) -> np.ndarray:
-    """The row, `[N]`, of each function's first window."""
+    """Returns the row of the first window of each function, `[N]`."""
     return np.flatnonzero(np.diff(functions, prepend=-1))
 
 
 def summed_windows(counts: np.ndarray, functions: np.ndarray) -> np.ndarray:
-    """`counts` of the windows, `[W, ...]`, added up over each function, `[N, ...]`."""
+    """Sums `counts` of the windows, `[W, ...]`, over each function: `[N, ...]`."""
     return np.add.reduceat(counts, first_windows(functions), axis=0)

@@ -15,7 +15,7 @@ import torch
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import parse_arguments, read_flags
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, name_of
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
@@ -171,7 +171,7 @@ class FineTuningArguments(LTPTrainingArguments):
             return
         device = "cpu" if self.use_cpu else "cuda" if torch.cuda.is_available() else "mps"
         dtype = chosen_dtype(self.dtype, self.bf16, device)
-        self.dtype, self.bf16 = name_of(dtype), dtype == torch.bfloat16
+        self.dtype, self.bf16 = dtype_name(dtype), dtype == torch.bfloat16
 
     def _choose_eval_batches(self) -> None:
         self.max_eval_tokens_per_batch = self.max_tokens_per_batch

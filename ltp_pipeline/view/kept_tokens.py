@@ -24,7 +24,7 @@ from ltp_pipeline.model.checkpoints import (
     load_tokenizer,
     position_limit,
 )
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, name_of
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES, find_task
 from ltp_pipeline.view.encode import FunctionTokens
@@ -102,7 +102,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
         if value is not None and value < 1:
             raise UserError(f"--{flag} {value}: expected 1 or more")
     device = _choose_device(args)
-    dtype = name_of(chosen_dtype(args.dtype, args.bf16, device))
+    dtype = dtype_name(chosen_dtype(args.dtype, args.bf16, device))
     where = f"--model_name_or_path {args.model_name_or_path}"
     check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
     model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path", dtype=dtype)

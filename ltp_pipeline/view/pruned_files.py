@@ -16,7 +16,7 @@ from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.data.truncation import choose_single_reading
-from ltp_pipeline.model.precision import name_of
+from ltp_pipeline.model.precision import dtype_name
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.view.encode import FunctionTokens, encode
 from ltp_pipeline.view.kept_text import kept_texts
@@ -72,7 +72,7 @@ def write_pruned_files(
             "model_name_or_path": args.model_name_or_path,
             "max_length": args.max_length,
             "after_layer": layer,
-            "dtype": name_of(model.dtype),
+            "dtype": dtype_name(model.dtype),
             "files": [counts for _, counts in results.values()],
         }
         _write_together(output_dir, {name: frame for name, (frame, _) in results.items()}, report)

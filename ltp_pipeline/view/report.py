@@ -12,7 +12,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json, write_text
 from ltp_pipeline.data.readers import read_labelled
 from ltp_pipeline.data.truncation import choose_single_reading
-from ltp_pipeline.model.precision import name_of
+from ltp_pipeline.model.precision import dtype_name
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.view.encode import encode, joined
 from ltp_pipeline.view.figures import save_figure
@@ -74,7 +74,7 @@ def report_kept_tokens(
             name, source = name_of_function(path, row), joined(texts[place])
             traces[place] = trace_function(name, source, row, functions[i], pruned, model, tokenizer)
     shown = [traces[place] for place in chosen]
-    return Report(args.model_name_or_path, name_of(model.dtype), shown, np.array(alive))
+    return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive))
 
 
 def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Checkpoints side by side: each is judged on its own tokens, against the right labels."""
+"""Each compared checkpoint reads its own tokens, and its predictions are measured against the right labels."""
 
 import json
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
@@ -17,8 +18,6 @@ from transformer_revised import LTPForSequenceClassification
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, longformer_dir):
     """Two checkpoints whose tokenizers order the same functions by length differently, and the functions."""
-    from transformers import AutoTokenizer
-
     folder = tmp_path_factory.mktemp("two")
     rng = np.random.default_rng(0)
     pieces = ["strcpy(a, b);", "zz = qq + 1;", "漢字漢字", "while (x) y();"]
@@ -37,8 +36,6 @@ def two(tmp_path_factory, longformer_dir):
 
 def alone(path, file) -> dict:
     """Metrics of a checkpoint, one function at a time."""
-    from transformers import AutoTokenizer
-
     frame, tokenizer = pd.read_csv(file), AutoTokenizer.from_pretrained(path)
     model = LTPForSequenceClassification.from_pretrained(path, prune_mode=None).eval()
     with torch.inference_mode():
@@ -50,7 +47,7 @@ def alone(path, file) -> dict:
 
 
 @pytest.mark.parametrize("size", ["--batch_size 4", "--max_tokens_per_batch 150", ""])
-def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(size, two, tmp_path):
+def test_each_checkpoint_is_measured_in_the_order_of_its_own_tokenizer(size, two, tmp_path):
     paths, file = two
     named = [f"{name}={path}" for name, path in paths.items()]
     flags = ["--test_file", str(file), "--max_length", "96", *size.split(), "--rounds", "1", "--dtype", "float32"]
@@ -66,11 +63,11 @@ def test_checkpoints_with_other_tokenizers_are_each_judged_by_their_own_order(si
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--checkpoints", "a"], "expected NAME=FOLDER"),
-        (["--checkpoints", "a=no_such"], "no_such"),
-        (["--checkpoints", "a=x", "a=y"], "the name a is given twice"),
+        ("--checkpoints a", "--checkpoints a: expected NAME=FOLDER"),
+        ("--checkpoints a=x a=y", "--checkpoints a=y: the name a is given twice"),
+        ("--checkpoints a={a} --rounds 0", "--rounds 0: expected 1 or more"),
     ],
 )
-def test_refuses(flags, message, two):
+def test_flags_that_it_refuses(flags, message, two):
     with pytest.raises(UserError, match=message):
-        main([*flags, "--test_file", str(two[1])])
+        main([*flags.format(**two[0]).split(), "--test_file", str(two[1])])

@@ -78,3 +78,14 @@ def test_a_copy_with_other_values_keeps_what_was_chosen(tmp_path):
     args = parse_training_arguments(FINE_TUNING, ["--output_dir", str(tmp_path)], "")[2]
     changed = with_values(args, output_dir="other")
     assert (args.output_dir, changed.output_dir, changed.keep_checkpoints) == (str(tmp_path), "other", False)
+
+
+@pytest.mark.parametrize("fast, dtype, mixed", [(True, "bfloat16", "bf16"), (False, "float32", "no")])
+def test_the_dtype_decides_about_autocast(tmp_path, monkeypatch, fast, dtype, mixed):
+    monkeypatch.setattr("ltp_pipeline.model.precision.is_bfloat16_fast", lambda device: fast)
+    args = FineTuningArguments(output_dir=str(tmp_path), dtype="bfloat16", use_cpu=True)
+    assert (args.bf16, args.dtype, args.mixed_precision) == (True, "bfloat16", "bf16")
+    args = FineTuningArguments(output_dir=str(tmp_path), use_cpu=True)
+    assert (args.bf16, args.dtype, args.mixed_precision) == (fast, dtype, mixed)
+    with pytest.raises(UserError, match="--fp16.*--dtype or --bf16"):
+        FineTuningArguments(output_dir=str(tmp_path), fp16=True, dtype="float32", use_cpu=True)
