@@ -17,7 +17,6 @@ from ltp_pipeline.base.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".json": None, ".jsonl": None}  # ending: separator of fields
 ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
 SHOWN = 10
 SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were left out
@@ -81,17 +80,8 @@ def read_table(
     Raises:
         UserError: the file does not exist, has another format, is empty or is malformed.
     """
-    import pandas as pd
-
-    bad_rows = BadRows(where) if bad_rows is None else bad_rows
-    ending = format_of(path, where)
-    if ending == ".parquet":
-        return _read_parquet(path, where)
-    text = read_text(path, where, keep_bad_bytes=bad_rows.skip)
-    if TEXT_FORMATS[ending] is None:
-        rows = _read_json(text, where, bad_rows)
-        return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), dtype="int64"))
-    return _read_separated(text, TEXT_FORMATS[ending], where, as_text, bad_rows)
+    read = FORMATS[format_of(path, where)]
+    return read(path, where, as_text, BadRows(where) if bad_rows is None else bad_rows)
 
 
 def format_of(path: Path, where: str) -> str:
@@ -101,7 +91,7 @@ def format_of(path: Path, where: str) -> str:
     ending = Path(name.removesuffix(".gz")).suffix
     if ending == ".parquet" and name.endswith(".gz"):
         raise UserError(f"{where}: a Parquet file is already compressed; expected a name that ends in .parquet")
-    if ending not in (*TEXT_FORMATS, ".parquet"):
+    if ending not in FORMATS:
         raise UserError(f"{where}: expected a file that ends in {ENDINGS}")
     return ending
 
@@ -171,7 +161,7 @@ def _read_bytes(path: Path, where: str) -> bytes:
         raise UserError(f"{where}: cannot be read: {error.strerror}") from error
 
 
-def _read_parquet(path: Path, where: str) -> pd.DataFrame:
+def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
@@ -181,13 +171,17 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
         raise UserError(f"{where}: not a complete Parquet file: {str(error).splitlines()[0]}") from error
 
 
-def _read_separated(
-    text: str, separator: str, where: str, as_text: Sequence[str] | None, bad_rows: BadRows
+def _read_tsv(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
+    return _read_csv(path, where, as_text, bad_rows, separator="\t")
+
+
+def _read_csv(
+    path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows, separator: str = ","
 ) -> pd.DataFrame:
     import pandas as pd
 
     csv.field_size_limit(FIELD_LIMIT)
-    records = _records(text, separator, where)
+    records = _records(read_text(path, where, keep_bad_bytes=bad_rows.skip), separator, where)
     header = next(records)
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
@@ -198,7 +192,8 @@ def _read_separated(
             numbers.append(number)
             rows.append(fields)
         else:
-            bad_rows.add(number, f"has {_counted(len(fields), 'field')}; expected the header's {len(header)}")
+            count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+            bad_rows.add(number, f"has {count}; expected the header's {len(header)}")
     columns = list(zip(*rows)) or [()] * len(header)
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(header, columns)}, columns=header
@@ -236,37 +231,45 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         return column
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
+    """The objects of a JSON array or of JSON lines."""
+    import pandas as pd
 
-
-def _read_json(text: str, where: str, bad_rows: BadRows) -> dict[int, dict[str, Any]]:
-    """The objects of a JSON array or of JSON lines, by row from 0."""
+    text = read_text(path, where, keep_bad_bytes=bad_rows.skip)
     if text.lstrip().startswith("["):
         try:
             values = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{where}: not well-formed JSON: {error}") from error
-        numbered = [(row, row, value) for row, value in enumerate(values)]
+        placed = [(row, f"item {row + 1}", value) for row, value in enumerate(values)]
     else:
-        numbered = []
+        placed = []
         # Only "\n" ends a line. Code may hold other separators, at which str.splitlines() would split.
         lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
         for row, (number, line) in enumerate(lines):
             try:
-                numbered.append((row, number, json.loads(line)))
+                placed.append((row, f"line {number}", json.loads(line)))
             except (json.JSONDecodeError, RecursionError) as error:
                 bad_rows.add(row, f"not well-formed JSON: {error}", place=f"line {number}")
     rows = {}
-    for row, number, value in numbered:
+    for row, place, value in placed:
         if isinstance(value, dict):
             rows[row] = {name: _without_surrogates(cell) for name, cell in value.items()}
         else:
-            place = f"item {number + 1}" if text.lstrip().startswith("[") else f"line {number}"
             bad_rows.add(row, "expected a JSON object with a text and its label", place=place)
-    return rows
+    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), dtype="int64"))
 
 
 def _without_surrogates(cell: Any) -> Any:
     """Replaces halves of a character, which a JSON file may escape but UTF-8 text cannot hold."""
     return _SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell
+
+
+# ending, without .gz: its reader
+FORMATS = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".parquet": _read_parquet,
+}
