@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,29 +59,6 @@ assert type(transformers.AutoModel.from_config(LTPConfig(num_hidden_layers=1, at
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Iterator[Path]:
-    """A folder with a copy of the installed Transformers, bytecode and times included, without any overlay."""
-    folder = tmp_path_factory.mktemp("site")
-    installed = Path(importlib.util.find_spec("transformers").origin).parent
-    shutil.copytree(installed, folder / "transformers")
-    if manifest := overlay.read_manifest(folder / "transformers"):
-        overlay.remove(folder / "transformers", manifest)
-    record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
-    shutil.copytree(installed.parent / record, folder / record)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def python(site) -> str:
-    """An interpreter that imports that copy."""
-    wrapper = site.parent / f"{site.name}-python"
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{site}${{EXTRA:+:$EXTRA}}" exec "{sys.executable}" "$@"\n')
-    wrapper.chmod(0o755)
-    return str(wrapper)
-
-
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below, by its path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -97,27 +73,34 @@ def revise(*arguments: str) -> str:
     return done.stdout
 
 
-def program(python: str, text: str, folder: Path, **environment: str) -> None:
-    """Run a program that has to succeed; it compiles what it imports, as programs do."""
-    settings = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-    done = subprocess.run(
-        [python, "-c", text], cwd=folder, env={**settings, **environment}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def site(tmp_path) -> Path:
+    """A folder with a copy of the installed Transformers, bytecode and times included, without any overlay."""
+    folder = tmp_path / "site"
+    installed = Path(importlib.util.find_spec("transformers").origin).parent
+    shutil.copytree(installed, folder / "transformers")
+    if manifest := overlay.read_manifest(folder / "transformers"):
+        overlay.remove(folder / "transformers", manifest)
+    record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
+    shutil.copytree(installed.parent / record, folder / record)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.mark.slow
-def test_install_use_restore(site, python, tmp_path):
+def test_install_use_restore(site, tmp_path):
+    python = tmp_path / "python"  # an interpreter that imports the copy
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{site}${{EXTRA:+:$EXTRA}}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    settings = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
     before = hashes(site)
-    out = revise("--python", python)
+    out = revise("--python", str(python))
     assert f"in {site / 'transformers'}\n" in out and "checked in a fresh interpreter: from transformers import" in out
-    program(python, ONLY_TRANSFORMERS, tmp_path)
-    program(python, WITH_THIS_PROJECT, tmp_path, EXTRA=str(ROOT))
-    used = hashes(site)
-    assert any("trainer_ltp.cpython" in path for path in used), "the program compiled nothing"
-    revise("--python", python)
-    assert "LTP is installed, from the files of this checkout" in revise("--python", python, "--status")
-    assert "every file of the package is byte for byte as before" in revise("--python", python, "--restore")
+    for program, extra in ((ONLY_TRANSFORMERS, ""), (WITH_THIS_PROJECT, str(ROOT))):
+        subprocess.run([python, "-c", program], cwd=tmp_path, env={**settings, "EXTRA": extra}, check=True)
+    assert any("trainer_ltp.cpython" in path for path in hashes(site)), "the programs compiled nothing"
+    assert "LTP is installed, from the files of this checkout" in revise("--python", str(python), "--status")
+    assert "every file of the package is byte for byte as before" in revise("--python", str(python), "--restore")
     assert hashes(site) == before
 
 

@@ -133,9 +133,7 @@ def test_a_changed_file_is_discarded_only_with_force(site, run):
 
 def test_removed_again_where_it_does_not_work(site):
     before = site.files()
-    with pytest.raises(
-        UserError, match="does not work in transformers 5.23.0(?s:.*)AttributeError"
-    ):
+    with pytest.raises(UserError, match="does not work in transformers 5.23.0(?s:.*)AttributeError"):
         command.install(find_package(site.python), force=False, dry_run=False)
     assert site.files() == before
 

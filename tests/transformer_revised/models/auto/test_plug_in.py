@@ -46,16 +46,16 @@ def test_auto_class(auto_name, tmp_path):
     assert type(auto_class.from_pretrained(tmp_path)) is model_class
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_auto_tokenizer(named, tmp_path):
+def test_tokenizer_and_pipeline(tmp_path, caplog):
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "ab"]
     tokenizer = RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")])
     tokenizer.save_pretrained(tmp_path)
-    transformer_revised.LTPConfig(**SMALL).save_pretrained(tmp_path)
-    if not named:
-        (tmp_path / "tokenizer_config.json").unlink()
+    (tmp_path / "tokenizer_config.json").unlink()  # so that only the model type tells which class it is
+    transformer_revised.LTPForSequenceClassification(transformer_revised.LTPConfig(**SMALL)).save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert type(loaded) is RobertaTokenizer and loaded("abab").input_ids == [0, 7, 7, 2]
+    classify = transformers.pipeline("text-classification", model=str(tmp_path), device="cpu")
+    assert classify("abab")[0]["label"] in ("LABEL_0", "LABEL_1") and "not supported" not in caplog.text
 
 
 def test_a_warning_where_the_installed_files_differ(tmp_path, monkeypatch):
@@ -110,12 +110,3 @@ def test_the_librarys_name_for_the_modules_gives_these():
 
     assert LTPModel is same is transformer_revised.LTPModel and LTPTrainer is transformer_revised.LTPTrainer
     assert LTPModel.__module__ == "transformer_revised.models.ltp.modeling_ltp"
-
-
-def test_pipeline_knows_the_model(tmp_path, caplog):
-    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "ab"]
-    tokenizer = RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")])
-    tokenizer.save_pretrained(tmp_path)
-    transformer_revised.LTPForSequenceClassification(transformer_revised.LTPConfig(**SMALL)).save_pretrained(tmp_path)
-    classify = transformers.pipeline("text-classification", model=str(tmp_path), device="cpu")
-    assert classify("abab")[0]["label"] in ("LABEL_0", "LABEL_1") and "not supported" not in caplog.text
