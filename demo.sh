@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The whole way on real code, from scratch on this machine: data set -> tokenizer -> fine-tune -> soft prune -> hard
-# prune -> visualise -> extract -> compare. Everything it makes lies in demo_output/.
+# Runs every stage on real code: data set -> tokenizer -> fine-tune -> soft prune -> hard prune -> visualise -> extract
+# -> compare. It sets up .venv first if needed. All results are written to demo_output/.
 #
-#   bash demo.sh            about 15 minutes on two CPU cores that it has to itself, after the downloads
-#   bash demo.sh --quick    the same way on a small subset, about 5 minutes, in demo_output_quick/
+#   bash demo.sh            about 15 minutes on two idle CPU cores, after the downloads
+#   bash demo.sh --quick    the same stages on a small subset, about 5 minutes, in demo_output_quick/
 #
-# OUTPUT=folder puts the results elsewhere; SEED=n (default 42) draws other weights and another sample.
+# OUTPUT=folder writes the results to another folder. SEED=n (default 42) draws other weights and another sample.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$ROOT"
@@ -36,7 +36,7 @@ export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" TOKENIZERS_PARALLELISM=fals
 mkdir -p "$OUTPUT"
 START=$SECONDS
 
-run() { # a title, then a command, which is shown as it could be typed
+run() { # $1: a title; the rest: a command, which is printed as one would type it
     printf '\n== %s (%s min) ==\n$ python %s\n' "$1" "$(((SECONDS - START) / 60))" "${*:2}"
     "$LTP_PYTHON" "${@:2}"
 }
@@ -67,7 +67,7 @@ run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --res
 run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code \
     --max_length "$LENGTH" --pad_to_max_length --model_name_or_path "$HARD" --temperature $TEMPERATURE \
     --masking_mode hard --num_functions 2 --max_lines 15
-# What is alive after the third layer: after the last, few functions have more than a token or two left.
+# Extracts the tokens alive after layer 3. After the last layer most functions have one or two tokens left.
 run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code \
     --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
