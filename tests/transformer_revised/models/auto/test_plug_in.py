@@ -82,7 +82,7 @@ PROGRAM = """
 import sys, transformer_revised
 assert ("transformers.models.auto.modeling_auto" in sys.modules) == {imported}
 from transformers import AutoConfig, AutoModel
-model = AutoModel.from_config(AutoConfig.for_model("ltp", num_hidden_layers=1, attention_window=2))
+model = AutoModel.from_config(AutoConfig.for_model("ltp", **{small}))
 assert type(model) is transformer_revised.LTPModel
 assert (transformer_revised.LTPConfig in AutoModel._model_mapping._extra_content) == {classes}
 """
@@ -99,7 +99,7 @@ modeling_auto.MODEL_MAPPING_NAMES = types.MappingProxyType(modeling_auto.MODEL_M
     ids=["tables imported later get the names", "a library with other tables gets the classes"],
 )
 def test_registration(before, imported, classes):
-    program = PROGRAM.format(before=before, imported=imported, classes=classes)
+    program = PROGRAM.format(before=before, imported=imported, classes=classes, small=SMALL)
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
