@@ -1,8 +1,8 @@
-"""Prunes a fine-tuned checkpoint, one stage a call: soft (learns the thresholds), then hard (removes tokens).
+"""Prunes a fine-tuned checkpoint, one stage a call: first soft (learns the thresholds), then hard (removes tokens).
 
-Soft pruning puts its result in checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR, hard
-pruning in hard/lr_LR below the checkpoint that it starts from; --eval only evaluates. The name of a
-task of GLUE stands in the place of CODE.
+The result of soft pruning is written to checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR
+(for a GLUE task with its name in place of CODE), that of hard pruning to hard/lr_LR inside the checkpoint that it
+starts from. --eval only evaluates a checkpoint.
 
     python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
         --validation_file ./Data/test.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4
@@ -14,7 +14,7 @@ from ltp_pipeline.base.flags import skip_peft_for_help
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None: the process's."""
+    """Runs the command line `argv`; None stands for that of this process."""
     skip_peft_for_help(argv)
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments

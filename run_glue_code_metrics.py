@@ -1,13 +1,13 @@
-"""Fine-tunes and evaluates a sequence classification checkpoint on code functions, or on a task of GLUE.
+"""Fine-tunes and evaluates a classifier of functions, or of the items of a GLUE task.
 
-A Longformer is computed as LTP without pruning (the same function, but no padding is computed) and saved as an LTP
-checkpoint, which run_code_metrics.py takes as it is.
+A Longformer is loaded as an LTP model without pruning, which gives the same outputs and computes no padding. The
+result is saved as an LTP checkpoint; run_code_metrics.py starts from it.
 
     python ./run_glue_code_metrics.py --model_name_or_path allenai/longformer-base-4096 --do_train --do_eval
         --train_file ./Data/train_subset.csv --validation_file ./Data/test.csv --max_seq_length 1024
         --per_device_train_batch_size 4 --learning_rate 2e-5 --num_train_epochs 3 --output_dir code_test
 
-A task of GLUE is read from the hub, or from files in its columns:
+The data of a GLUE task is read from the hub, or from files with its columns:
 
     python ./run_glue_code_metrics.py --task_name MNLI --model_name_or_path allenai/longformer-base-4096 --do_train
         --do_eval --max_seq_length 128 --output_dir mnli_test
@@ -18,7 +18,7 @@ from ltp_pipeline.base.flags import skip_peft_for_help
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None: the process's."""
+    """Runs the command line `argv`; None stands for that of this process."""
     skip_peft_for_help(argv)
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.model.starting_model import ModelArguments

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import numpy as np
-from transformers import set_seed
+import transformers
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_csv, write_json
@@ -33,7 +32,6 @@ from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
 
 EVALUATED = tuple(split for split in FLAGS if split != "train")
 
@@ -68,15 +66,16 @@ def run(start: Start) -> dict[str, Any]:
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
     # Saved with the tokenizer, so that later stages cut functions at the same length.
     tokenizer.model_max_length = sequence_length(data.max_seq_length, model.config, tokenizer)
-    datasets = tokenize_splits(frames, tokenizer, model.config, task, data)
+    tokens = tokenize_splits(frames, tokenizer, model.config, task, data)
     if held_in_bfloat16:  # The weights are bfloat16 themselves: autocast has nothing to do.
         args = with_values(args, bf16=False, mixed_precision="no")
-    with _result_folder(output_dir, checkpoint, start.trains) as folder:
+    # Training makes a new folder that replaces `output_dir` when it is complete. An evaluation adds files to it.
+    with resumed_result(output_dir, checkpoint) if start.trains else open_folder(output_dir) as folder:
         resumed = None if checkpoint is None else str(checkpoint)
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
-        trainer = make_trainer(model, tokenizer, args, datasets, task)
+        trainer = make_trainer(model, tokenizer, args, tokens, task)
         described = describe_splits(data, frames, task)
-        results = _train_and_evaluate(trainer, datasets, task, described, output_dir)
+        results = _train_and_evaluate(trainer, tokens, task, described, output_dir)
     if is_main():
         report = start.report(results)
         print(f"\n{report}\n\n{output_dir}" if report else output_dir)
@@ -85,25 +84,15 @@ def run(start: Start) -> dict[str, Any]:
 
 def _prepare_process(args: FineTuningArguments) -> None:
     """Seeds the random numbers; turns the libraries' progress bars off if the flags say so."""
-    set_seed(args.seed)
+    transformers.set_seed(args.seed)
     if args.disable_tqdm:
-        import datasets
-        import transformers
-
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
 
 
-@contextmanager
-def _result_folder(output_dir: Path, checkpoint: Path | None, trains: bool) -> Iterator[Path]:
-    """A new folder that replaces `output_dir` at the end of training; `output_dir` itself for an evaluation."""
-    with resumed_result(output_dir, checkpoint) if trains else open_folder(output_dir) as folder:
-        yield folder
-
-
 def _train_and_evaluate(
     trainer: ClassifierTrainer,
-    data: dict[str, Dataset],
+    data: dict[str, datasets.Dataset],
     task: Task,
     described: list[dict[str, Any]],
     final: Path,
@@ -165,7 +154,7 @@ def _save(trainer: ClassifierTrainer, folder: Path, final: Path) -> None:
 
 
 def evaluate_split(
-    trainer: ClassifierTrainer, dataset: Dataset, split: str, task: Task
+    trainer: ClassifierTrainer, dataset: datasets.Dataset, split: str, task: Task
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Evaluates all rows of a split. For "eval" with `--max_false_alarm`, first chooses the decision threshold.
 
@@ -205,7 +194,7 @@ def evaluate_split(
 
 
 def _add_counts(
-    by_split: dict[str, dict[str, Any]], data: dict[str, Dataset], described: list[dict[str, Any]]
+    by_split: dict[str, dict[str, Any]], data: dict[str, datasets.Dataset], described: list[dict[str, Any]]
 ) -> None:
     """Adds to each split's metrics how many functions were truncated, and how many rows of the file were skipped."""
     for split, metrics in by_split.items():

@@ -12,20 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.result_folder import holds_result
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.model.checkpoints import (
-    PRUNABLE,
-    check_checkpoint,
-    load_config,
-    load_pruning_model,
-    load_tokenizer,
-)
+from ltp_pipeline.model.checkpoints import PRUNABLE, check_checkpoint, load_config, load_pruning_model, load_tokenizer
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
-from ltp_pipeline.training.arguments import (
-    FineTuningArguments,
-    StageArguments,
-    StageTrainingArguments,
-)
+from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
 from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table
 
 if TYPE_CHECKING:
@@ -38,25 +28,15 @@ BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "
 
 
 class Start(ABC):
-    """How a run starts.
-
-    Attributes:
-        task: what the model is trained for.
-        data: the flags about the data.
-        args: the training flags.
-        trains: whether the run trains; otherwise it only evaluates.
-        splits: the splits to read, in order: of "train", "eval" and "test".
-        flag: the flag that named the tokenizer, for messages.
-        needed: the files and folders that the run reads, by the flag that named each. Its result must not replace one.
-    """
+    """How a run starts."""
 
     task: Task
     data: DataArguments
     args: FineTuningArguments
-    trains: bool
-    splits: list[str]
-    flag: str
-    needed: dict[str, str | None]
+    trains: bool  # otherwise the run only evaluates
+    splits: list[str]  # to read, in order: of "train", "eval" and "test"
+    flag: str  # that named the tokenizer, for messages
+    needed: dict[str, str | None]  # what the run reads, by the flag that named it: the result must not replace it
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
         self.data, self.args = data, args
