@@ -185,18 +185,20 @@ def load_candidate(
     """Loads one checkpoint and tokenizes the functions for it. For arguments and errors see `compare`."""
     from ltp_pipeline.data.tokenization import tokenize
     from ltp_pipeline.data.truncation import choose_truncation, sequence_length
-    from ltp_pipeline.model.checkpoints import check_tokenizer_fits, load_config, load_pruning_model, load_tokenizer
+    from ltp_pipeline.model.checkpoints import (
+        check_classes,
+        check_tokenizer_fits,
+        load_config,
+        load_pruning_model,
+        load_tokenizer,
+    )
 
     flag = "--checkpoints"
     # A Longformer does not prune. An LTP checkpoint has its own pruning.
     changes = {"prune_mode": None} if load_config(path, flag=flag).model_type != "ltp" else {}
-    model = load_pruning_model(path, flag=flag, dtype=dtype, **changes).eval().to(device)
+    model = load_pruning_model(path, flag=flag, dtype=dtype, **changes).to(device)
     config = model.config
-    if config.num_labels != task.num_labels:
-        raise UserError(
-            f"{flag} {path}: has {config.num_labels} classes, but --task_name {task.name} has {task.num_labels}; "
-            "expected checkpoints for that task"
-        )
+    check_classes(config, task, f"{flag} {path}")
     tokenizer = load_tokenizer(path, flag=flag)
     check_tokenizer_fits(tokenizer, config, flag=f"{flag} {path}")
     length = sequence_length(max_length, config, tokenizer)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from ltp_pipeline.task.tasks import Task
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 
 HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -180,6 +181,15 @@ def position_limit(config: "PreTrainedConfig") -> int | None:
 def first_position(config: "PreTrainedConfig") -> int:
     """Position id of the first token of a text."""
     return config.pad_token_id + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
+
+
+def check_classes(config: "PreTrainedConfig", task: "Task", name: str, task_flag: str = "--task_name") -> None:
+    """Raises UserError, which begins with `name`, unless the model has as many classes as `task`."""
+    if config.num_labels != task.num_labels:
+        raise UserError(
+            f"{name}: has {config.num_labels} classes, but {task_flag} {task.name} has {task.num_labels}; expected "
+            "the task that the model was fine-tuned for"
+        )
 
 
 def check_tokenizer_fits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", *, flag: str) -> None:

@@ -19,6 +19,7 @@ from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
+    check_classes,
     check_tokenizer_fits,
     load_pruning_model,
     load_tokenizer,
@@ -112,11 +113,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
             f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
             "expected a checkpoint that run_code_metrics.py has pruned"
         )
-    if config.num_labels != task.num_labels:
-        raise UserError(
-            f"{where}: has {config.num_labels} classes, but --task_name {task.name} has {task.num_labels}; expected "
-            "the task that the checkpoint was fine-tuned for"
-        )
+    check_classes(config, task, where)
     limit = position_limit(config)
     if not 3 <= args.max_length <= limit:
         raise UserError(f"--max_length {args.max_length}: expected 3 to {limit}, the number of positions of {where}")

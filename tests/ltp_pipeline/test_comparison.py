@@ -1,6 +1,7 @@
 """Each compared checkpoint reads its own tokens, and its predictions are measured against the right labels."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -34,8 +35,9 @@ def two(tmp_path_factory, longformer_dir):
     return {"a": longformer_dir, "b": folder / "other"}, folder / "test.csv"
 
 
-def alone(path, file) -> dict:
-    """Metrics of a checkpoint, one function at a time."""
+@cache
+def metrics_one_by_one(path, file) -> dict:
+    """Metrics of a checkpoint that computes one function at a time."""
     frame, tokenizer = pd.read_csv(file), AutoTokenizer.from_pretrained(path)
     model = LTPForSequenceClassification.from_pretrained(path, prune_mode=None).eval()
     with torch.inference_mode():
@@ -54,7 +56,7 @@ def test_each_checkpoint_is_measured_in_the_order_of_its_own_tokenizer(size, two
     main(["--checkpoints", *named, *flags, "--output_dir", str(tmp_path)])
     rows = json.loads((tmp_path / "comparison.json").read_text())["checkpoints"]
     for row in rows:
-        expected = alone(paths[row["checkpoint"]], file)
+        expected = metrics_one_by_one(paths[row["checkpoint"]], file)
         assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert [row["dtype"] for row in rows] == ["float32"] * 2
     assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1

@@ -37,8 +37,8 @@ def counted(model, batch):
 @pytest.mark.parametrize("lengths", [[400], [300, 17, 1, 160]])
 def test_executed_flops_are_those_the_counter_sees(settings, lengths):
     model, batch = tiny_model(**settings), batch_of(lengths)
-    meter = FlopsMeter(model)
-    seen = counted(model, batch)
+    with FlopsMeter(model) as meter:
+        seen = counted(model, batch)
     result = meter.pop()
     # The counter does not see the products of a sequence with a single token left: they run as plain multiplications.
     assert result["gflops_per_function"] * len(lengths) * 1e9 == pytest.approx(seen, rel=1e-4)
@@ -51,8 +51,8 @@ def test_relative_flops_is_the_ratio_of_two_runs(globals_):
     batch["global_attention_mask"][:, globals_] = 1
     pruned, plain = tiny_model(), tiny_model(prune_mode=None)
     plain.load_state_dict(pruned.state_dict(), strict=False)
-    meter = FlopsMeter(pruned)
-    ratio = counted(pruned, batch) / counted(plain, batch)
+    with FlopsMeter(pruned) as meter:
+        ratio = counted(pruned, batch) / counted(plain, batch)
     result = meter.pop()
     assert result["relative_flops"] == pytest.approx(ratio, rel=1e-4)
     assert ratio < 0.9
@@ -60,8 +60,8 @@ def test_relative_flops_is_the_ratio_of_two_runs(globals_):
 
 def test_unpruned_model_is_at_one_and_below_one_of_the_papers_baseline():
     model = tiny_model(prune_mode=None)
-    meter = FlopsMeter(model)
-    counted(model, batch_of([200, 50]))
+    with FlopsMeter(model) as meter:
+        counted(model, batch_of([200, 50]))
     result = meter.pop()
     assert result["relative_flops"] == 1
     assert 0.5 < result["full_relative_flops"] < 0.75  # one layer of four is not computed, nor the global projections
@@ -70,19 +70,25 @@ def test_unpruned_model_is_at_one_and_below_one_of_the_papers_baseline():
 
 
 def test_padding_costs_nothing():
-    model, meters = tiny_model(), []
-    batch = batch_of([60, 30])
+    model, batch = tiny_model(), batch_of([60, 30])
     wide = {k: torch.nn.functional.pad(v, (0, 300), value=1 if k == "input_ids" else 0) for k, v in batch.items()}
-    meter = FlopsMeter(model)
-    for each in (batch, wide):
-        assert counted(model, each) > 0
-        meters.append(meter.pop())
-    assert meters[0] == meters[1]
+    with FlopsMeter(model) as meter, torch.no_grad():
+        model(**batch)
+        narrow = meter.pop()
+        model(**wide)
+    assert meter.pop() == narrow
 
 
 def test_training_passes_are_not_counted():
     model = tiny_model().train()
-    meter = FlopsMeter(model)
-    model(**batch_of([20]))
+    with FlopsMeter(model) as meter:
+        model(**batch_of([20]))
     with pytest.raises(RuntimeError, match="no forward pass"):
         meter.pop()
+
+
+def test_a_closed_meter_has_no_hook():
+    model = tiny_model()
+    with FlopsMeter(model):
+        assert len(model._forward_hooks) == 1
+    assert not model._forward_hooks
