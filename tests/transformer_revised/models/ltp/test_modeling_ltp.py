@@ -1,4 +1,4 @@
-"""What users rely on: Longformer at threshold 0, removed tokens that influence nothing, the library's features."""
+"""The model: Longformer at threshold 0, removed tokens without influence, masking modes, loading and saving."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_base_size_window_and_length():
 
 
 def test_outputs_have_longformers_shapes_and_values():
-    """A narrow window and several global tokens, so that every part of the attention layout is met."""
+    """With a narrow window and several global tokens, which use every column of the attentions' layout."""
     torch.manual_seed(0)
     model = LTPModel(tiny_config(prune_mode=None)).eval()
     batch = random_batch([100, 64])
@@ -70,7 +70,7 @@ def test_tuple_output_begins_with_longformers():
 
 
 def test_a_removed_token_can_change_nothing():
-    """Its state after the layer it left in, and its input embedding's way there, reach no later layer."""
+    """Noise on its last state and at its place in the batch changes no later layer."""
     model = tiny_model()
     batch = random_batch([120, 60])
     plain = model(**batch, output_pruning=True)
@@ -79,7 +79,7 @@ def test_a_removed_token_can_change_nothing():
     assert gone.sum() > 10 and kept.sum() > 4
 
     def disturb(module, args, output):
-        """After layer 1: whatever still holds a removed token's state gets noise."""
+        """Adds noise after layer 1 to every place that may hold a removed token's state."""
         hidden_states, trace = output
         index, states = trace.removed
         assert len(index) == (plain.kept_tokens[0] & ~kept).sum()

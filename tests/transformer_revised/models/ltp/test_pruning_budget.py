@@ -1,4 +1,4 @@
-"""Meeting a compute budget: what FLOPs to expect, the controller, the shift."""
+"""Meeting a compute budget: expected FLOPs, the controller, the shift of the thresholds."""
 
 import pytest
 import torch
