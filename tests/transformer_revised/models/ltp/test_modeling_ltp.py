@@ -109,16 +109,6 @@ def test_pruning_shortens_what_is_computed():
     assert rows[0] == 180 and rows[0] > rows[1] > rows[2] > rows[3] == 2
 
 
-def test_hidden_states_of_removed_tokens_are_zero_and_the_last_is_what_they_left_with():
-    torch.manual_seed(0)
-    model = LTPModel(tiny_config()).eval()
-    output = model(**random_batch([80]), output_hidden_states=True, output_pruning=True)
-    left_in_1 = output.kept_tokens[0] & ~output.kept_tokens[1]
-    assert left_in_1.any()
-    assert not output.hidden_states[2][left_in_1].any()
-    assert torch.equal(output.last_hidden_state[left_in_1], output.hidden_states[1][left_in_1])
-
-
 def test_hard_training_removes_and_soft_training_does_not():
     model = tiny_model().train()
     batch = random_batch([60])
