@@ -29,7 +29,10 @@ def offline_note() -> str:
     """Ends the error message about a model or data set that was not found; empty where the hub itself was asked."""
     if not is_offline():
         return ""
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{_hub_name()} has no address here"
+    if constants.HF_HUB_OFFLINE:
+        reason = "HF_HUB_OFFLINE is set"
+    else:
+        reason = f"{_hub_name()} has no address here; with HF_HUB_OFFLINE=0 the hub is asked all the same"
     return f" (only its cache on this machine was searched: {reason})"
 
 
