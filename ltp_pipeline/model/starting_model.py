@@ -159,7 +159,7 @@ def _convert(
     prepack_bfloat16(model)
     conversion.set_max_length(tokenizer, max_positions)
     print(
-        f"{path} as LTP: texts of up to {max_positions} tokens, the same outputs up to "
-        f"{conversion.exact_length(attention_window)}; " + ("a new classification head" if missing else "its own head")
+        f"converted {path} to LTP: maximum length {max_positions} tokens, the same outputs up to "
+        f"{conversion.exact_length(attention_window)} tokens, {'a new' if missing else 'its own'} classification head"
     )
     return model

@@ -82,7 +82,6 @@ def test_a_head_for_another_number_of_classes(save_source, capsys):
         (("--convert_to_ltp", ""), "--max_positions: .*--convert_to_ltp"),
         (("--do_train", ""), "--model_name_or_path source: .*no classification head"),
         (("--window_size 16", "--window_size 7"), "--window_size 7: expected an even number of tokens"),
-        (("positions 200", "positions 1"), "--max_positions 1: expected 3 or more"),
         (("--model_name_or_path source", ""), "--convert_to_ltp: expected --model_name_or_path"),
         (("--max_steps 2", "--max_seq_length 201"), "--max_seq_length 201: expected at most 200"),
     ],
