@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.result_folder import holds_result
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.model.checkpoints import PRUNABLE, check_checkpoint, load_config, load_pruning_model, load_tokenizer
+from ltp_pipeline.model.checkpoints import (
+    PRUNABLE,
+    check_checkpoint,
+    check_classes,
+    load_config,
+    load_pruning_model,
+    load_tokenizer,
+)
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
@@ -191,11 +198,7 @@ def pruning_settings(
         raise UserError(
             f"--restore {stage.restore}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}"
         )
-    if config.num_labels != task.num_labels:
-        raise UserError(
-            f"--restore {stage.restore}: this model has {config.num_labels} classes; expected a model with "
-            f"{task.num_labels}, for --task {task.name}"
-        )
+    check_classes(config, task, f"--restore {stage.restore}", "--task")
     own_mode = config.prune_mode if config.model_type == "ltp" else None
     default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
     mode = default_mode if stage.prune_mode is None else stage.prune_mode
