@@ -1,11 +1,11 @@
 """
-Learned Token Pruning on Longformer, written out plainly, to hold the project's models against.
+Learned Token Pruning on Longformer in plain code, with which tests compare the project's models.
 
-One sequence at a time, dense `[n, n]` attention, tokens taken out of the tensors when they leave. It takes a state
-dict and a config dict, knows nothing of `transformer_revised`, and follows the definition step by step; speed and
-memory do not matter. Run it in float64. Everything is differentiable but the scores, which are constants.
+It computes one sequence at a time with dense `[n, n]` attention, and deletes removed tokens from the tensors. It reads
+a state dict and a config dict, does not import `transformer_revised`, and follows the definition step by step. Run it
+in float64. Everything is differentiable except the scores, which are constants.
 
-Shapes: `L` columns of the batch, `n` tokens alive, `D` hidden size, `H` heads.
+Shapes: `L` columns of the batch, `n` alive tokens, `D` hidden size, `H` heads.
 """
 
 import math
@@ -21,9 +21,9 @@ Weights = Mapping[str, Tensor]
 
 @dataclass
 class DenseTrace:
-    """What became of one sequence. Per layer; `[L]` tensors are over the columns of the batch."""
+    """What the model did with one sequence. Lists have one entry for each layer."""
 
-    hidden: Tensor | None = None  # [L, D]: a removed token has the state it left with, padding has zeros
+    hidden: Tensor | None = None  # [L, D]: for a removed token its last state, for padding zeros
     states: list[Tensor] = field(default_factory=list)  # [L, D], input of each layer, zeros where not alive
     first: int = 0  # column of the first real token, which classifiers read
     real: Tensor | None = None  # [L] bool
@@ -31,9 +31,9 @@ class DenseTrace:
     pairs: list[int] = field(default_factory=list)  # query-key pairs of its local attention
     globals: list[int] = field(default_factory=list)  # global tokens in it
     kept: list[Tensor] = field(default_factory=list)  # [L] bool, alive after the layer
-    scores: list[Tensor | None] = field(default_factory=list)  # [L], NaN where not alive; None: does not prune
-    masks: list[Tensor | None] = field(default_factory=list)  # [L], soft masks, likewise
-    margins: list[float] = field(default_factory=list)  # how near the closest token was to the other decision
+    scores: list[Tensor | None] = field(default_factory=list)  # [L], NaN if not alive; None: the layer removes nothing
+    masks: list[Tensor | None] = field(default_factory=list)  # [L], soft masks, NaN and None as in `scores`
+    margins: list[float] = field(default_factory=list)  # smallest distance of a token to the other decision
 
 
 def linear(weights: Weights, name: str, inputs: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def layer_norm(weights: Weights, name: str, inputs: Tensor, config: dict) -> Ten
 
 
 def embed(weights: Weights, config: dict, ids: Tensor, token_types: Tensor) -> Tensor:
-    """`[L]` ids -> `[L, D]`. Positions count the ids that are not padding, from the padding id + 1 (RoBERTa's)."""
+    """`[L]` ids -> `[L, D]`. As in RoBERTa, positions count the ids that are not padding, from the padding id + 1."""
     padding = config["pad_token_id"]
     positions, count = [], padding
     for i in ids.tolist():
@@ -70,16 +70,16 @@ def attend(
     weights: Weights, name: str, hidden: Tensor, columns: Tensor, is_global: Tensor, window: int, heads: int
 ) -> tuple[Tensor, Tensor, int]:
     """
-    Attention among the `n` tokens alive.
+    Attention among the `n` alive tokens.
 
     Args:
         hidden: `[n, D]`.
-        columns: `[n]`, where each token stood in the whole text.
+        columns: `[n]`, the original position of each token.
         is_global: `[n]` bool.
-        window: both sides together.
+        window: width of the attention window, both sides together.
 
     Returns:
-        The context `[n, D]`, the importance `[n]`, and how many pairs the local attention has.
+        The context `[n, D]`, the importance `[n]`, and the number of pairs of the local attention.
     """
 
     def projected(kind: str) -> Tensor:
@@ -106,14 +106,14 @@ def feed_forward(weights: Weights, name: str, hidden: Tensor, config: dict) -> T
 
 
 def normalized(importance: Tensor, heads: int, normalization: str) -> Tensor:
-    """Score of each of the `n` tokens alive."""
+    """Scores of the `n` alive tokens."""
     if not len(importance):
         return importance
     return importance / {"max": importance.max(), "mean": heads * len(importance), "rel": heads}[normalization]
 
 
 def layer_threshold(weights: Weights, config: dict, layer: int) -> Tensor | float:
-    """Threshold of layer `layer` of `L`; 0 where it does not prune."""
+    """Threshold of layer `layer`; 0 if it removes nothing."""
     if config["prune_mode"] == "threshold":
         return config["token_threshold"]
     base = config["final_token_threshold"] * layer / config["num_hidden_layers"]
@@ -123,7 +123,7 @@ def layer_threshold(weights: Weights, config: dict, layer: int) -> Tensor | floa
 
 
 def topk_rate(config: dict, layer: int) -> float | None:
-    """Share that layer `layer` keeps of the tokens the sequence started with; None where it does not prune."""
+    """Share of the sequence's first number of tokens that layer `layer` keeps; None if it removes nothing."""
     layers = config["num_hidden_layers"]
     before = max(3, math.ceil(0.15 * layers))
     if layer < before:
@@ -133,7 +133,7 @@ def topk_rate(config: dict, layer: int) -> float | None:
 
 
 def keep_topk(importance: Tensor, is_global: Tensor, count: int) -> tuple[Tensor, float]:
-    """The `count` tokens that rank first, but no global one less, and the gap at the cut, relative."""
+    """Keeps the `count` tokens of highest rank and all global ones; also returns the relative gap at the cut."""
     count = min(len(importance), max(count, int(is_global.sum())))
     values = importance.tolist()
     order = sorted(range(len(values)), key=lambda j: (not is_global[j], -values[j], j))
@@ -146,7 +146,7 @@ def keep_topk(importance: Tensor, is_global: Tensor, count: int) -> tuple[Tensor
 
 
 def keep_above(scores: Tensor, is_global: Tensor, threshold: float) -> tuple[Tensor, float]:
-    """The tokens whose score reaches the threshold, every global one, and the relative distance of the closest."""
+    """Keeps scores from the threshold on and all global tokens; also returns the relative distance of the closest."""
     undecided = scores[~is_global]
     gap = float(((undecided - threshold).abs() / max(abs(threshold), 1e-5)).min()) if len(undecided) else math.inf
     return (scores >= threshold) | is_global, gap
@@ -155,7 +155,7 @@ def keep_above(scores: Tensor, is_global: Tensor, threshold: float) -> tuple[Ten
 def prune(
     weights: Weights, config: dict, layer: int, importance: Tensor, is_global: Tensor, started_with: int, soft: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None, float]:
-    """Which of the `n` tokens alive stay, their scores, their soft mask (or None), and the margin of the decision."""
+    """Which of the `n` alive tokens are kept, their scores, their soft mask (or None), the margin of the decision."""
     mode, heads = config["prune_mode"], config["num_attention_heads"]
     everyone = torch.ones(len(importance), dtype=torch.bool)
     nothing = everyone, None, None, math.inf
@@ -197,11 +197,11 @@ def run_sequence(
     The encoder on one sequence.
 
     Args:
-        weights: the encoder's, with or without the prefix "longformer.".
-        config: `LTPConfig(...).to_dict()`; `attention_window` a list.
-        ids, attention_mask, global_attention_mask, token_types: `[L]`; without masks every token is real and the
-            first real one global. A token that is not real cannot be global.
-        soft: multiply by the soft masks instead of removing.
+        weights: those of the encoder, with or without the prefix "longformer.".
+        config: `LTPConfig(...).to_dict()`; `attention_window` is a list.
+        ids, attention_mask, global_attention_mask, token_types: `[L]`. Without masks every token is real and the first
+            real one is global. A token that is not real cannot be global.
+        soft: multiply by soft masks instead of removing tokens.
     """
     weights = {name.removeprefix("longformer."): tensor for name, tensor in weights.items()}
     length = len(ids)
@@ -250,7 +250,7 @@ def regularizer(traces: list[DenseTrace]) -> Tensor:
     return sum(masks) / tokens if masks else torch.zeros((), dtype=traces[0].hidden.dtype)
 
 
-# Which tokens are global by default where that is not the first real one.
+# The default global tokens of the heads for which it is not the first real one.
 
 
 def question_tokens(ids: Tensor, separator: int) -> Tensor:
@@ -263,7 +263,7 @@ def choice_tokens(ids: Tensor, separator: int) -> Tensor:
     return (torch.arange(len(ids)) > ids.tolist().index(separator) + 1).long()
 
 
-# Heads: traces of the batch's sequences -> logits. A classifier reads the first real token of each.
+# Heads: from the traces of a batch to logits. A classifier reads the first real token of each sequence.
 
 
 def first_states(traces: list[DenseTrace]) -> Tensor:
@@ -303,5 +303,5 @@ def answer_logits(weights: Weights, traces: list[DenseTrace]) -> tuple[Tensor, T
 
 
 def choice_logits(weights: Weights, traces: list[DenseTrace], choices: int) -> Tensor:
-    """`[B, choices]`, of the traces of all choices of all questions in turn."""
+    """`[B, choices]`. `traces` holds all choices of the first question, then those of the next."""
     return linear(weights, "classifier", pooled(weights, traces)).view(-1, choices)

@@ -1,10 +1,9 @@
 """
-Models and batches drawn from a seed and a few integers, with what `tests/dense_reference.py` makes of them.
+Random models and batches from a seed and a few integers, with the results of `tests/dense_reference.py` for them.
 
-What hypothesis prints on a failure (`Case(...)`, shrunk) is all it takes to build them again. A decision that hangs on
-a rounding error is nobody's fault: cases in which some score lies within a relative `MARGINS` of the threshold, or of
-the score next to it at the cut of `topk`, are refused (`assume`; about one in a hundred in float32, next to none in
-float64) and others drawn instead.
+`Case(...)`, which hypothesis prints on a failure, is enough to build them again. Rounding errors may decide about a
+score that is very near the threshold, or very near the next score at the cut of `topk`. So cases with a relative
+distance below `MARGINS` are rejected by `assume` (about 1 % in float32, almost none in float64) and replaced.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ class Case:
     heads: int
     masks: str
     globals: str
-    block: int  # queries that attention lays out together: as many as the model does, or few, to meet more borders
-    short: int  # up to how many tokens a sequence shares a product with others: as the model does, few, or none
+    block: int  # size of a block of queries: the model's, or smaller, so that there are more borders
+    short: int  # length up to which a sequence is one block: the model's, shorter, or none
 
     @property
     def is_exact(self) -> bool:
-        """Whether each query is laid out by itself, without padding: only pairs that are needed are computed."""
+        """Whether every query is a block without padding, so that only necessary pairs are computed."""
         return self.block == 1 and self.short == 0
 
 
 def cases(lengths, **fields) -> st.SearchStrategy[Case]:
-    # Sampled, as `integers` would draw small numbers most of the time.
+    # `sampled_from`, because `integers` mostly draws small numbers.
     drawn_fields = {
         "seed": st.integers(0, 2**32 - 1),
         "batch": st.sampled_from(range(1, 5)),
@@ -64,7 +63,7 @@ def cases(lengths, **fields) -> st.SearchStrategy[Case]:
 
 
 class Drawn:
-    """A model and a batch of a case, and what the dense reference makes of them."""
+    """A model and a batch of a case, and the dense reference's results for them."""
 
     def __init__(
         self,
@@ -81,11 +80,13 @@ class Drawn:
         **config,
     ):
         """
-        `default_globals`: of the ids of a sequence, where the head's default is not the first real token. `ties`: the
-        case is meant to have them, and is not refused. `blind`: no query of local attention prefers any key.
+        Args:
+            default_globals: the head's default global tokens from the ids of a sequence, if not the first real token.
+            ties: scores may be equal; do not reject the case.
+            blind: the query weights are 0, so that local attention is uniform.
         """
         self.case, self.mode, self.dtype, self.soft, self.training = case, mode, dtype, soft, soft or training
-        self.layers = case.layers + 2 * (mode == "topk")  # its first three do not prune
+        self.layers = case.layers + 2 * (mode == "topk")  # its first three layers remove nothing
         self.rng = random.Random(f"{case} {mode}")
         self.generator = torch.Generator().manual_seed(self.rng.getrandbits(63))
         self.model = self.draw_model(head, config)
@@ -134,7 +135,7 @@ class Drawn:
         config = self.draw_config(settings)
         model = head(config).to(self.dtype).train(self.training)
         model.set_hard_masking(not self.soft)
-        # Sharp attention gives scores below the floor of 1e-5; in float32 it would cost digits.
+        # Sharp attention gives scores below the minimum of 1e-5. In float32 it would cost precision.
         sharpness = self.rng.choice([1, 1, 8]) if self.dtype == torch.float64 else 1
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -148,17 +149,17 @@ class Drawn:
         return model
 
     def draw_score(self, normalization: str) -> float:
-        """Where scores lie: "rel" about 1, "mean" about 1 / tokens, "max" anywhere below 1."""
+        """A typical score: "rel" about 1, "mean" about 1 / tokens, "max" anywhere below 1."""
         relative = self.rng.uniform(0.1, 1.3)
         if normalization == "max":
             return math.exp(self.rng.uniform(math.log(0.02), 0))
         return relative if normalization == "rel" else relative / (0.7 * self.case.length + 1)
 
     def draw_threshold(self, config: LTPConfig, layer: int) -> float:
-        """A learned part: none, positive, or negative, where it leaves a part, exactly 0, or less."""
+        """A learned offset: 0, positive, or negative such that the threshold is positive, exactly 0 or negative."""
         base = config.final_token_threshold * layer / config.num_hidden_layers
         positive = self.draw_score(config.score_normalization)
-        opposite = -base if self.dtype == torch.float64 else 0.0  # rounded, it would not make 0
+        opposite = -base if self.dtype == torch.float64 else 0.0  # rounded to float32, the sum would not be 0
         return self.rng.choice([0.0, positive, positive, opposite * self.rng.random(), opposite, -base - 0.1])
 
     def draw_mask(self, kind: str) -> torch.Tensor:
@@ -176,7 +177,7 @@ class Drawn:
         return torch.ones(length, dtype=torch.bool)
 
     def draw_globals(self) -> torch.Tensor | None:
-        """`[B, L]`; also columns that are not real, which are then not global either."""
+        """`[B, L]`; also at columns that are not real, which the model must not treat as global."""
         shape = self.case.batch, self.case.length
         if self.case.globals == "default":
             return None
@@ -194,7 +195,7 @@ class Drawn:
         shape = case.batch, case.length
         mask = torch.stack([self.draw_mask(case.masks) for _ in range(case.batch)])
         ids = torch.randint(VOCABULARY, shape, generator=self.generator)
-        if rng.random() < 0.8:  # else columns that are not real hold ids all the same, which positions count
+        if rng.random() < 0.8:  # else padding columns hold other ids, which positions count
             ids = ids.masked_fill(~mask, PAD)
         for row, real in zip(ids, mask):  # one separator, between tokens
             row[row == SEPARATOR] = SEPARATOR + 1

@@ -1,4 +1,4 @@
-"""The models against `tests/dense_reference.py`: some 2,900 drawn cases (`drawn_cases.py`), the same in every run."""
+"""The models against `tests/dense_reference.py`, on about 2,900 drawn cases, which are the same in every run."""
 
 import functools
 
@@ -42,7 +42,7 @@ def check_hidden(it: Drawn, output) -> None:
 
 
 def check_hidden_states(it: Drawn, output) -> None:
-    """The input of every layer, zeros for tokens that have left before it."""
+    """The input of every layer; zeros for tokens removed before it."""
     assert len(output.hidden_states) == it.layers + 1
     for layer, states in enumerate(output.hidden_states[:-1]):
         it.close(states, torch.stack([trace.states[layer] for trace in it.traces]), f"input of layer {layer}")
@@ -75,7 +75,7 @@ def check_pruning(it: Drawn, output) -> None:
 
 
 def check_gradients(it: Drawn, output) -> None:
-    """Of a loss that reads every state, and of the regulariser, by every parameter."""
+    """Gradients by every parameter, of a loss that reads every state and of the regularizer."""
     hidden, expected_hidden = output.last_hidden_state, torch.stack([trace.hidden for trace in it.traces])
     by = torch.randn(hidden.shape, generator=it.generator).to(it.dtype)
     loss, expected_loss = (hidden * by).sum(), (expected_hidden * by).sum()
@@ -119,10 +119,10 @@ def test_evaluation_of_long_texts(case, mode):
 
 @given(case=TIED_CASES)
 @drawn(50)
-def test_of_equal_tokens_the_earlier_stays(case):
+def test_of_equal_tokens_the_earlier_is_kept(case):
     """
-    Attention that is uniform over the whole text gives every token the same importance; to the last bit, if their
-    number is a power of two. Four layers: only the last prunes.
+    Uniform attention over the whole text gives every token the same importance, bit for bit if their number is a power
+    of two. Of four layers only the last removes tokens.
     """
     it = Drawn(case, "topk", ties=True, blind=True, attention_window=[2 * MAX_LENGTH] * 4)
     output = it.run(output_pruning=True)
@@ -132,7 +132,7 @@ def test_of_equal_tokens_the_earlier_stays(case):
 
 @given(case=CASES)
 @drawn(50)
-def test_a_score_equal_to_the_threshold_stays(case):
+def test_a_score_equal_to_the_threshold_is_kept(case):
     """The largest score of a sequence is exactly 1."""
     it = Drawn(case, "threshold", ties=True, token_threshold=1.0)
     output = it.run(output_pruning=True)
@@ -185,7 +185,7 @@ def test_hard_training(case, mode):
 @given(case=CASES, mode=st.sampled_from(MODES), dtype=DTYPES)
 @drawn(120)
 def test_sequence_classification(case, mode, dtype, soft):
-    """Also where the last layer is computed for the first token only: with nothing else asked for."""
+    """Also without further outputs, so that the last layer computes only the first token."""
     it = Drawn(case, mode, dtype, head=LTPForSequenceClassification, soft=soft and mode in THRESHOLD_MODES)
     expected = dense.sequence_logits(it.weights, it.traces)
     it.close(it.run().logits, expected, "logits")

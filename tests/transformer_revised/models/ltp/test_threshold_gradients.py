@@ -1,9 +1,9 @@
 """
-Gradients against central finite differences, float64.
+Gradients against central finite differences, in float64.
 
-Scores are constants to the gradient: no layer's score depends on any parameter as far as `backward` is concerned. A
-threshold does change the scores of later layers, so a plain difference of losses measures something else. Here the
-scores of all layers are recorded at the point in question and held there while a parameter is moved.
+The gradient treats scores as constants. But a threshold changes the scores of later layers, so a plain difference of
+losses is another number. The tests therefore record the scores of all layers and keep them fixed while they change a
+parameter.
 """
 
 import pytest
@@ -14,9 +14,9 @@ from transformer_revised import LTPForSequenceClassification
 from .tiny import random_batch, tiny_config
 
 LAYERS, STRENGTH, STEP = 4, 0.7, 1e-5
-# In units of the fixed part: positive, zero, negative, and one that outweighs it.
+# Learned offsets in units of the fixed part: positive, zero, negative, and larger than the fixed part.
 LEARNED = [0.1, 0.0, -0.2, -1.2]
-# Normalisation -> where its scores lie, and a temperature.
+# Normalisation -> a typical score and a temperature.
 SCALES = {"max": (0.3, 0.05), "mean": (0.03, 0.005), "rel": (0.8, 0.3)}
 OTHERS = [
     "longformer.embeddings.word_embeddings.weight",
@@ -47,7 +47,7 @@ def total_loss(model, batch) -> torch.Tensor:
 
 
 def freeze_scores(model, batch) -> None:
-    """From here on every layer's soft mask is that of the scores it has now."""
+    """From now on every layer computes its soft mask from its present scores."""
     for pruner in model.pruners():
         pruner.forward_mask = pruner.soft_mask
 
@@ -62,7 +62,7 @@ def freeze_scores(model, batch) -> None:
 
 
 def difference(model, batch, parameter: torch.nn.Parameter, entry: int) -> float:
-    """Central difference of the loss by one entry of a parameter."""
+    """Central difference of the loss for one entry of a parameter."""
     values = parameter.data.view(-1)
     at = values[entry].item()
     losses = []
@@ -101,7 +101,7 @@ def test_threshold(layer, normalization):
 
 
 def test_a_threshold_also_moves_the_scores_of_later_layers():
-    """Why the scores have to be held: without, the difference is another number. The last layer has no later one."""
+    """Without fixed scores the difference is another number, except in the last layer."""
     model, batch = prepared()
     model.set_hard_masking(False)
     total_loss(model, batch).backward()
@@ -120,7 +120,7 @@ def test_other_parameters_in_soft_training(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_parameters_in_hard_training(name):
-    """A step this small removes no other tokens, so nothing needs to be held."""
+    """The step is so small that the same tokens are removed, so scores need not be fixed."""
     model, batch = prepared()
     model.set_hard_masking(True)
     assert model(**batch).ffn_sentence_lengths[1].sum() < 63
