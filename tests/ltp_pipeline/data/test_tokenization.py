@@ -11,6 +11,7 @@ import pytest
 from ltp_pipeline.data import tokenization
 from ltp_pipeline.data.tokenization import cached, content_key, tokenize
 from ltp_pipeline.data.truncation import Truncation, truncation_report
+from ltp_pipeline.task.tasks import CODE, TASKS
 from tests.pruned_checkpoint import make_tokenizer
 
 FRAME = pd.DataFrame({"functionSource": ["int a;", "int b = 1;" * 9], "label": [0, 1]})
@@ -151,3 +152,29 @@ def test_of_two_processes_one_makes_the_entry_and_both_read_it(folder):
     assert [process.exitcode for process in processes] == [0, 0]
     assert built.get(timeout=5) in [process.pid for process in processes] and built.empty()
     assert entries(folder) == ["key"]
+
+
+def text_of(row):
+    return "".join(TOKENIZER.convert_ids_to_tokens(row["input_ids"])).replace("Ġ", " ")
+
+
+def test_pairs_are_encoded_as_pairs():
+    frame = pd.DataFrame({"sentence1": ["int a;"], "sentence2": ["char b[9]; </s>"], "label": [1]})
+    (row,) = tokenize(frame, TOKENIZER, 96, TASKS["RTE"])
+    assert text_of(row) == "<s>int a;</s></s>char b[9]; </s></s>"
+    assert row["input_ids"].count(2) == 3  # `</s>` in a text is not a special token.
+    assert (row["labels"], row["length"]) == (1, len(row["input_ids"]))
+    (row,) = tokenize(frame, TOKENIZER, 12, TASKS["RTE"])
+    assert len(row["input_ids"]) == 12
+    assert text_of(row).startswith("<s>int a;</s></s>")  # The longer text is cut first.
+
+
+def test_token_types_tell_the_texts_of_a_pair_apart_where_the_model_has_them():
+    tokenizer = make_tokenizer()
+    frame = pd.DataFrame({"sentence1": ["a"], "sentence2": ["b"], "functionSource": ["c"], "label": [1]})
+    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, TASKS["RTE"], segments=True).column_names
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    (row,) = tokenize(frame, tokenizer, 96, TASKS["RTE"], segments=True)
+    assert len(row["token_type_ids"]) == len(row["input_ids"])
+    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, TASKS["RTE"]).column_names
+    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, CODE, segments=True).column_names

@@ -7,14 +7,12 @@ from pathlib import Path
 import datasets
 import pandas as pd
 import pytest
-from transformers import AutoTokenizer
 
 import ltp_extract_and_save
 import ltp_test
 from ltp_pipeline import comparison
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.tokenization import tokenize
-from ltp_pipeline.task.tasks import CODE, TASKS
+from ltp_pipeline.task.tasks import TASKS
 from tests.ltp_pipeline.training.conftest import fine_tune, prune, results
 
 NOUNS = "buffer file string pointer array socket".split()
@@ -242,26 +240,3 @@ def test_checkpoints_of_a_task_are_compared(place, tmp_path, name, other, capsys
     assert HEADINGS[name] in capsys.readouterr().out
     with pytest.raises(UserError, match=f"--checkpoints {other}: has . classes"):
         comparison.main([*flags.split(), "--checkpoints", f"full={other}"])
-
-
-def test_pairs_are_encoded_as_pairs(tokenizer_dir):
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
-    frame = pd.DataFrame({"sentence1": ["int a;"], "sentence2": ["char b[9]; </s>"], "label": [1]})
-    (row,) = tokenize(frame, tokenizer, 96, TASKS["RTE"])
-    assert tokenizer.decode(row["input_ids"]) == "<s>int a;</s></s>char b[9]; </s></s>"
-    assert row["input_ids"].count(2) == 3  # `</s>` in a text is not a special token.
-    assert (row["labels"], row["length"]) == (1, len(row["input_ids"]))
-    (row,) = tokenize(frame, tokenizer, 12, TASKS["RTE"])
-    assert len(row["input_ids"]) == 12
-    assert tokenizer.decode(row["input_ids"]).startswith("<s>int a;</s></s>")  # The longer text is cut first.
-
-
-def test_token_types_tell_the_texts_of_a_pair_apart_where_the_model_has_them(tokenizer_dir):
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
-    frame = pd.DataFrame({"sentence1": ["a"], "sentence2": ["b"], "functionSource": ["c"], "label": [1]})
-    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, TASKS["RTE"], segments=True).column_names
-    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    (row,) = tokenize(frame, tokenizer, 96, TASKS["RTE"], segments=True)
-    assert len(row["token_type_ids"]) == len(row["input_ids"])
-    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, TASKS["RTE"]).column_names
-    assert "token_type_ids" not in tokenize(frame, tokenizer, 96, CODE, segments=True).column_names
