@@ -1,22 +1,22 @@
-"""What bfloat16 changes in a pruned checkpoint: tokens kept, predictions, metrics, compute and time.
+"""Measures what bfloat16 changes in a pruned checkpoint: kept tokens, predictions, metrics, FLOPs and time.
 
     python -m benchmarks.dtype_agreement --checkpoint CKPT --test_file Data/test.csv
 
-The same functions go through the checkpoint in float32 and in bfloat16 (weights held in it, thresholds and importance
-in float32). A token's state differs in a layer if one of the two has dropped it there or before and the other has not.
-Writes precision.json.
+The checkpoint reads the same functions in float32 and in bfloat16 (bfloat16 weights; float32 thresholds and
+importance). A token differs after a layer if it is alive in one of the two dtypes only. Writes precision.json.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ltp_pipeline.base.errors import UserError, run_main
+from benchmarks.common import check_at_least, make_parser
+from benchmarks.speed.models import DTYPES
+from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.task.tasks import CODE
 
@@ -25,55 +25,60 @@ if TYPE_CHECKING:
 
     from ltp_pipeline.view.kept_tokens import PrunedFunction
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-COMPARED = ("accuracy", "f1", "auc", "relative_flops", "functions_per_second")
+METRICS = ("accuracy", "f1", "auc", "relative_flops", "functions_per_second")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None: the process's."""
-    args = _parser().parse_args(argv)
+    """Runs the command line `argv`; None stands for that of this process."""
+    parser = make_parser("benchmarks.dtype_agreement", __doc__)
+    parser.add_argument("--checkpoint", required=True, help="folder of a pruned checkpoint")
+    parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
+    parser.add_argument("--max_functions", type=int, help="read only this many functions (default: all)")
+    parser.add_argument("--max_length", type=int, default=512, help="cut functions to this many tokens")
+    parser.add_argument("--rounds", type=int, default=1, help="number of timed passes in each dtype")
+    parser.add_argument("--output_dir", type=Path, default=Path("precision"), help="folder for precision.json")
+    args = parser.parse_args(argv)
     from ltp_pipeline.data.readers import read_labelled
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
     check_checkpoint(args.checkpoint, "--checkpoint")
-    for flag in ("max_functions", "rounds"):
-        if getattr(args, flag) is not None and getattr(args, flag) < 1:
-            raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
+    check_at_least(args, 1, "max_functions", "rounds")
     frame = read_labelled(args.test_file, CODE, flag="--test_file").head(args.max_functions)
-    report = measure(args.checkpoint, frame, args.max_length, args.rounds)
-    write_json(Path(args.output_dir) / "precision.json", {"test_file": args.test_file, **report})
+    report = compare_dtypes(args.checkpoint, frame, args.max_length, args.rounds)
+    write_json(args.output_dir / "precision.json", {"test_file": args.test_file, **report})
     print(format_table(report["dtypes"]), format_table(report["layers"]), sep="\n\n")
     print(format_table([{name: value for name, value in report.items() if not isinstance(value, list)}]))
     print(f"written: {args.output_dir}/precision.json")
 
 
-def measure(checkpoint: str, frame: pd.DataFrame, max_length: int, rounds: int = 1) -> dict[str, Any]:
-    """Both dtypes' `dtypes` (a row each) and what differs between them: see `differences`.
+def compare_dtypes(checkpoint: str, frame: pd.DataFrame, max_length: int, rounds: int = 1) -> dict[str, Any]:
+    """Returns the metrics of both dtypes in `dtypes`, one row each, and what `differences` finds between them.
 
-    Raises UserError where the checkpoint is no pruning classifier of code.
+    Raises UserError if the checkpoint is not a pruned classifier of code.
     """
     from ltp_pipeline.comparison import compare
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pruned, rows = {}, []
     for name, dtype in DTYPES.items():
-        pruned[name], threshold = _pruned(checkpoint, frame, max_length, dtype, device)
+        pruned[name], threshold = _prune(checkpoint, frame, max_length, name, device)
         (row,) = compare({name: checkpoint}, frame, max_length, {}, rounds, dtype, device)
-        rows.append({"dtype": name} | {metric: row[metric] for metric in COMPARED if metric in row})
+        rows.append({"dtype": name} | {metric: row[metric] for metric in METRICS if metric in row})
     return {"functions": len(frame), **differences(*pruned.values(), threshold), "dtypes": rows}
 
 
 def differences(before: list[PrunedFunction], after: list[PrunedFunction], threshold: float | None) -> dict[str, Any]:
     """
-    What differs between two passes over the same functions.
+    Compares two passes over the same functions.
 
     Args:
-        threshold: probability above which class 1 is predicted; None: the more probable class.
+        threshold: probability above which class 1 is predicted; None: the more probable class is predicted.
 
     Returns:
-        `tokens`, `predictions_that_differ` (share of the functions), `largest_logit_difference`,
-        `mean_logit_difference`, and `layers`: of each the shares of all tokens that the two passes have kept, and
-        `differs`, of those that only one has.
+        `tokens`: number of tokens of all functions.
+        `predictions_that_differ`: share of functions.
+        `largest_logit_difference`, `mean_logit_difference`: absolute differences.
+        `layers`: for each layer, the share of tokens alive after it in each pass, and in one pass only (`differs`).
     """
     from ltp_pipeline.task.decision import predicted_classes
 
@@ -89,44 +94,28 @@ def differences(before: list[PrunedFunction], after: list[PrunedFunction], thres
         "layers": [
             {
                 "layer": layer,
-                "kept before": float(a.mean()),
-                "kept after": float(b.mean()),
-                "differs": float((a != b).mean()),
+                "kept before": float(first.mean()),
+                "kept after": float(second.mean()),
+                "differs": float((first != second).mean()),
             }
-            for layer, (a, b) in enumerate(zip(*kept, strict=True), start=1)
+            for layer, (first, second) in enumerate(zip(*kept, strict=True), start=1)
         ],
     }
 
 
-def _pruned(
-    checkpoint: str, frame: pd.DataFrame, max_length: int, dtype: torch.dtype, device: torch.device
+def _prune(
+    checkpoint: str, frame: pd.DataFrame, max_length: int, dtype: str, device: torch.device
 ) -> tuple[list[PrunedFunction], float | None]:
-    """What the checkpoint does with each function, in the order of `frame`, and its decision threshold."""
-    from ltp_pipeline.model.precision import dtype_name
+    """Prunes each function of `frame`, in its order; also returns the checkpoint's decision threshold."""
     from ltp_pipeline.task.decision import stored_threshold
     from ltp_pipeline.view.encode import encode
     from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
 
-    flags = PrunedModelArguments(checkpoint, max_length=max_length, dtype=dtype_name(dtype), device=str(device))
-    model, tokenizer = load_pruned_model(flags)
+    arguments = PrunedModelArguments(checkpoint, max_length=max_length, dtype=dtype, device=str(device))
+    model, tokenizer = load_pruned_model(arguments)
     encodings = encode(frame["functionSource"].tolist(), tokenizer, max_length)
-    results = dict(prune_functions(model, encodings, description=dtype_name(dtype)))
+    results = dict(prune_functions(model, encodings, description=dtype))
     return [results[index] for index in range(len(frame))], stored_threshold(model.config)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.dtype_agreement",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--checkpoint", required=True, help="folder of a pruned checkpoint")
-    parser.add_argument("--test_file", required=True, help="functions, with columns functionSource and label")
-    parser.add_argument("--max_functions", type=int, help="take the first so many functions")
-    parser.add_argument("--max_length", type=int, default=512, help="cut functions after this many tokens")
-    parser.add_argument("--rounds", type=int, default=1, help="timed passes of each dtype")
-    parser.add_argument("--output_dir", default="precision", help="folder for precision.json")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""Peak memory of a forward pass: on a CPU in a process of its own, so that nothing is left over from other runs."""
+"""Measures the peak memory of a forward pass: on a CPU in a new process, so that other runs do not count."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import json
-import os
+import multiprocessing
 import resource
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-PASSES = 2  # the first one also allocates what a model keeps for the next, such as weights in another layout
+from benchmarks.speed.models import SIZES, build_models
+from benchmarks.speed.pruning import set_thresholds
+from benchmarks.speed.work import make_batch
+
+PASSES = 2  # the first pass also allocates what a model keeps for later ones, such as weights in another layout
 
 
 def peak_on_gpu(forward: Callable[[], object]) -> int:
-    """Bytes that `forward` allocates at its peak, beyond those allocated before."""
+    """Returns the bytes that `forward` allocates at its peak, beyond those allocated before."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -34,57 +36,41 @@ def peak_in_new_process(
     size: str,
     seed: int,
     ltp_attn: str | None,
-    thresholds: list[float] | None,
-    lengths: list[int],
+    thresholds: Sequence[float] | None,
+    lengths: Sequence[int],
     width: int,
     threads: int,
 ) -> int:
     """
-    Bytes by which the resident memory of a new process grows, at its peak, in forward passes over one batch.
+    Returns the bytes by which the resident memory of a new process grows, at its peak, in forward passes of one batch.
 
     Args:
-        thresholds: of `ltp_pruned`.
-        lengths, width: as in [`~benchmarks.speed.work.make_batch`].
-
-    Raises:
-        RuntimeError: the process failed; the message has its last lines.
+        model, dtype, size: names in `MODELS`, `DTYPES` and `SIZES` of `benchmarks.speed.models`.
+        thresholds: those of `ltp_pruned`; None for other models.
+        lengths, width: as in `benchmarks.speed.work.make_batch`.
     """
-    spec = {
-        "model": model, "dtype": dtype, "size": size, "seed": seed, "ltp_attn": ltp_attn, "thresholds": thresholds,
-        "lengths": lengths, "width": width, "threads": threads,
-    }  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(spec)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"memory of {model} in {dtype}: status {done.returncode}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+    arguments = (model, dtype, size, seed, ltp_attn, thresholds, lengths, width, threads)
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak_growth, *arguments).result()
 
 
-def _measure(spec: dict) -> int:
-    from benchmarks.speed.models import SIZES, build_models
-    from benchmarks.speed.pruning import set_thresholds
-    from benchmarks.speed.work import make_batch
-
-    torch.set_num_threads(spec["threads"])
-    size, key = SIZES[spec["size"]], (spec["model"], spec["dtype"])
-    model = build_models([key[0]], [key[1]], size, spec["seed"], spec["ltp_attn"])[key]
-    if spec["thresholds"]:
-        set_thresholds(model, spec["thresholds"])
-    batch = make_batch(spec["lengths"], size, spec["seed"], spec["width"])
-    _give_back()
+def _peak_growth(model, dtype, size, seed, ltp_attn, thresholds, lengths, width, threads) -> int:
+    torch.set_num_threads(threads)
+    classifier = build_models([model], [dtype], SIZES[size], seed, ltp_attn)[model, dtype]
+    if thresholds:
+        set_thresholds(classifier, thresholds)
+    batch = make_batch(lengths, SIZES[size], seed, width)
+    _free_unused_memory()
     _reset_peak()
-    before = _resident()
+    before = _status_bytes("VmRSS") or _peak_bytes()
     with torch.no_grad():
         for _ in range(PASSES):
-            model(**batch)
-    return _peak() - before
+            classifier(**batch)
+    return _peak_bytes() - before
 
 
-def _give_back() -> None:
-    """What building the model has left goes back to the system, where the C library can do that."""
+def _free_unused_memory() -> None:
+    """Frees what building the model has left, and returns it to the system if the C library can do so."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -98,23 +84,15 @@ def _reset_peak() -> None:
         pass
 
 
-def _resident() -> int:
-    return _status("VmRSS") or _peak()
-
-
-def _peak() -> int:
+def _peak_bytes() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _status_bytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _status(name: str) -> int | None:
-    """Bytes of a line of /proc/self/status, or None where there is none."""
+def _status_bytes(name: str) -> int | None:
+    """A number of /proc/self/status in bytes; None where that file does not exist."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
-
-
-if __name__ == "__main__":
-    print(json.dumps({"peak_bytes": _measure(json.loads(sys.argv[1]))}))

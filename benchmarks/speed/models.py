@@ -1,9 +1,9 @@
-"""The models of the speed benchmark, of one size: random weights from a seed, the same for Longformer and LTP."""
+"""Builds the models of the speed benchmark: all of one size, with random weights; Longformer and LTP share theirs."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -12,21 +12,22 @@ from torch import nn
 from ltp_pipeline.base.errors import UserError
 
 MODELS = ("longformer", "roberta", "modernbert", "ltp", "ltp_pruned")
-# Fresh weights attend so evenly that the tokens near the ends of a sequence, which fewer queries reach, would be the
-# least important and leave as one piece. Queries so many times as large make it uneven, as training does.
-QUERY_SCALE = 8.0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Random weights attend almost evenly. Tokens near the ends of a sequence, which fewer queries reach, would then be the
+# least important and would be removed as one piece. Larger query weights make attention uneven, as training does.
+QUERY_SCALE = 8.0
 
 
 @dataclass(frozen=True)
 class Size:
     """
+    The size of all models, and of their inputs.
+
     Args:
-        full (`int`): tokens of a full input, to which Longformer pads; all lengths of the benchmark are multiples or
-            fractions of it.
-        window (`int`): attention window, both sides together.
-        tolerance (`float`): how near pruning comes to `--relative_flops`. To a tiny model a few tokens are a step, as
-            attention is computed in tiles of 8 tokens and more.
+        window: attention window, both sides together, in tokens.
+        full: tokens of a full input, to which Longformer pads. Other lengths are multiples or parts.
+        tolerance: largest difference between the relative FLOPs of `ltp_pruned` and `--relative_flops`. It is large
+            for a tiny model, whose attention is computed in tiles of 8 tokens or more.
     """
 
     layers: int
@@ -40,10 +41,11 @@ class Size:
 
     @property
     def longest(self) -> int:
+        """Tokens of the longest input."""
         return 16 * self.full
 
     def config(self) -> dict:
-        """Settings that Longformer, LTP and RoBERTa share."""
+        """Settings that the configurations of Longformer, LTP and RoBERTa share."""
         return {
             "vocab_size": self.vocab,
             "hidden_size": self.hidden,
@@ -69,14 +71,15 @@ def build_models(
     names: Collection[str], dtypes: Collection[str], size: Size, seed: int, ltp_attn: str | None = None
 ) -> dict[tuple[str, str], nn.Module]:
     """
-    Args:
-        names: of `MODELS`.
-        dtypes: of `DTYPES`.
-        ltp_attn: `attn_implementation` of LTP; None: its own choice.
+    Returns classifiers by name and dtype, in evaluation mode.
 
-    Returns:
-        The classifiers by name and dtype, in evaluation mode. `ltp` never prunes; `ltp_pruned` does not until it is
-        given thresholds. In float32 Longformer and both LTP models share their parameters' storage.
+    `ltp` never prunes. `ltp_pruned` prunes after it has been given thresholds. In float32, Longformer and both LTP
+    models share the memory of their weights.
+
+    Args:
+        names: names in `MODELS`.
+        dtypes: names in `DTYPES`.
+        ltp_attn: `attn_implementation` of LTP; None: the model chooses.
 
     Raises:
         UserError: LTP does not know `ltp_attn`.
@@ -86,35 +89,35 @@ def build_models(
     for name in sorted(names, key=MODELS.index):
         if name.startswith("ltp"):
             weights = weights or _seeded(_longformer, size, seed).state_dict()
-            full = _ltp(size, weights, pruned=name == "ltp_pruned", attention=ltp_attn)
+            model = _ltp(size, weights, name == "ltp_pruned", ltp_attn)
         else:
-            full = _seeded(makers[name], size, seed)
+            model = _seeded(makers[name], size, seed)
             if name == "longformer":
-                weights = full.state_dict()
-        full.eval()
+                weights = model.state_dict()
+        model.eval()
         for dtype in dtypes:
-            models[name, dtype] = full if dtype == "float32" else converted(copy.deepcopy(full), DTYPES[dtype])
-            if name.startswith("ltp") and dtype == "bfloat16":  # as `precision.prepack_bfloat16` does
+            models[name, dtype] = model if dtype == "float32" else cast_weights(copy.deepcopy(model), DTYPES[dtype])
+            if name.startswith("ltp") and dtype == "bfloat16":  # as the scripts that evaluate do
                 models[name, dtype].prepack_weights()
     return models
 
 
-def converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """`model` in `dtype`, as `from_pretrained(dtype=...)` makes it: what the class keeps in float32 stays so."""
-    kept = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Casts a model in place, as `from_pretrained(dtype=...)` does. The modules that its class names stay float32."""
+    float32_modules = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_floating_point() and not kept & set(name.split(".")):
+        if tensor.is_floating_point() and not float32_modules & set(name.split(".")):
             tensor.data = tensor.data.to(dtype)
     return model
 
 
-def _seeded(maker, size: Size, seed: int) -> nn.Module:
+def _seeded(maker: Callable[[Size], nn.Module], size: Size, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     return maker(size)
 
 
 def _longformer(size: Size) -> nn.Module:
-    from transformers import LongformerConfig, LongformerForSequenceClassification  # here: --help need not wait for it
+    from transformers import LongformerConfig, LongformerForSequenceClassification  # imported here to keep --help fast
 
     window = [size.window] * size.layers
     model = LongformerForSequenceClassification(LongformerConfig(**size.config(), attention_window=window))
@@ -130,8 +133,10 @@ def _roberta(size: Size) -> nn.Module:
 
 
 def _modernbert(size: Size) -> nn.Module:
-    """ModernBERT's attention (windows of 128, every third layer global) on as many layers and parameters a layer:
-    its gated feed-forward part has three matrices, each 2/3 as wide."""
+    """ModernBERT's attention (window 128, every third layer global) with as many layers and parameters as RoBERTa.
+
+    Its gated feed-forward part has three matrices and not two, so each of them has 2/3 of the width.
+    """
     from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
     config = size.config()
@@ -143,12 +148,12 @@ def _modernbert(size: Size) -> nn.Module:
     )
 
 
-def _ltp(size: Size, weights: dict[str, torch.Tensor], pruned: bool, attention: str | None) -> nn.Module:
+def _ltp(size: Size, weights: dict[str, torch.Tensor], prunes: bool, attention: str | None) -> nn.Module:
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 
     settings = {"prune_mode": None}
-    if pruned:
-        # "rel" scores mean the same at every length; at thresholds of exactly 0 nothing leaves.
+    if prunes:
+        # Scores normalised by "rel" do not depend on the length. A threshold of exactly 0 removes nothing.
         settings = {"prune_mode": "absolute_threshold", "final_token_threshold": 0.0, "score_normalization": "rel"}
     if attention is not None:
         settings["attn_implementation"] = attention
@@ -158,7 +163,7 @@ def _ltp(size: Size, weights: dict[str, torch.Tensor], pruned: bool, attention: 
     except ValueError as error:
         raise UserError(f"--ltp_attn {attention}: {error}") from error
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
-    other = [name for name in missing if "pruner" not in name] + unexpected
-    if other:
-        raise RuntimeError(f"LTP and Longformer do not have the same parameters: {', '.join(other)}")
+    differing = [name for name in missing if "pruner" not in name] + unexpected
+    if differing:
+        raise RuntimeError(f"LTP and Longformer do not have the same parameters: {', '.join(differing)}")
     return model

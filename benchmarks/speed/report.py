@@ -1,26 +1,69 @@
-"""Tables and figure of the speed benchmark, from what it wrote to speed.json."""
+"""Makes the tables and the figure of the speed benchmark from the content of speed.json."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.common import save_figure
+from benchmarks.speed.targets import NAMES
 from ltp_pipeline.base.files import format_table
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 COLOURS = {
-    "longformer": "tab:blue", "roberta": "tab:orange", "modernbert": "tab:green", "ltp": "tab:red",
+    "longformer": "tab:blue",
+    "roberta": "tab:orange",
+    "modernbert": "tab:green",
+    "ltp": "tab:red",
     "ltp_pruned": "tab:purple",
-}  # fmt: skip
-REFERENCES = {"longformer": "Longformer", "roberta": "RoBERTa", "ltp": "LTP unpruned"}
+}
+
+
+def text_report(report: dict) -> str:
+    """Returns the tables for the terminal."""
+    tables = {
+        "Runs": run_table(report), "A million functions of W4": cost_table(report), "Targets": target_table(report)
+    }  # fmt: skip
+    return "\n\n".join(f"{title}\n{format_table(rows)}" for title, rows in tables.items() if rows)
+
+
+def markdown_report(report: dict) -> str:
+    """Returns the whole report as Markdown, for docs/performance.md."""
+    machine, settings = report["machine"], report["settings"]
+    gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
+    parts = [
+        f"Preset `{settings['preset']}`, size `{settings['size']}`, seed {settings['seed']}, {report['date']}. "
+        f"{machine['cpu']}, {machine['usable_cores']} cores, {settings['threads']} threads{gpu}; "
+        f"{', '.join(f'{name} {version}' for name, version in report['versions'].items())}. "
+        f"Load of the machine before the run: {machine['load_before']}.",
+        "\n".join(f"- {name}: {_describe_work(work)}" for name, work in report["works"].items()),
+        "Targets",
+        format_table(target_table(report), markdown=True),
+        "Runs: medians over the rounds. `x NAME`: speed relative to NAME in the same dtype, the median of the ratios "
+        "within each round.",
+        format_table(run_table(report), markdown=True),
+    ]
+    if cost := cost_table(report):
+        parts += ["A million functions of W4", format_table(cost, markdown=True)]
+    if report["failures"]:
+        parts += ["Did not run", "\n".join(f"- {name}: {why}" for name, why in report["failures"].items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _describe_work(work: dict) -> str:
+    text = f"{work['what']}. {work['functions']} functions, {work['tokens']} tokens; {work['rounds']} rounds"
+    if work.get("data_mean") is not None:
+        text += f"; mean length {work['mean']:.1f}, of all functions {work['data_mean']:.1f}"
+    return text
 
 
 def run_table(report: dict) -> list[dict[str, Any]]:
-    """A row a run: time, throughput and how many times as fast as others in the same dtype."""
+    """Returns a row for each run: time, tokens a second, speed relative to other models, FLOPs and memory."""
     rows = []
     for run in report["runs"]:
-        speedup = run["speedup"]
+        speedup, peak = run["speedup"], run.get("peak_memory_bytes")
         row = {
             "work": run["item"],
             "model": run["model"],
@@ -28,23 +71,22 @@ def run_table(report: dict) -> list[dict[str, Any]]:
             "seconds": f"{run['median_seconds']:.4g}",
             "tokens/s": f"{run['tokens'] / run['median_seconds']:,.0f}",
         }
-        for reference, name in REFERENCES.items():
-            row[f"x {name}"] = _times(speedup.get(f"{reference} {run['dtype']}"))
-        row["x Longformer float32"] = _times(speedup.get("longformer float32"))
-        share, peak = run.get("share_of_matrix_rate"), run.get("peak_memory_bytes")
+        for other, name in NAMES.items():
+            row[f"x {name}"] = _median_text(speedup.get(f"{other} {run['dtype']}"))
+        row["x Longformer float32"] = _median_text(speedup.get("longformer float32"))
         row["relative FLOPs"] = f"{run['relative_flops']:.3f}" if "relative_flops" in run else "-"
-        row["of matrix rate"] = f"{share['median']:.2f}" if share else "-"
+        row["of matrix rate"] = _median_text(run.get("share_of_matrix_rate"))
         row["peak MiB"] = f"{peak / 2**20:,.0f}" if peak is not None else "-"
         rows.append(row)
     return rows
 
 
-def _times(ratio: dict | None) -> str:
-    return f"{ratio['median']:.2f}" if ratio else "-"
+def _median_text(values: dict | None) -> str:
+    return f"{values['median']:.2f}" if values else "-"
 
 
 def target_table(report: dict) -> list[dict[str, Any]]:
-    """A row a target of the benchmark."""
+    """Returns a row for each target."""
     words = {True: "reached", False: "missed", None: "not measured"}
     return [
         {
@@ -60,129 +102,77 @@ def target_table(report: dict) -> list[dict[str, Any]]:
 
 def cost_table(report: dict) -> list[dict[str, Any]]:
     """
-    What a million functions of W4 take: seconds of the run / its functions * 10^6, in hours of the machine, and times
-    its threads in core hours; on a GPU in hours of that.
+    Returns what a million functions of W4 cost.
+
+    Machine hours are the seconds of W4 / its functions * 10^6 / 3600. Core hours are machine hours times threads.
     """
-    rows, price = [], report["settings"]["price_per_hour"]
-    on_gpu = report["settings"]["device"].startswith("cuda")
+    rows, settings = [], report["settings"]
+    price, on_gpu = settings["price_per_hour"], settings["device"].startswith("cuda")
     for run in report["runs"]:
         if run["item"] != "W4":
             continue
-        hours = run["median_seconds"] / run["functions"] * 1e6 / 3600
-        row = {"model": run["model"], "dtype": run["dtype"], "functions/s": _number(run["functions"], run)}
+        seconds = run["median_seconds"]
+        hours = seconds / run["functions"] * 1e6 / 3600
+        row = {"model": run["model"], "dtype": run["dtype"], "functions/s": f"{run['functions'] / seconds:.3g}"}
         row["GPU hours" if on_gpu else "machine hours"] = f"{hours:.3g}"
         if not on_gpu:
-            row["core hours"] = f"{hours * report['settings']['threads']:.3g}"
+            row["core hours"] = f"{hours * settings['threads']:.3g}"
         if price is not None:
             row[f"cost at {price:g} an hour"] = f"{hours * price:.3g}"
         rows.append(row)
     return rows
 
 
-def _number(count: int, run: dict) -> str:
-    return f"{count / run['median_seconds']:.3g}"
-
-
-def markdown(report: dict) -> str:
-    """The whole report as Markdown, for docs/performance.md."""
-    machine, versions, settings = (report[name] for name in ("machine", "versions", "settings"))
-    gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
-    lines = [
-        f"Preset `{settings['preset']}`, size `{settings['size']}`, seed {settings['seed']}, {report['date']}. "
-        f"{machine['cpu']}, {machine['usable_cores']} cores, {settings['threads']} threads{gpu}; "
-        f"{', '.join(f'{name} {version}' for name, version in versions.items())}. "
-        f"Load of the machine before the run: {machine['load_before']}.",
-        "",
-        *(f"- {name}: {_described(work)}" for name, work in report["works"].items()),
-        "",
-        "Targets",
-        "",
-        *_markdown_table(target_table(report)),
-        "",
-        "Runs: medians over the rounds. `x NAME`: how many times as fast as NAME in the same dtype, the median of the "
-        "ratios within each round.",
-        "",
-        *_markdown_table(run_table(report)),
-    ]
-    if cost := cost_table(report):
-        lines += ["", "A million functions of W4", "", *_markdown_table(cost)]
-    if report["failures"]:
-        lines += ["", "Did not run", "", *(f"- {name}: {why}" for name, why in report["failures"].items())]
-    return "\n".join(lines) + "\n"
-
-
-def _described(work: dict) -> str:
-    text = f"{work['what']}. {work['functions']} functions, {work['tokens']} tokens; {work['rounds']} rounds"
-    if work.get("data_mean") is not None:
-        text += f"; mean length {work['mean']:.1f}, of all functions {work['data_mean']:.1f}"
-    return text
-
-
-def _markdown_table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    columns = list(rows[0])
-    cells = [[str(row[column]) for column in columns] for row in rows]
-    return [f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *cells]]
-
-
-def printed(report: dict) -> str:
-    """The tables for the terminal."""
-    tables = {"Runs": run_table(report), "A million functions of W4": cost_table(report)}
-    tables["Targets"] = target_table(report)
-    return "\n\n".join(f"{title}\n{format_table(rows)}" for title, rows in tables.items() if rows)
-
-
 def draw(path: Path, report: dict) -> None:
-    """Speed over Longformer's for each work, and time a token over length; written whole or not at all."""
-    import matplotlib
+    """Draws speed relative to Longformer for each work on the left, and time per token over length on the right."""
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    works = [work for work in report["works"] if work != "W5" and _reference(report, work)]
-    sweep = [run for run in report["runs"] if run["item"].startswith("W5 ")]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    _draw_works(left, report, works)
-    for model, dtype in dict.fromkeys((run["model"], run["dtype"]) for run in sweep):
-        rows = [run for run in sweep if (run["model"], run["dtype"]) == (model, dtype)]
-        times = [run["median_seconds"] / run["tokens"] * 1e6 for run in rows]
-        style = "o-" if dtype == "bfloat16" else "s:"
-        right.plot([run["tokens"] for run in rows], times, style, color=COLOURS[model], label=f"{model} {dtype}")
-    right.set(xscale="log", yscale="log", xlabel="tokens", ylabel="microseconds a token", title="One sequence (W5)")
-    if sweep:
-        right.legend(fontsize="small")
-        ticks = sorted({run["tokens"] for run in sweep})
-        right.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
-        right.minorticks_off()
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary, dpi=120)
-    os.replace(temporary, path)
-    pyplot.close(figure)
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_works(left, report)
+    _draw_sweep(right, [run for run in report["runs"] if run["item"].startswith("W5 ")])
+    save_figure(path, figure)
 
 
-def _reference(report: dict, work: str) -> str | None:
-    """Longformer in float32, or in the first dtype it was run in."""
-    dtypes = [run["dtype"] for run in report["runs"] if (run["item"], run["model"]) == (work, "longformer")]
-    return "float32" if "float32" in dtypes else next(iter(dtypes), None)
-
-
-def _draw_works(axes, report: dict, works: list[str]) -> None:
-    names = list(dict.fromkeys((r["model"], r["dtype"]) for r in report["runs"] if r["item"] in works))
+def _draw_works(axes: Axes, report: dict) -> None:
+    """Bars: one group for each work, one bar for each model and dtype."""
+    references = {work: _reference_dtype(report, work) for work in report["works"] if work != "W5"}
+    works = [work for work, dtype in references.items() if dtype]
+    runs = {(run["item"], run["model"], run["dtype"]): run for run in report["runs"] if run["item"] in works}
+    names = list(dict.fromkeys((model, dtype) for _, model, dtype in runs))
     width = 0.8 / max(len(names), 1)
     for index, (model, dtype) in enumerate(names):
-        places, heights = [], []
-        for place, work in enumerate(works):
-            key = f"longformer {_reference(report, work)}"
-            found = [
-                run["speedup"][key]["median"]
-                for run in report["runs"]
-                if (run["item"], run["model"], run["dtype"]) == (work, model, dtype)
-            ]
-            places += [place + (index - (len(names) - 1) / 2) * width] * len(found)
-            heights += found
+        heights = {
+            place: runs[work, model, dtype]["speedup"][f"longformer {references[work]}"]["median"]
+            for place, work in enumerate(works)
+            if (work, model, dtype) in runs
+        }
+        places = [place + (index - (len(names) - 1) / 2) * width for place in heights]
         hatch = "//" if dtype == "bfloat16" else None
-        axes.bar(places, heights, width, color=COLOURS[model], hatch=hatch, label=f"{model} {dtype}")
+        axes.bar(places, list(heights.values()), width, color=COLOURS[model], hatch=hatch, label=f"{model} {dtype}")
     axes.set(yscale="log", ylabel="times as fast as Longformer", title="Works; Longformer in float32 where it was run")
     axes.set_xticks(range(len(works)), works)
     axes.axhline(1, color="grey", linewidth=0.8)
     if names:
         axes.legend(fontsize="x-small", ncols=2)
+
+
+def _reference_dtype(report: dict, work: str) -> str | None:
+    """float32, or else the first dtype in which Longformer was run; None if it was not."""
+    dtypes = [run["dtype"] for run in report["runs"] if (run["item"], run["model"]) == (work, "longformer")]
+    return "float32" if "float32" in dtypes else next(iter(dtypes), None)
+
+
+def _draw_sweep(axes: Axes, runs: list[dict]) -> None:
+    """Lines: one for each model and dtype of W5."""
+    for model, dtype in dict.fromkeys((run["model"], run["dtype"]) for run in runs):
+        rows = [run for run in runs if (run["model"], run["dtype"]) == (model, dtype)]
+        times = [run["median_seconds"] / run["tokens"] * 1e6 for run in rows]
+        style = "o-" if dtype == "bfloat16" else "s:"
+        axes.plot([run["tokens"] for run in rows], times, style, color=COLOURS[model], label=f"{model} {dtype}")
+    axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="microseconds a token", title="One sequence (W5)")
+    if runs:
+        axes.legend(fontsize="small")
+        ticks = sorted({run["tokens"] for run in runs})
+        axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+        axes.minorticks_off()

@@ -1,4 +1,4 @@
-"""Paired timing: in every round each run once, in rotating order, so that what the machine does meanwhile hits all."""
+"""Times runs in rounds. Each round has every run once, in rotating order, so that other load affects all alike."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from benchmarks.speed.models import DTYPES, Size
-
-LEAST_ROUNDS = 3
-MOST_CALLS = 20  # of a short run in one round
+MIN_ROUNDS = 3
+MAX_CALLS = 20  # of a short run in one round
 
 
 @dataclass(frozen=True)
 class Limits:
     """
+    How often runs are called.
+
     Args:
-        rounds: most rounds.
-        seconds: what they may take, if that is enough for `LEAST_ROUNDS`.
-        warm_ups: calls of each run's first step before the rounds.
-        short: seconds below which a run is repeated within its round, after one call that is not timed.
-        settled: seconds below which a run is called once, not timed, before it is timed in a round. It would otherwise
-            be measured with the caches and the memory that the run before it, another model's, has left.
+        rounds: largest number of rounds.
+        seconds: time for all rounds, if that is enough for `MIN_ROUNDS`.
+        warm_ups: calls of the first step of each run before the rounds.
+        short: a run below this number of seconds is called several times in a round.
+        settled: a run below this number of seconds is called once, not timed, before it is timed in a round. Without
+            that call, the caches would still hold the data of the run before it, which is another model's.
     """
 
     rounds: int
@@ -39,12 +38,14 @@ class Limits:
 
 
 @dataclass
-class Timed:
+class TimedRun:
     """
+    What is timed as one.
+
     Args:
-        steps: calls that are timed as one; a warm-up makes the first one only.
-        prepare: called before, not timed.
-        practice: how many times all steps are called after the warm-ups, not timed.
+        steps: the calls that make up the run. A warm-up makes only the first.
+        prepare: called before each timed part, and not timed.
+        practice: how many times all steps are called after the warm-ups, and not timed.
     """
 
     key: Hashable
@@ -54,39 +55,44 @@ class Timed:
 
 
 def time_in_rounds(
-    runs: Sequence[Timed], rounds: int | None, limits: Limits, device: torch.device
+    runs: Sequence[TimedRun], rounds: int | None, limits: Limits, device: torch.device
 ) -> dict[Hashable, list[float]]:
     """
-    Seconds of each run in each round.
+    Returns the seconds of each run in each round, by the key of the run.
 
     Args:
-        rounds: how many; None: as many as `limits` allow.
+        rounds: number of rounds; None: as many as `limits` allow.
     """
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    expected = []
-    for run in tqdm(runs, desc="warm-up", leave=False):
-        run.prepare()
-        warm_ups = [_seconds(run.steps[:1], 1, synchronize) for _ in range(limits.warm_ups)]
-        practised = [_seconds(run.steps, 1, synchronize) for _ in range(run.practice)]
-        expected.append(practised[-1] if practised else warm_ups[-1] * len(run.steps))
+    expected = [_warm_up(run, limits.warm_ups, synchronize) for run in tqdm(runs, desc="warm-up", leave=False)]
     if rounds is None:
-        rounds = max(LEAST_ROUNDS, min(limits.rounds, int(limits.seconds / sum(expected))))
+        rounds = max(MIN_ROUNDS, min(limits.rounds, int(limits.seconds / sum(expected))))
     times = {run.key: [] for run in runs}
     gc.collect()
-    gc.freeze()  # what is there now need not be looked through before every run
+    gc.freeze()  # the garbage collection before each run then need not search the objects that exist now
     with tqdm(total=rounds * len(runs), desc="rounds", leave=False) as progress:
         for index in range(rounds):
             for place in range(len(runs)):
                 at = (index + place) % len(runs)
-                calls = max(1, min(MOST_CALLS, math.ceil(limits.short / expected[at])))
+                calls = max(1, min(MAX_CALLS, math.ceil(limits.short / expected[at])))
                 settle = calls > 1 or expected[at] < limits.settled
-                times[runs[at].key].append(_timed_round(runs[at], calls, settle, synchronize))
+                times[runs[at].key].append(_time_in_round(runs[at], calls, settle, synchronize))
                 progress.update()
     gc.unfreeze()
     return times
 
 
-def _timed_round(run: Timed, calls: int, settle: bool, synchronize: Callable) -> float:
+def _warm_up(run: TimedRun, warm_ups: int, synchronize: Callable) -> float:
+    """Makes the calls that come before the rounds. Returns the seconds that the run is expected to take."""
+    run.prepare()
+    for _ in range(warm_ups):
+        expected = _seconds(run.steps[:1], 1, synchronize) * len(run.steps)
+    for _ in range(run.practice):
+        expected = _seconds(run.steps, 1, synchronize)
+    return expected
+
+
+def _time_in_round(run: TimedRun, calls: int, settle: bool, synchronize: Callable) -> float:
     run.prepare()
     gc.collect()
     gc.disable()
@@ -99,6 +105,7 @@ def _timed_round(run: Timed, calls: int, settle: bool, synchronize: Callable) ->
 
 
 def _seconds(steps: Sequence[Callable], calls: int, synchronize: Callable) -> float:
+    """Seconds of all steps once, as the mean of `calls` times."""
     synchronize()
     start = time.perf_counter()
     for _ in range(calls):
@@ -108,38 +115,11 @@ def _seconds(steps: Sequence[Callable], calls: int, synchronize: Callable) -> fl
     return (time.perf_counter() - start) / calls
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest."""
+def median_and_range(values: Sequence[float]) -> dict[str, float]:
+    """Returns `median`, `min` and `max`."""
     return {"median": float(np.median(values)), "min": float(min(values)), "max": float(max(values))}
 
 
-def ratios(numerator: Sequence[float], denominator: Sequence[float]) -> dict[str, float]:
-    """[`spread`] of the ratios within each round."""
-    return spread([a / b for a, b in zip(numerator, denominator, strict=True)])
-
-
-def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch.device) -> tuple[list[Callable], int]:
-    """
-    The dense products of one layer for every batch, as plain `linear` calls: four `hidden -> hidden`, one to the
-    feed-forward part and one back.
-
-    Args:
-        tokens: packed tokens of each batch.
-
-    Returns:
-        A call for each batch, and the FLOPs of all.
-    """
-    widths = [(size.hidden, size.hidden)] * 4 + [(size.hidden, size.intermediate), (size.intermediate, size.hidden)]
-    kind = {"dtype": DTYPES[dtype], "device": device}
-    layers = [(torch.randn(wide, narrow, **kind) * 0.02, torch.zeros(wide, **kind)) for narrow, wide in widths]
-    inputs = {width: torch.randn(max(tokens), width, **kind) for width in (size.hidden, size.intermediate)}
-
-    def products(count: int) -> Callable:
-        def call() -> None:
-            for (narrow, _), (weight, bias) in zip(widths, layers):
-                F.linear(inputs[narrow][:count], weight, bias)
-
-        return call
-
-    flops = sum(2 * count * narrow * wide for count in tokens for narrow, wide in widths)
-    return [products(count) for count in tokens], flops
+def round_ratios(numerator: Sequence[float], denominator: Sequence[float]) -> dict[str, float]:
+    """Returns [`median_and_range`] of the ratios, each of two times in the same round."""
+    return median_and_range([a / b for a, b in zip(numerator, denominator, strict=True)])

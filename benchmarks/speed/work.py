@@ -1,4 +1,4 @@
-"""The work of the speed benchmark: which functions, in which batches, padded how."""
+"""The works of the speed benchmark: which functions they have, in which batches, padded to which width."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ltp_pipeline.base.errors import UserError
 
 WORKS = {
     "W1": "4 sequences of 1024 tokens",
-    "W2": "4 functions of 200 tokens; Longformer pads them to 1024, the others not at all",
+    "W2": "4 functions of 200 tokens; Longformer pads them to 1024, the others do not pad",
     "W3": "one sequence of 4096 tokens",
     "W4": "functions of real lengths, cut at 1024, sorted by length, 32 a batch; Longformer pads them to 1024, "
-    "RoBERTa and ModernBERT to the longest of the batch, LTP not at all",
+    "RoBERTa and ModernBERT to the longest of the batch, LTP does not pad",
     "W5": "one sequence of 256 to 16,384 tokens",
     "train": "a training step on 32 functions of W4: forward and backward pass in micro-batches, AdamW",
 }
@@ -27,12 +27,12 @@ LENGTHS_FILE = Path(__file__).with_name("function_lengths.csv")
 @dataclass(frozen=True)
 class Item:
     """
-    What is timed as one.
+    A part of a work that is timed as one.
 
     Args:
         label: its name in the tables.
-        batches: the number of tokens of every function of every batch.
-        full: tokens to which Longformer pads.
+        batches: for each batch, the number of tokens of each function.
+        full: number of tokens to which Longformer pads.
     """
 
     work: str
@@ -42,11 +42,12 @@ class Item:
 
     @property
     def functions(self) -> int:
+        """Number of functions in all batches."""
         return sum(map(len, self.batches))
 
     @property
     def tokens(self) -> int:
-        """Real tokens."""
+        """Number of real tokens in all batches."""
         return sum(map(sum, self.batches))
 
 
@@ -54,25 +55,25 @@ def work_items(
     work: str, size: Size, lengths: np.ndarray, batch_size: int = 32, max_batches: int | None = None
 ) -> list[Item]:
     """
-    The items of one work, which are timed in the same rounds.
+    Returns the items of one work. They are timed in the same rounds.
 
     Args:
-        lengths: of the functions of W4, uncut.
-        max_batches: of W4; None: all.
+        work: a name in `WORKS`.
+        lengths: `[N]`, tokens of the functions of W4, uncut.
+        batch_size: functions in a batch of W4, and in a training step.
+        max_batches: largest number of batches of W4; None: all.
     """
     full = size.full
     if work == "W5":
-        sweep = [full // 4 * 2**i for i in range(7)]
-        return [Item(work, f"W5 {length}", ((length,),), full) for length in sweep]
+        return [Item(work, f"W5 {length}", ((length,),), full) for length in (full // 4 * 2**i for i in range(7))]
     cut = np.minimum(lengths, full)
-    batches = {
-        "W1": lambda: ((full,) * 4,),
-        "W2": lambda: ((full * 200 // 1024,) * 4,),
-        "W3": lambda: ((4 * full,),),
-        "W4": lambda: _sample(_sorted_batches(cut, batch_size), max_batches),
-        "train": lambda: (_spread(cut, batch_size),),
-    }
-    return [Item(work, work, batches[work](), full)]
+    if work == "W4":
+        batches = _sample_batches(_sorted_batches(cut, batch_size), max_batches)
+    elif work == "train":
+        batches = (_evenly_spaced(cut, batch_size),)
+    else:
+        batches = {"W1": ((full,) * 4,), "W2": ((full * 200 // 1024,) * 4,), "W3": ((4 * full,),)}[work]
+    return [Item(work, work, batches, full)]
 
 
 def _sorted_batches(lengths: np.ndarray, batch_size: int) -> list[tuple[int, ...]]:
@@ -80,34 +81,39 @@ def _sorted_batches(lengths: np.ndarray, batch_size: int) -> list[tuple[int, ...
     return [tuple(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
 
 
-def _sample(batches: list[tuple[int, ...]], most: int | None) -> tuple[tuple[int, ...], ...]:
-    """Of each of `most` equal parts of the batches, the one whose number of tokens is nearest to the part's mean."""
-    if most is None or most >= len(batches):
+def _sample_batches(batches: list[tuple[int, ...]], count: int | None) -> tuple[tuple[int, ...], ...]:
+    """Divides the batches into `count` equal parts. Returns of each the batch whose tokens are nearest to the mean."""
+    if count is None or count >= len(batches):
         return tuple(batches)
     chosen = []
-    for part in np.array_split(np.arange(len(batches)), most):
+    for part in np.array_split(np.arange(len(batches)), count):
         tokens = np.array([sum(batches[i]) for i in part])
         chosen.append(batches[part[np.abs(tokens - tokens.mean()).argmin()]])
     return tuple(chosen)
 
 
-def _spread(lengths: np.ndarray, count: int) -> tuple[int, ...]:
-    """`count` lengths at equal distances in their order, the longest first."""
+def _evenly_spaced(lengths: np.ndarray, count: int) -> tuple[int, ...]:
+    """Returns `count` lengths at equal distances among the sorted ones, the longest first."""
     ordered = np.sort(lengths)[::-1]
     places = (np.arange(count) + 0.5) * len(ordered) / count
     return tuple(ordered[places.astype(int)].tolist())
 
 
 def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: int) -> list[tuple[int, ...]]:
-    """Cuts the functions of one training step, longest first, into parts of at most `max_tokens` tokens to compute:
-    with padding for the models that compute it."""
+    """
+    Divides the functions of one training step into parts with at most `max_tokens` computed tokens.
+
+    Padding counts where the model computes it: Longformer pads to `full`, LTP not at all, the others to the longest.
+
+    Args:
+        lengths: tokens of each function, the longest first.
+    """
     parts: list[list[int]] = []
     for length in lengths:
         if parts:
-            longest = full if model == "longformer" else parts[-1][0]
-            padded = longest * (len(parts[-1]) + 1)
-            cost = sum(parts[-1]) + length if model.startswith("ltp") else padded
-        if parts and cost <= max_tokens:
+            width = full if model == "longformer" else parts[-1][0]
+            computed = sum(parts[-1]) + length if model.startswith("ltp") else width * (len(parts[-1]) + 1)
+        if parts and computed <= max_tokens:
             parts[-1].append(length)
         else:
             parts.append([length])
@@ -116,9 +122,10 @@ def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: i
 
 def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) -> dict[str, torch.Tensor]:
     """
-    Random token ids of these lengths between `<s>` and `</s>`; the ids of a function do not depend on the padding.
+    Returns random token ids between `<s>` and `</s>`. The ids of a function do not depend on the padding.
 
     Args:
+        lengths: tokens of each function.
         width: pad to at least this many tokens.
 
     Returns:
@@ -135,16 +142,16 @@ def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) 
 
 
 def padded_width(model: str, item: Item) -> int:
-    """Tokens to which `model` pads at least: only Longformer, and as the original does."""
+    """Returns the least width to which `model` pads. Only Longformer has one, as in the original's scripts."""
     return item.full if model == "longformer" else 0
 
 
 def read_lengths(path: Path) -> np.ndarray:
     """
-    The column `tokens` of a CSV file, `[N]` int64.
+    Returns the column `tokens` of a CSV file, `[N]` int64.
 
     Raises:
-        UserError: no such file or column; a length below 3, which `<s>`, a token and `</s>` have.
+        UserError: there is no such file or column, or a length is below 3: `<s>`, a token and `</s>`.
     """
     import pandas as pd
 
@@ -164,25 +171,23 @@ def read_lengths(path: Path) -> np.ndarray:
 
 def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
     """
-    Tokens of each function of a data set, uncut, `[N]` int64.
+    Returns the number of tokens of each function of a data set, uncut, `[N]` int64.
 
     Raises:
-        UserError: no such file, or a file without `functionSource`; no such tokenizer.
+        UserError: there is no such file, no column `functionSource`, or no such tokenizer.
     """
     import pandas as pd
-    from transformers import AutoTokenizer
+
+    from ltp_pipeline.model.checkpoints import load_tokenizer
 
     if not path.is_file():
         raise UserError(
-            f"--data_file {path}: no such file; `python Data/build_dataset.py` builds Data/test.csv, and without "
-            "--data_file the lengths of its functions are read from a list"
+            f"--data_file {path}: no such file; `python Data/build_dataset.py` builds Data/test.csv. Without "
+            "--data_file, the lengths come from --lengths_file"
         )
     frame = pd.read_csv(path)
     if "functionSource" not in frame or not len(frame):
         raise UserError(f"--data_file {path}: expected a column 'functionSource' with the code of each function")
-    try:
-        encode = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--tokenizer {tokenizer}: no tokenizer was found there: {error}") from error
+    encode = load_tokenizer(tokenizer, flag="--tokenizer")
     ids = encode(frame["functionSource"].tolist(), split_special_tokens=True, verbose=False)["input_ids"]
     return np.array([len(row) for row in ids])

@@ -41,7 +41,7 @@ def parse_arguments(
         prog=prog,
         description=description,
         usage=None if positional else "%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     for name, options in (positional or {}).items():
@@ -95,7 +95,7 @@ def skip_peft_for_help(argv: Sequence[str] | None) -> None:
         sys.modules.setdefault("peft", None)
 
 
-class _HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
     """Adds the default value to a help text, except None, False and []: there the text itself says what happens."""
 
     def _get_help_string(self, action: Action) -> str | None:

@@ -1,4 +1,4 @@
-"""benchmarks.budgets on a tiny model: the runs it makes, its tables and its figure."""
+"""benchmarks.budgets on a tiny model: the stages that it runs, its tables and its figure."""
 
 import json
 import shutil
@@ -6,69 +6,53 @@ import shutil
 import pandas as pd
 import pytest
 
-from benchmarks import budgets as training
+import run_code_metrics
+from benchmarks import budgets
 from ltp_pipeline.base.errors import UserError
-from tests.ltp_pipeline.conftest import functions
+from tests.ltp_pipeline.conftest import functions, save_longformer
+from tests.pruned_checkpoint import make_tokenizer
 
 
 @pytest.fixture
-def folder(tmp_path, tmp_path_factory, monkeypatch):
-    """What `bash demo.sh` makes, tiny; stages run in this process."""
-    import torch
-    from transformers import LongformerConfig, LongformerForSequenceClassification
-
-    import run_code_metrics
-    from ltp_pipeline.train_tokenizer import main as train_tokenizer
-
-    data = tmp_path / "demo" / "data"
-    data.mkdir(parents=True)
+def demo(tmp_path, monkeypatch):
+    """What `bash demo.sh` makes, but tiny, and the list of the stages that ran. Stages run in this process."""
+    folder, stages = tmp_path / "demo", []
+    (folder / "data").mkdir(parents=True)
     for name, count, first in (("train_subset", 24, 0), ("validation", 10, 100), ("test", 10, 200)):
-        functions(count, first).to_csv(data / f"{name}.csv", index=False)
-    place = tmp_path / "demo" / "code_test"
-    train_tokenizer(
-        ["--train_file", str(data / "train_subset.csv"), "--output_dir", str(place), "--vocab_size", "400"]
-    )
-    torch.manual_seed(0)
-    config = LongformerConfig(
-        vocab_size=400, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=1026, attention_window=8, pad_token_id=1, bos_token_id=0, eos_token_id=2,
-        sep_token_id=2, type_vocab_size=1, initializer_range=0.2,
-    )  # fmt: skip
-    LongformerForSequenceClassification(config).save_pretrained(place)
-
-    ran = []
+        functions(count, first).to_csv(folder / "data" / f"{name}.csv", index=False)
+    make_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    save_longformer(tmp_path / "tokenizer", folder / "code_test")
 
     def run(args, flags):
-        ran.append(flags)
-        monkeypatch.chdir(args.folder)
-        run_code_metrics.main(flags)
-        monkeypatch.chdir(tmp_path)
+        stages.append(flags)
+        with monkeypatch.context() as patch:
+            patch.chdir(args.folder)
+            run_code_metrics.main(flags)
 
-    monkeypatch.setattr(training, "_run", run)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "demo", ran
+    monkeypatch.setattr(budgets, "_run", run)
+    return folder, stages
 
 
-def test_lambdas_and_budgets_are_run_once_and_reported(folder, tmp_path, capsys):
-    demo, ran = folder
-    flags = ["--folder", str(demo), "--output_dir", str(tmp_path / "out"), "--lambdas", "0", "1", "--targets", "0.9"]
-    training.main(flags)
-    assert len(ran) == 1 + 2 + 2  # unpruned, a stage a lambda, two a budget
-    report = json.loads((tmp_path / "out" / "training.json").read_text())
+def test_stages_run_once_and_are_reported(demo, tmp_path, capsys):
+    (folder, stages), output = demo, tmp_path / "out"
+    flags = ["--folder", str(folder), "--output_dir", str(output), "--lambdas", "1", "--targets", "0.9"]
+    budgets.main(flags)
+    assert len(stages) == 1 + 1 + 2  # unpruned, one for each lambda, two for each budget
+    report = json.loads((output / "training.json").read_text())
     assert report["unpruned"]["eval relative_flops"] == 1
-    assert [row["lambda"] for row in report["lambdas"]] == [0, 1]
+    assert [row["lambda"] for row in report["lambdas"]] == [1]
     assert [(row["target"], row["stage"]) for row in report["budgets"]] == [(0.9, "soft"), (0.9, "hard")]
     assert report["budgets"][1]["eval relative_flops"] == pytest.approx(0.9, abs=0.02)
     assert 0 <= report["budgets"][1]["test f1"] <= 1
-    table = pd.read_csv(tmp_path / "out" / "budgets.csv")
+    table = pd.read_csv(output / "budgets.csv")
     assert table["eval relative_flops"].tolist() == [1, *(row["eval relative_flops"] for row in report["budgets"])]
-    assert (tmp_path / "out" / "training.png").read_bytes()[:4] == b"\x89PNG"
+    assert (output / "training.png").read_bytes()[:4] == b"\x89PNG"
     assert "\ntarget 0.9, hard " in capsys.readouterr().out
-    shutil.rmtree(tmp_path / "out" / "lambda_1.0")
-    training.main(flags)
-    assert len(ran) == 6 and "lambda_1.0" in " ".join(ran[-1])  # only what was missing
+    shutil.rmtree(output / "lambda_1.0")
+    budgets.main(flags)
+    assert len(stages) == 5 and "lambda_1.0" in " ".join(stages[-1])  # only what was missing
 
 
-def test_without_the_demo_it_says_what_is_expected(tmp_path):
-    with pytest.raises(UserError, match="config.json is missing; expected what `bash demo.sh` makes"):
-        training.main(["--folder", str(tmp_path)])
+def test_a_folder_without_the_demo(tmp_path):
+    with pytest.raises(UserError, match="--folder .*config.json is missing.*demo.sh"):
+        budgets.main(["--folder", str(tmp_path)])

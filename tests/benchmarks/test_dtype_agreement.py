@@ -1,4 +1,4 @@
-"""What the comparison of two dtypes counts."""
+"""benchmarks.dtype_agreement: what it counts, and one run."""
 
 import json
 
@@ -8,17 +8,17 @@ import pytest
 from benchmarks.dtype_agreement import differences, main
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view.kept_tokens import PrunedFunction
-from tests.pruned_checkpoint import THRESHOLDS, save_checkpoint, save_functions
+from tests.pruned_checkpoint import THRESHOLDS, save_functions
 
 
-def passed(kept, logits):
+def pruned(kept, logits):
     kept = np.array(kept, dtype=bool)
     return PrunedFunction(kept, np.zeros(kept.shape), np.array(logits))
 
 
 def test_differences():
-    before = [passed([[1, 1, 1, 0], [1, 0, 1, 0]], [0.0, 1.0]), passed([[1, 1], [1, 1]], [2.0, 0.0])]
-    after = [passed([[1, 1, 1, 1], [1, 1, 0, 0]], [0.5, 0.25]), passed([[1, 1], [1, 1]], [2.0, 0.0])]
+    before = [pruned([[1, 1, 1, 0], [1, 0, 1, 0]], [0.0, 1.0]), pruned([[1, 1], [1, 1]], [2.0, 0.0])]
+    after = [pruned([[1, 1, 1, 1], [1, 1, 0, 0]], [0.5, 0.25]), pruned([[1, 1], [1, 1]], [2.0, 0.0])]
     report = differences(before, after, None)
     assert report["tokens"] == 6 and report["predictions_that_differ"] == 0.5
     assert report["largest_logit_difference"] == 0.75 and report["mean_logit_difference"] == 1.25 / 4
@@ -28,13 +28,12 @@ def test_differences():
     assert differences(before, after, 0.4)["predictions_that_differ"] == 0  # 0.73 and 0.44 are both above
 
 
-def test_a_checkpoint(tmp_path):
-    save_checkpoint(tmp_path / "pruned")
+def test_a_checkpoint(pruned_checkpoint, tmp_path):
     save_functions(tmp_path / "test.csv")
-    flags = f"--checkpoint {tmp_path}/pruned --test_file {tmp_path}/test.csv --max_length 96 --max_functions 5"
-    main(f"{flags} --output_dir {tmp_path}".split())
+    flags = f"--checkpoint {pruned_checkpoint} --test_file {tmp_path}/test.csv --max_length 96 --output_dir {tmp_path}"
+    main([*flags.split(), "--max_functions", "5"])
     report = json.loads((tmp_path / "precision.json").read_text())
     assert report["functions"] == 5 and [row["dtype"] for row in report["dtypes"]] == ["float32", "bfloat16"]
     assert len(report["layers"]) == len(THRESHOLDS) and 0 < report["largest_logit_difference"] < 0.1
-    with pytest.raises(UserError, match="--max_functions 0: expected 1 or more"):
-        main(f"{flags} --max_functions 0".split())
+    with pytest.raises(UserError, match="--max_functions 0: .*at least 1"):
+        main([*flags.split(), "--max_functions", "0"])

@@ -1,14 +1,20 @@
-"""Seconds of commands, and how many of them are beyond the first one's."""
+"""benchmarks.startup: which commands it finds, and the seconds of programs beyond those of the first."""
 
 import pytest
 
-from benchmarks.startup import main, measure
+from benchmarks.startup import commands, main, time_programs
 from ltp_pipeline.base.errors import UserError
+
+
+def test_commands_are_scripts_modules_and_packages():
+    found = commands()
+    assert {"ltp_test.py", "Data/build_dataset.py", "ltp_pipeline.convert", "benchmarks.flops"} < set(found)
+    assert "benchmarks.speed" in found and not [name for name in found if "__main__" in name]
 
 
 def test_seconds_beyond_the_first():
     work = "n = 0\nwhile n < 3_000_000: n += 1"
-    first, sleeps, works = measure(
+    first, sleeps, works = time_programs(
         {"nothing": ["-c", ""], "sleeps": ["-c", "import time; time.sleep(0.4)"], "works": ["-c", work]}, rounds=3
     )
     assert first["beyond torch"] == 0 and first["of it beyond torch"] == 0
@@ -16,8 +22,8 @@ def test_seconds_beyond_the_first():
     assert works["of it beyond torch"] > 0.05
 
 
-def test_a_command_that_fails_is_told():
+def test_errors():
     with pytest.raises(UserError, match="python -c raise SystemExit.* failed: no such flag"):
-        measure({"fails": ["-c", "raise SystemExit('no such flag')"]}, rounds=1)
-    with pytest.raises(UserError, match="--rounds 0: expected 1 or more"):
+        time_programs({"fails": ["-c", "raise SystemExit('no such flag')"]}, rounds=1)
+    with pytest.raises(UserError, match="--rounds 0: .*at least 1"):
         main(["--rounds", "0"])

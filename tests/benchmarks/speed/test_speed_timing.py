@@ -1,36 +1,38 @@
-"""Rounds of the speed benchmark: order, warm-ups, repeats and ratios, on a clock that the runs themselves move."""
+"""Rounds of the speed benchmark: order, warm-ups, repeats and ratios. The runs themselves advance the clock."""
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.speed import timing as speed_timing
+from benchmarks.speed import timing
+from benchmarks.speed.bench import matrix_products
 from benchmarks.speed.models import SIZES
-from benchmarks.speed.timing import Limits, Timed, matrix_products, ratios, spread, time_in_rounds
+from benchmarks.speed.timing import Limits, TimedRun, median_and_range, round_ratios, time_in_rounds
 
 CPU = torch.device("cpu")
 
 
+class Clock:
+    def __init__(self):
+        self.now, self.calls = 0.0, []
+
+    def run(self, name, *durations, steps=1, practice=0):
+        """A run whose steps take one of `durations` after the other; the last one is repeated."""
+        left = list(durations)
+
+        def step():
+            self.calls.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return TimedRun(name, [step] * steps, lambda: self.calls.append(f"prepare {name}"), practice)
+
+
 @pytest.fixture
 def clock(monkeypatch):
-    """A run takes the next of its durations, the last one for ever; `calls` has the runs' names in order."""
-
-    class Clock:
-        now, calls = 0.0, []
-
-        def run(self, name, *durations, steps=1):
-            left = list(durations)
-
-            def step():
-                self.calls.append(name)
-                self.now += left.pop(0) if len(left) > 1 else left[0]
-
-            return Timed(name, [step] * steps, lambda: self.calls.append(f"prepare {name}"))
-
-    made = Clock()
-    Clock.calls = []
-    monkeypatch.setattr(speed_timing.time, "perf_counter", lambda: made.now)
-    return made
+    clock = Clock()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(timing.gc, "collect", int)  # it takes a second in a process with all other tests
+    return clock
 
 
 def test_every_round_has_every_run_in_rotating_order(clock):
@@ -61,21 +63,20 @@ def test_runs_below_a_limit_are_called_once_before_each_round(clock):
     assert clock.calls == ["prepare a", "a", "prepare b", "b", "prepare a", "a", "a", "prepare b", "b"]
 
 
-def test_practice_comes_before_the_rounds_and_is_not_timed(clock):
-    run = clock.run("a", 9.0, 5.0, 4.0, 2.0)
-    run.practice = 2
+def test_practice_is_not_timed(clock):
+    run = clock.run("a", 9.0, 5.0, 4.0, 2.0, practice=2)
     assert time_in_rounds([run], 1, Limits(9, 1, 1, 0.5), CPU) == {"a": [2.0]}
 
 
-def test_steps_are_timed_together_and_warmed_up_by_the_first(clock):
+def test_steps_are_timed_together_and_only_the_first_is_warmed_up(clock):
     times = time_in_rounds([clock.run("a", 2.0, steps=3)], 2, Limits(9, 1, 2, 0.5), CPU)
     assert times["a"] == [6.0, 6.0]
     assert clock.calls.count("a") == 2 + 2 * 3
 
 
-def test_ratios_are_those_within_a_round():
-    assert ratios([2.0, 40.0, 9.0], [1.0, 10.0, 3.0]) == {"median": 3.0, "min": 2.0, "max": 4.0}
-    assert spread([5.0, 1.0]) == {"median": 3.0, "min": 1.0, "max": 5.0}
+def test_ratios_are_computed_within_a_round():
+    assert round_ratios([2.0, 40.0, 9.0], [1.0, 10.0, 3.0]) == {"median": 3.0, "min": 2.0, "max": 4.0}
+    assert median_and_range([5.0, 1.0]) == {"median": 3.0, "min": 1.0, "max": 5.0}
 
 
 def test_matrix_products_are_those_of_a_layer():

@@ -1,4 +1,4 @@
-"""The works of the speed benchmark: lengths, batches, padding, and the files that lengths are read from."""
+"""Works of the speed benchmark: lengths, batches, padding, and the files that lengths are read from."""
 
 import json
 
@@ -28,8 +28,7 @@ def lengths():
 
 
 @pytest.mark.parametrize(
-    ("work", "batches"),
-    [("W1", ((1024,) * 4,)), ("W2", ((200,) * 4,)), ("W3", ((4096,),))],
+    ("work", "batches"), [("W1", ((1024,) * 4,)), ("W2", ((200,) * 4,)), ("W3", ((4096,),))], ids=["W1", "W2", "W3"]
 )
 def test_fixed_works(work, batches, lengths):
     (item,) = work_items(work, BASE, lengths)
@@ -43,18 +42,15 @@ def test_the_sweep_doubles(lengths):
     assert items[-1].batches == ((16384,),) and items[-1].tokens == 16384
 
 
-def test_the_list_of_the_demo(lengths):
-    assert len(lengths) == 2000 and lengths.min() == 7 and lengths.max() == 11299
-    assert np.minimum(lengths, 1024).mean() == pytest.approx(304.05, abs=0.01)
-
-
 def test_real_lengths_are_cut_sorted_and_sampled(lengths):
+    assert len(lengths) == 2000 and lengths.min() == 7 and lengths.max() == 11299
+    cut = np.minimum(lengths, 1024)
+    assert cut.mean() == pytest.approx(304.05, abs=0.01)
     (whole,) = work_items("W4", BASE, lengths)
     assert whole.functions == 2000 and len(whole.batches) == 63
-    assert [n for batch in whole.batches for n in batch] == sorted(np.minimum(lengths, 1024).tolist(), reverse=True)
+    assert [n for batch in whole.batches for n in batch] == sorted(cut.tolist(), reverse=True)
     (item,) = work_items("W4", BASE, lengths, max_batches=3)
     assert len(item.batches) == 3 and set(item.batches) <= set(whole.batches)
-    assert item == work_items("W4", BASE, lengths, max_batches=3)[0]
     assert item.tokens / item.functions == pytest.approx(304, rel=0.02)
 
 
@@ -72,7 +68,7 @@ def test_the_training_step_has_functions_of_all_lengths(lengths):
         ("ltp", [(90, 50, 30, 20, 10)]),
     ],
 )
-def test_micro_batches_hold_what_a_model_computes(model, parts):
+def test_micro_batches_count_what_a_model_computes(model, parts):
     assert micro_batches((90, 50, 30, 20, 10), model, 100, 200) == parts
 
 
@@ -88,36 +84,32 @@ def test_the_tokens_of_a_function_do_not_depend_on_its_padding():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (None, "no such file"),
         ("length\n5\n", "expected a column 'tokens'"),
-        ("tokens\n", "expected a column 'tokens'"),
-        ("tokens\n5\n2\n", "row 2: expected a whole number from 3, not "),
-        ("tokens\n5\nmany\n", "row 2: expected a whole number from 3, not 'many'"),
-        ("tokens\n5.5\n", "row 1: expected a whole number from 3, not "),
+        ("tokens\n5\n2\n", "row 2: .* from 3"),
+        ("tokens\n5\nmany\n", "row 2: .*'many'"),
+        ("tokens\n5.5\n", "row 1: .*5.5"),
     ],
 )
-def test_bad_lengths_are_named(tmp_path, text, message):
+def test_bad_lengths(tmp_path, text, message):
     path = tmp_path / "lengths.csv"
-    path.write_text(text)
+    if text is not None:
+        path.write_text(text)
     with pytest.raises(UserError, match=f"--lengths_file {path}: {message}"):
         read_lengths(path)
-
-
-def test_missing_files_are_named(tmp_path):
-    with pytest.raises(UserError, match="--lengths_file .*none.csv: no such file"):
-        read_lengths(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="python Data/build_dataset.py"):
-        tokenized_lengths(tmp_path / "test.csv", "code_test")
-    (tmp_path / "test.csv").write_text("functionSource\nint f() {}\n")
-    with pytest.raises(UserError, match="--tokenizer .*none: no tokenizer was found"):
-        tokenized_lengths(tmp_path / "test.csv", str(tmp_path / "none"))
 
 
 def test_functions_are_counted_uncut(tmp_path):
     from ltp_pipeline.train_tokenizer import main as train_tokenizer
 
+    data, tokenizer = tmp_path / "test.csv", tmp_path / "tokenizer"
+    with pytest.raises(UserError, match="--data_file .*build_dataset.py"):
+        tokenized_lengths(data, str(tokenizer))
     functions = ["int f(int a) { return a; }", "int g() { return f(1) + f(2) + f(3); } " * 400]
-    pd.DataFrame({"functionSource": functions, "label": [0, 1]}).to_csv(tmp_path / "test.csv", index=False)
-    train_tokenizer(["--train_file", str(tmp_path / "test.csv"), "--output_dir", str(tmp_path / "t")])
-    limit = json.loads((tmp_path / "t" / "tokenizer_config.json").read_text())["model_max_length"]
-    short, long = tokenized_lengths(tmp_path / "test.csv", str(tmp_path / "t"))
+    pd.DataFrame({"functionSource": functions, "label": [0, 1]}).to_csv(data, index=False)
+    with pytest.raises(UserError, match=f"--tokenizer {tokenizer}: "):
+        tokenized_lengths(data, str(tokenizer))
+    train_tokenizer(["--train_file", str(data), "--output_dir", str(tokenizer)])
+    limit = json.loads((tokenizer / "tokenizer_config.json").read_text())["model_max_length"]
+    short, long = tokenized_lengths(data, str(tokenizer))
     assert 3 < short < 30 and long > limit

@@ -1,0 +1,246 @@
+"""Prepares the runs of the speed benchmark, has them timed, and computes what follows from their times."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks.speed.flags import PRESETS, dtypes_of_work
+from benchmarks.speed.memory import peak_in_new_process, peak_on_gpu
+from benchmarks.speed.models import DTYPES, SIZES, Size, build_models
+from benchmarks.speed.pruning import measure_flops, prune_to_budget, set_thresholds
+from benchmarks.speed.timing import TimedRun, median_and_range, round_ratios, time_in_rounds
+from benchmarks.speed.work import WORKS, Item, make_batch, micro_batches, padded_width, work_items
+
+# Inputs of a run, with other token ids but the same lengths. One repeated input would make LTP faster than it is: the
+# number of tokens that it keeps depends on the input, and oneDNN compiles a product for each number of tokens.
+INPUTS = 32
+SAMPLED_TOKENS = 12_288  # approximate number of tokens on which thresholds are set and FLOPs are counted
+PRACTICE = 16  # inputs that the pruned model computes on a CPU before it is timed
+AGREEMENT = 1e-5  # largest difference of float32 logits between LTP without pruning and Longformer
+MATRIX_PRODUCTS = "matrix products"  # stands for a model in the keys of times
+
+
+class Bench:
+    """
+    All models, and how each work is run with them.
+
+    Args:
+        args: what `parse_flags` returns.
+        lengths: `[N]`, tokens of the functions of W4, uncut.
+    """
+
+    def __init__(self, args: argparse.Namespace, lengths: np.ndarray):
+        self.args, self.lengths = args, lengths
+        self.size, self.device = SIZES[args.size], torch.device(args.device)
+        dtypes = {"float32"}.union(*(dtypes_of_work(args, work) for work in args.work))
+        names = {*args.models, "longformer", "ltp"}  # check_agreement needs these two
+        self.models = build_models(names, sorted(dtypes, reverse=True), self.size, args.seed, args.ltp_attn)
+        for model in self.models.values():
+            model.to(self.device)
+
+    @torch.no_grad()
+    def check_agreement(self) -> dict:
+        """
+        Compares the float32 logits of LTP without pruning and of Longformer on two functions.
+
+        Raises:
+            RuntimeError: they differ by more than `AGREEMENT`, so that a comparison of their speed says nothing.
+        """
+        full = self.size.full
+        lengths = (full, full // 5)
+        item = Item("agreement", "agreement", (lengths,), full)
+        logits = []
+        for name in ("ltp", "longformer"):
+            (batch,) = self._batches(item.batches, padded_width(name, item))
+            logits.append(self.models[name, "float32"](**batch).logits)
+        difference = (logits[0] - logits[1]).abs().max().item()
+        if not difference <= AGREEMENT:
+            raise RuntimeError(
+                f"logits of LTP unpruned and Longformer differ by {difference:.2e} in float32; expected at most "
+                f"{AGREEMENT:g} with the same weights"
+            )
+        return {"largest_logit_difference": difference, "bound": AGREEMENT}
+
+    def measure(self, work: str) -> tuple[dict, list[dict]]:
+        """Times one work; returns its description and a row for each run, as speed.json holds them."""
+        args, limits = self.args, PRESETS[self.args.preset].limits
+        items = work_items(work, self.size, self.lengths, args.batch_size, args.w4_batches)
+        runs, rows, matrix_flops = [], {}, {}
+        for item, dtype in itertools.product(items, dtypes_of_work(args, work)):
+            for name in args.models:
+                prepare_run = self._training_run if work == "train" else self._forward_run
+                run, row = prepare_run(item, name, dtype)
+                runs.append(run)
+                rows[run.key] = row
+            if work != "train":
+                tokens = [sum(batch) for batch in item.batches]
+                products, matrix_flops[item.label, dtype] = matrix_products(tokens, self.size, dtype, self.device)
+                runs.append(TimedRun((item.label, MATRIX_PRODUCTS, dtype), products))
+        times = time_in_rounds(runs, args.repeats, limits, self.device)
+        for key, row in rows.items():
+            row |= {"seconds": times[key], "median_seconds": float(np.median(times[key]))}
+        _add_ratios(rows, times, matrix_flops)
+        return self._describe(work, items, rounds=len(times[runs[0].key])), list(rows.values())
+
+    def _describe(self, work: str, items: list[Item], rounds: int) -> dict:
+        full, tokens = self.size.full, sum(item.tokens for item in items)
+        functions = sum(item.functions for item in items)
+        description = {
+            "what": WORKS[work] if self.args.size == "base" else f"{WORKS[work]}, every length times {full}/1024",
+            "batches": [batch for item in items for batch in item.batches],
+            "functions": functions,
+            "tokens": tokens,
+            "rounds": rounds,
+        }
+        if work in ("W4", "train"):
+            mean = float(np.minimum(self.lengths, full).mean())
+            description |= {"mean": tokens / functions, "data_mean": mean, "data_functions": len(self.lengths)}
+        return description
+
+    def _batches(self, batches: Sequence[Sequence[int]], width: int, turn: int = 0) -> list[dict[str, torch.Tensor]]:
+        """Inputs for batches of these lengths, padded to at least `width`. Another `turn` has other token ids."""
+        seed = self.args.seed + turn * len(batches)
+        made = [make_batch(lengths, self.size, seed + index, width) for index, lengths in enumerate(batches)]
+        return [{name: tensor.to(self.device) for name, tensor in batch.items()} for batch in made]
+
+    def _forward_run(self, item: Item, name: str, dtype: str) -> tuple[TimedRun, dict]:
+        """The forward passes of one model over the batches of an item, and what is known of them before timing."""
+        model, row, thresholds = self.models[name, dtype], _row(item, name, dtype), None
+        turns = [self._batches(item.batches, padded_width(name, item), turn) for turn in range(INPUTS)]
+        model.eval()
+        if name.startswith("ltp"):
+            sampled = max(1, min(INPUTS, SAMPLED_TOKENS // item.tokens))
+            sample = [batch for batches in turns[:sampled] for batch in batches]
+            if name == "ltp_pruned":
+                thresholds = prune_to_budget(model, sample, self.args.relative_flops, self.size.tolerance)
+            row |= measure_flops(model, sample)
+            row["flops"] /= sampled
+        steps = [_forward_step(model, inputs) for inputs in zip(*turns)]
+        run = TimedRun((item.label, name, dtype), steps, partial(_prepare, model, thresholds, training=False))
+        run.practice = PRACTICE if name == "ltp_pruned" and self.device.type == "cpu" else 0
+        if item.work in self.args.memory:
+            run.prepare()
+            row["peak_memory_bytes"] = self._peak_memory(item, run, thresholds)
+        return run, row
+
+    def _peak_memory(self, item: Item, run: TimedRun, thresholds: list[float] | None) -> int:
+        """Peak memory in bytes of the first batch."""
+        if self.device.type == "cuda":
+            return peak_on_gpu(run.steps[0])
+        (_, name, dtype), args = run.key, self.args
+        return peak_in_new_process(
+            name, dtype, args.size, args.seed, args.ltp_attn, thresholds, item.batches[0],
+            padded_width(name, item), args.threads,
+        )  # fmt: skip
+
+    def _training_run(self, item: Item, name: str, dtype: str) -> tuple[TimedRun, dict]:
+        """One training step of a model with float32 weights; `dtype` bfloat16 stands for autocast."""
+        model, row, thresholds = self.models[name, "float32"], _row(item, name, dtype), None
+        parts = micro_batches(item.batches[0], name, item.full, self.args.train_tokens)
+        batches = self._batches(parts, padded_width(name, item))
+        if name.startswith("ltp"):
+            model.eval()
+            if name == "ltp_pruned":
+                thresholds = prune_to_budget(model, batches, self.args.relative_flops, self.size.tolerance)
+            row["relative_flops"] = measure_flops(model, batches)["relative_flops"]
+        row["micro_batches"] = len(parts)
+        step = _training_step(model, batches, item.functions, dtype, self.device)
+        return TimedRun((item.label, name, dtype), [step], partial(_prepare, model, thresholds, training=True)), row
+
+
+def _row(item: Item, name: str, dtype: str) -> dict:
+    return {
+        "item": item.label, "model": name, "dtype": dtype, "functions": item.functions, "tokens": item.tokens
+    }  # fmt: skip
+
+
+def _prepare(model: nn.Module, thresholds: list[float] | None, training: bool) -> None:
+    model.train(training)
+    if thresholds is not None:
+        set_thresholds(model, thresholds)
+
+
+def _forward_step(model: nn.Module, inputs: Sequence[dict[str, torch.Tensor]]) -> Callable[[], None]:
+    """A call that computes the next of `inputs`, and after the last the first."""
+    endless = itertools.cycle(inputs)
+
+    def step() -> None:
+        with torch.no_grad():
+            model(**next(endless))
+
+    return step
+
+
+def _training_step(
+    model: nn.Module, batches: list[dict[str, torch.Tensor]], functions: int, dtype: str, device: torch.device
+) -> Callable[[], None]:
+    """A call that computes all micro-batches forward and backward, and one step of AdamW."""
+    # A step with a learning rate of 0 takes as long, and does not change weights that other models share.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+
+    def step() -> None:
+        for batch in batches:
+            labels = torch.zeros(len(batch["input_ids"]), dtype=torch.long, device=device)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+                loss = model(**batch, labels=labels).loss
+            (loss * len(labels) / functions).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch.device) -> tuple[list[Callable], int]:
+    """
+    The matrix products of one layer as plain `linear` calls: four of the attention, two of the feed-forward part.
+
+    Args:
+        tokens: packed tokens of each batch.
+
+    Returns:
+        A call for each batch, and the FLOPs of all calls.
+    """
+    shapes = [(size.hidden, size.hidden)] * 4 + [(size.hidden, size.intermediate), (size.intermediate, size.hidden)]
+    options = {"dtype": DTYPES[dtype], "device": device}
+    layers = [(torch.randn(out, in_, **options) * 0.02, torch.zeros(out, **options)) for in_, out in shapes]
+    inputs = {width: torch.randn(max(tokens), width, **options) for width in (size.hidden, size.intermediate)}
+
+    def products(count: int) -> Callable[[], None]:
+        def call() -> None:
+            for (in_, _), (weight, bias) in zip(shapes, layers):
+                F.linear(inputs[in_][:count], weight, bias)
+
+        return call
+
+    flops = sum(2 * count * in_ * out for count in tokens for in_, out in shapes)
+    return [products(count) for count in tokens], flops
+
+
+def _add_ratios(rows: dict[tuple, dict], times: dict[tuple, list[float]], matrix_flops: dict[tuple, int]) -> None:
+    """
+    Adds to each row the speed relative to the other runs of its item, and its share of the matrix rate.
+
+    Args:
+        times: seconds in each round of all runs, by item, model and dtype.
+        matrix_flops: FLOPs of `matrix_products`, by item and dtype.
+    """
+    for (item, _, dtype), row in rows.items():
+        row["speedup"] = {
+            f"{other} {other_dtype}": round_ratios(times[other_item, other, other_dtype], row["seconds"])
+            for other_item, other, other_dtype in rows
+            if other_item == item and other_dtype in (dtype, "float32")
+        }
+        if "flops" in row:
+            products, flops = times[item, MATRIX_PRODUCTS, dtype], matrix_flops[item, dtype]
+            row["matrix_gflops_per_second"] = median_and_range([flops / seconds / 1e9 for seconds in products])
+            scale = row["flops"] / flops
+            ratios = round_ratios(products, row["seconds"])
+            row["share_of_matrix_rate"] = {name: scale * value for name, value in ratios.items()}

@@ -1,0 +1,148 @@
+"""The flags of the speed benchmark, and the presets that set their default values."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.common import check_at_least, make_parser
+from benchmarks.speed.models import DTYPES, MODELS, SIZES
+from benchmarks.speed.timing import Limits
+from benchmarks.speed.work import LENGTHS_FILE, WORKS
+from ltp_pipeline.base.errors import UserError
+
+ONLY_BFLOAT16 = ("W5", "train")  # works that are run in bfloat16 only, unless --dtype is given
+
+
+@dataclass(frozen=True)
+class Preset:
+    """
+    Default values for one kind of machine.
+
+    Args:
+        size: a name in `SIZES`.
+        dtypes: data types of W1 to W4.
+        w4_batches: largest number of batches of W4.
+        memory: works whose peak memory is measured.
+    """
+
+    size: str
+    device: str
+    dtypes: tuple[str, ...]
+    w4_batches: int
+    limits: Limits
+    memory: tuple[str, ...] = ("W1", "W3")
+
+
+PRESETS = {
+    "cpu": Preset(
+        "base", "cpu", ("float32", "bfloat16"), 3, Limits(rounds=9, seconds=150, warm_ups=1, short=0.5, settled=20.0)
+    ),
+    "gpu": Preset("base", "cuda", ("bfloat16",), 8, Limits(rounds=15, seconds=60, warm_ups=4, short=0.5)),
+    "quick": Preset(
+        "tiny", "cpu", ("float32", "bfloat16"), 2, Limits(rounds=3, seconds=1, warm_ups=1, short=0.0), memory=()
+    ),
+}
+
+
+def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
+    """
+    Parses the command line `argv`; None stands for that of this process.
+
+    Returns:
+        The flags. Those that were not given have the values of the preset.
+
+    Raises:
+        UserError: a value is out of range, or there is no such device.
+    """
+    args = _parser(description).parse_args(argv)
+    preset = PRESETS[args.preset]
+    for flag in ("size", "device", "w4_batches", "memory"):
+        if getattr(args, flag) is None:
+            setattr(args, flag, getattr(preset, flag))
+    full = SIZES[args.size].full
+    if args.train_tokens is None:
+        args.train_tokens = 4 * full
+    if args.lengths_file is None:
+        args.lengths_file = LENGTHS_FILE
+    args.work = sorted(set(args.work), key=list(WORKS).index)
+    args.models = sorted(set(args.models), key=MODELS.index)
+    if not 0 < args.relative_flops < 1:
+        raise UserError(f"--relative_flops {args.relative_flops:g}: expected a share above 0 and below 1")
+    check_at_least(args, 1, "repeats", "threads", "batch_size", "w4_batches")
+    if args.train_tokens < full:
+        raise UserError(f"--train_tokens {args.train_tokens}: expected at least {full}, the longest function")
+    _check_device(args.device)
+    args.threads = args.threads or torch.get_num_threads()
+    return args
+
+
+def dtypes_of_work(args: argparse.Namespace, work: str) -> list[str]:
+    """Returns the data types in which a work is run."""
+    if args.dtype:
+        return args.dtype
+    return ["bfloat16"] if work in ONLY_BFLOAT16 else list(PRESETS[args.preset].dtypes)
+
+
+def _check_device(name: str) -> None:
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = None
+    if kind not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: expected cpu, cuda or cuda:NUMBER")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: PyTorch sees no GPU here; expected --device cpu")
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = make_parser("benchmarks.speed", description)
+    add = parser.add_argument
+    add(
+        "--preset", choices=PRESETS, default="cpu",
+        help="cpu: base size, both dtypes, 1 to 2 hours on two cores; gpu: base size, bfloat16; quick: a tiny size, "
+        "under a minute, to see that everything works",
+    )  # fmt: skip
+    add("--output_dir", type=Path, default=Path("benchmark_speed"), help="folder for the results")
+    add("--work", nargs="+", choices=WORKS, default=list(WORKS), help="works to run")
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to run")
+    add(
+        "--dtype",
+        nargs="+",
+        choices=DTYPES,
+        help="data types of all works; train uses autocast (default: the preset's)",
+    )
+    add("--relative_flops", type=float, default=0.5, help="relative FLOPs that ltp_pruned executes")
+    add("--repeats", type=int, help="rounds of each work (default: 3, and more if a work is short)")
+    add("--threads", type=int, help="threads of PyTorch (default: PyTorch chooses)")
+    add("--seed", type=int, default=0, help="seed of weights and token ids")
+    add("--device", help="cpu, cuda or cuda:NUMBER (default: the preset's)")
+    add("--size", choices=SIZES, help="size of the models (default: the preset's)")
+    add("--ltp_attn", help="attn_implementation of LTP (default: the model chooses)")
+    add("--batch_size", type=int, default=32, help="functions in a batch of W4")
+    add(
+        "--w4_batches",
+        type=int,
+        help="largest number of batches of W4, spread over all lengths (default: the preset's)",
+    )
+    add(
+        "--train_tokens", type=int,
+        help="most tokens that a micro-batch of train computes, padding included (default: 4 full functions)",
+    )  # fmt: skip
+    add(
+        "--lengths_file", type=Path,
+        help="CSV file with the lengths of W4 in its column 'tokens' (default: those of the demo's test functions)",
+    )  # fmt: skip
+    add(
+        "--data_file", type=Path, help="data set whose functions give the lengths of W4 instead, such as Data/test.csv"
+    )
+    add("--tokenizer", default="code_test", help="folder of the tokenizer for --data_file")
+    add(
+        "--memory", nargs="*", choices=[work for work in WORKS if work != "train"],
+        help="works whose peak memory is measured, on the first batch (default: W1 and W3; with quick none)",
+    )  # fmt: skip
+    add("--price_per_hour", type=float, help="price of the machine; adds the cost of a million functions")
+    return parser
