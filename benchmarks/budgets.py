@@ -3,10 +3,10 @@
     bash demo.sh
     python -m benchmarks.budgets --folder demo_output --output_dir benchmark_training
 
-Both start from the demo's fine-tuned checkpoint and run `run_code_metrics.py`: a soft stage for each of `--lambdas`; a
-soft and a hard stage for each budget in `--targets`, with no other pruning flag. A stage whose result is in the output
-folder is not run again, so an interrupted benchmark can be continued. Writes training.json, lambdas.csv, budgets.csv
-and training.png.
+Runs `run_code_metrics.py` from the demo's fine-tuned checkpoint: a soft stage for each of `--lambdas`, and a soft and
+a hard stage for each budget in `--targets`, with no other pruning flag. A stage whose result is in the output folder
+is not run again, so an interrupted benchmark can be continued. Writes training.json, lambdas.csv, budgets.csv and
+training.png.
 """
 
 from __future__ import annotations

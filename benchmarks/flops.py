@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
 
 from benchmarks.common import make_parser, software_versions
-from benchmarks.speed.models import DTYPES, cast_weights
-from ltp_pipeline.base.errors import UserError, run_main
+from benchmarks.speed.models import DTYPES, cast_weights, new_ltp
+from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
 
 TOLERANCE = 0.01
@@ -106,21 +106,12 @@ def random_classifier(
     Raises:
         UserError: LTP does not know the attention implementation.
     """
-    from transformer_revised import LTPConfig, LTPForSequenceClassification  # imported here to keep --help fast
-
-    settings = {"prune_mode": None} if threshold is None else {"final_token_threshold": 0.0}
-    if attention is not None:
-        settings["attn_implementation"] = attention
     torch.manual_seed(0)
-    config = LTPConfig(
-        vocab_size=100, hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=256,
+    model = new_ltp(
+        attention, vocab_size=100, hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=256,
         max_position_embeddings=1026, type_vocab_size=1, attention_window=window, initializer_range=0.1,
-        score_normalization="rel", **settings,
-    )  # fmt: skip
-    try:
-        model = LTPForSequenceClassification(config).eval()
-    except ValueError as error:
-        raise UserError(f"--ltp_attn {attention}: {error}") from error
+        score_normalization="rel", **({"prune_mode": None} if threshold is None else {"final_token_threshold": 0.0}),
+    ).eval()  # fmt: skip
     if threshold is not None:
         for offset in model.learned_thresholds():
             torch.nn.init.constant_(offset, threshold)

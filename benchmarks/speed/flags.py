@@ -109,12 +109,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--output_dir", type=Path, default=Path("benchmark_speed"), help="folder for the results")
     add("--work", nargs="+", choices=WORKS, default=list(WORKS), help="works to run")
     add("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to run")
-    add(
-        "--dtype",
-        nargs="+",
-        choices=DTYPES,
-        help="data types of all works; train uses autocast (default: the preset's)",
-    )
+    add("--dtype", nargs="+", choices=DTYPES, help="data types of all works (default: the preset's)")
     add("--relative_flops", type=float, default=0.5, help="relative FLOPs that ltp_pruned executes")
     add("--repeats", type=int, help="rounds of each work (default: 3, and more if a work is short)")
     add("--threads", type=int, help="threads of PyTorch (default: PyTorch chooses)")
@@ -123,26 +118,16 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--size", choices=SIZES, help="size of the models (default: the preset's)")
     add("--ltp_attn", help="attn_implementation of LTP (default: the model chooses)")
     add("--batch_size", type=int, default=32, help="functions in a batch of W4")
+    add("--w4_batches", type=int, help="largest number of batches of W4 (default: the preset's)")
+    add("--train_tokens", type=int, help="computed tokens in a micro-batch of train (default: 4 full functions)")
     add(
-        "--w4_batches",
-        type=int,
-        help="largest number of batches of W4, spread over all lengths (default: the preset's)",
+        "--lengths_file",
+        type=Path,
+        help="CSV file with the lengths of W4 in a column 'tokens' (default: the demo's)",
     )
-    add(
-        "--train_tokens", type=int,
-        help="most tokens that a micro-batch of train computes, padding included (default: 4 full functions)",
-    )  # fmt: skip
-    add(
-        "--lengths_file", type=Path,
-        help="CSV file with the lengths of W4 in its column 'tokens' (default: those of the demo's test functions)",
-    )  # fmt: skip
-    add(
-        "--data_file", type=Path, help="data set whose functions give the lengths of W4 instead, such as Data/test.csv"
-    )
+    add("--data_file", type=Path, help="data set, such as Data/test.csv, whose functions give the lengths instead")
     add("--tokenizer", default="code_test", help="folder of the tokenizer for --data_file")
-    add(
-        "--memory", nargs="*", choices=[work for work in WORKS if work != "train"],
-        help="works whose peak memory is measured, on the first batch (default: W1 and W3; with quick none)",
-    )  # fmt: skip
+    forward_works = [work for work in WORKS if work != "train"]
+    add("--memory", nargs="*", choices=forward_works, help="works to measure the memory of (default: the preset's)")
     add("--price_per_hour", type=float, help="price of the machine; adds the cost of a million functions")
     return parser

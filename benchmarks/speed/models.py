@@ -148,20 +148,33 @@ def _modernbert(size: Size) -> nn.Module:
     )
 
 
-def _ltp(size: Size, weights: dict[str, torch.Tensor], prunes: bool, attention: str | None) -> nn.Module:
+def new_ltp(attention: str | None, **settings) -> nn.Module:
+    """
+    Returns an LTP classifier with random weights.
+
+    Args:
+        attention: `attn_implementation`; None: the model chooses.
+        settings: other arguments of `LTPConfig`.
+
+    Raises:
+        UserError: LTP does not know `attention`.
+    """
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 
+    if attention is not None:
+        settings["attn_implementation"] = attention
+    try:
+        return LTPForSequenceClassification(LTPConfig(**settings))
+    except ValueError as error:
+        raise UserError(f"--ltp_attn {attention}: {error}") from error
+
+
+def _ltp(size: Size, weights: dict[str, torch.Tensor], prunes: bool, attention: str | None) -> nn.Module:
     settings = {"prune_mode": None}
     if prunes:
         # Scores normalised by "rel" do not depend on the length. A threshold of exactly 0 removes nothing.
         settings = {"prune_mode": "absolute_threshold", "final_token_threshold": 0.0, "score_normalization": "rel"}
-    if attention is not None:
-        settings["attn_implementation"] = attention
-    config = LTPConfig(**size.config(), attention_window=[size.window] * size.layers, **settings)
-    try:
-        model = LTPForSequenceClassification(config)
-    except ValueError as error:
-        raise UserError(f"--ltp_attn {attention}: {error}") from error
+    model = new_ltp(attention, **size.config(), attention_window=[size.window] * size.layers, **settings)
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
     differing = [name for name in missing if "pruner" not in name] + unexpected
     if differing:

@@ -79,11 +79,6 @@ def test_a_budget_below_the_first_layer_is_refused(models):
         prune_to_budget(models["ltp_pruned", "float32"], [make_batch([200], TINY, 1)], 0.05)
 
 
-def test_unknown_attention_is_refused():
-    with pytest.raises(UserError, match="--ltp_attn nonsense: "):
-        build_models(["ltp"], ["float32"], TINY, 0, "nonsense")
-
-
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_forward_pass():
     peak = peak_in_new_process("longformer", "float32", "tiny", 0, None, None, [64] * 256, 64, 1)

@@ -63,15 +63,10 @@ def test_runs_below_a_limit_are_called_once_before_each_round(clock):
     assert clock.calls == ["prepare a", "a", "prepare b", "b", "prepare a", "a", "a", "prepare b", "b"]
 
 
-def test_practice_is_not_timed(clock):
-    run = clock.run("a", 9.0, 5.0, 4.0, 2.0, practice=2)
-    assert time_in_rounds([run], 1, Limits(9, 1, 1, 0.5), CPU) == {"a": [2.0]}
-
-
-def test_steps_are_timed_together_and_only_the_first_is_warmed_up(clock):
-    times = time_in_rounds([clock.run("a", 2.0, steps=3)], 2, Limits(9, 1, 2, 0.5), CPU)
-    assert times["a"] == [6.0, 6.0]
-    assert clock.calls.count("a") == 2 + 2 * 3
+def test_steps_are_timed_together_after_warm_ups_of_the_first_and_practice_of_all(clock):
+    runs = [clock.run("a", 2.0, steps=3), clock.run("b", 9.0, 5.0, 4.0, 2.0, practice=2)]
+    assert time_in_rounds(runs, 2, Limits(9, 1, 1, 0.5), CPU) == {"a": [6.0, 6.0], "b": [2.0, 2.0]}
+    assert [clock.calls.count(name) for name in "ab"] == [1 + 2 * 3, 1 + 2 + 2]
 
 
 def test_ratios_are_computed_within_a_round():
