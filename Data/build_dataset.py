@@ -58,8 +58,8 @@ def _add_source_flags(add: Any) -> None:
     )
     add(
         "--source_dir", type=Path, nargs="+", action="extend", default=[], metavar="DIR",
-        help="read these folders instead of --sources; each folder is a project. Whole projects go to training, "
-        "validation and test by size; if there are fewer than three projects, whole files do",
+        help="read these folders instead of --sources; each folder is a project. Whole projects are put into "
+        "training, validation and test by size (whole files if there are fewer than three projects)",
     )
     add(
         "--debian_sources", type=Path, metavar="DIR",
@@ -85,8 +85,8 @@ def _add_label_flags(add: Any) -> None:
     )
     add(
         "--findings_csv", type=Path, metavar="FILE",
-        help="your own findings, in columns file,line,rule and optionally cwe and label (0: someone looked and found "
-        "no defect)",
+        help="CSV file of your own findings, with columns file,line,rule and optionally cwe and label (label 0: "
+        "someone looked and found no defect)",
     )
     add(
         "--label_map", metavar="NAME=0,...",
@@ -97,8 +97,8 @@ def _add_label_flags(add: Any) -> None:
 def _add_selection_flags(add: Any) -> None:
     add(
         "--near_duplicates", type=float, default=0.9, metavar="S",
-        help="of functions that share at least this part of their runs of four tokens (0.7 to 1), keep one; 1 keeps "
-        "all (default: 0.9)",
+        help="keep only the first of functions whose sets of four-token runs have at least this Jaccard similarity "
+        "(0.7 to 1); 1 keeps all (default: 0.9)",
     )
     add(
         "--max_negative_ratio", type=float, metavar="R",
@@ -109,7 +109,7 @@ def _add_selection_flags(add: Any) -> None:
             f"--max_{split}_functions", type=_positive, metavar="N",
             help=f"keep a random sample of N {split} functions (default: all)",
         )
-    add("--seed", type=int, default=42, help="seed of the order of rows and so of samples (default: 42)")
+    add("--seed", type=int, default=42, help="seed of the order of rows and of samples (default: 42)")
 
 
 def _add_output_flags(add: Any) -> None:
@@ -118,7 +118,7 @@ def _add_output_flags(add: Any) -> None:
     add("--group_columns", action="store_true", help="add a column of 0 or 1 for each of VDISC's five groups")
     add(
         "--cache_dir", type=Path, default=DATA / "cache", metavar="DIR",
-        help="folder that keeps downloads and findings for the next build (default: Data/cache)",
+        help="folder that caches downloads and findings for the next build (default: Data/cache)",
     )
     add(
         "--workers", type=_positive, default=os.cpu_count(), metavar="N",
@@ -216,7 +216,7 @@ def _label(
 
 
 def _lay_out_projects(projects: Sequence[Project], folder: Path) -> dict[str, ClangTree]:
-    bar = progress_bar(list(enumerate(projects)), desc="lay out", unit="project")
+    bar = progress_bar(list(enumerate(projects)), desc="write projects", unit="project")
     return {project.name: lay_out(project.files, folder / str(number)) for number, project in bar}
 
 
@@ -251,7 +251,7 @@ def _report(splits: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     print(format_table(summary_rows(splits)))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
-        print("note: fewer than three projects, so the splits hold whole files and share projects")
+        print("note: fewer than three projects, so each split gets whole files, and a project can be in several splits")
     print(f"written to {folder}")
 
 

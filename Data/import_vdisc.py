@@ -44,13 +44,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--label",
         choices=("any", *GROUPS, "groups"),
         default="any",
-        help="which group makes the label of a function 1: any of them (default), or one; groups: the label is a list "
-        "of 0 or 1 for each of the five groups",
+        help="a function has label 1 if it is in any group (default) or in this group; groups: its label is a list of "
+        "0 or 1 for each of the five groups",
     )
     parser.add_argument(
         "--deduplicate",
         action="store_true",
-        help="of functions that differ in white space only, keep the first in all files",
+        help="write only the first of functions that differ only in white space, across all files",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="take a random sample of N functions of each file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample (default: 0)")
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [f"{path.stem}.{args.format}" for path in args.files]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
-        raise UserError(f"two of the files would be written to {repeated}; expected files of different names")
+        raise UserError(f"two of the files would be written to {repeated}; expected files with different names")
     with ExitStack() as stack:
         files = [stack.enter_context(open_vdisc(path)) for path in args.files]
         try:
@@ -97,8 +97,8 @@ def _import_file(file: h5py.File, target: Path, args: argparse.Namespace, seen: 
     """Writes one table and returns its counts.
 
     Args:
-        seen: hashes of the functions written before; functions with these hashes are left out, and the hashes of the
-            others are added. None: all functions are written.
+        seen: hashes of the functions written so far, which are not written again; hashes of new functions are added.
+            None: all functions are written.
     """
     total = len(file[TEXT])
     counts = Counter(dict.fromkeys(("functions", "positive", "duplicates", "empty", "not_utf8"), 0))
@@ -130,7 +130,7 @@ def _row(text: str, groups: list[int], label: str) -> Row:
 
 
 def _is_repeated(text: str, seen: set[bytes] | None) -> bool:
-    """Whether `seen` holds the hash of the text with each run of white space as one space. Adds the hash."""
+    """Whether `seen` holds the hash of the text, in which a run of white space is one space. Adds the hash."""
     if seen is None:
         return False
     digest = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()

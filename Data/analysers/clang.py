@@ -20,7 +20,7 @@ LENIENT = tuple(
         "incompatible-function-pointer-types", "return-type",
     )
 )  # fmt: skip
-TIMEOUT = 60  # seconds a file
+TIMEOUT = 60  # seconds for one file
 _LINE = re.compile(
     r"^(?P<path>.+?):(?P<line>\d+):\d+: (?P<kind>warning|error|fatal error): (?P<text>.*) \[(?P<check>\S+)\]$"
 )
@@ -41,7 +41,7 @@ def clang_cwe(checker: str) -> str | None:
 
 
 def clang_settings(file: SourceFile, tree: ClangTree | None) -> str:
-    """What the findings in a file depend on besides its text: flags, its path, the project's files and the table."""
+    """All inputs of the findings besides the file's text: flags, path, the project's files and the CWE table."""
     return str((CONFIG, FLAGS, LENIENT, file.path, tree and tree.digest, cwe_table("clang")))
 
 

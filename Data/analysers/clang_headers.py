@@ -1,4 +1,4 @@
-"""Lets Clang read a file without the project's build: the project on disk and a header for every include."""
+"""Writes a project to disk with a stub for each missing header, so that Clang can parse its files without a build."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _SAFE = re.compile(r"(?:[\w+-][\w.+-]*/)*[\w+-][\w.+-]*")
 class ClangTree:
     """A project on disk below `root`, with stubs for the headers that it lacks below `stubs`.
 
-    The stub of a header of the C library includes libc_stub.h. The stub of a header that only a build or another
-    package would provide is empty.
+    The stub of a C library header includes libc_stub.h. Other stubs are empty: a build or another package would
+    provide those headers.
     """
 
     root: Path
     stubs: Path
-    folders: dict[str, list[str]] = field(default_factory=dict)  # path of a file: folders of its headers
-    digest: str = ""  # hash of all that a file of the project may include
+    folders: dict[str, list[str]] = field(default_factory=dict)  # file path -> folders of the headers that it includes
+    digest: str = ""  # hash of every file that a file of the project may include
 
 
 def lay_out(files: Iterable[SourceFile], folder: Path) -> ClangTree:
@@ -81,7 +81,7 @@ def _write_stubs(folder: Path, missing: set[str]) -> None:
 
 
 def _header_folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:
-    """The folders of the headers that a file includes, directly or through its headers, in the order of reading."""
+    """The folders of the headers that a file includes, directly or through other headers, in order of inclusion."""
     seen, waiting = {path}, [path]
     folders: dict[str, None] = {}  # a set that keeps its order
     while waiting:

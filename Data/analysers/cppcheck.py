@@ -1,4 +1,4 @@
-"""Runs Cppcheck, which follows values through each function. It needs no headers, but must parse the file."""
+"""Runs Cppcheck, which follows values through each function. It needs no headers, but the file must parse."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FLAGS = (
 UNPARSED = frozenset(
     {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
 )
-MACROS = 3  # a file is run again with up to this many unknown macros defined as nothing
-TIMEOUT = 120  # seconds a file
+MACROS = 3  # a file is analysed again with at most this many unknown macros defined as empty
+TIMEOUT = 120  # seconds for one run
 
 
 def cppcheck_settings(file: SourceFile) -> str:
-    """What the findings in a file depend on besides its text: flags and how the language is chosen."""
+    """All inputs of the findings besides the file's text: flags and how the language is chosen."""
     return str((FLAGS, MACROS, language_of(file.path).name, file.path[-2:] == ".h"))
 
 
 def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
     """The errors and warnings in each file that have a CWE, by line; None for a file that Cppcheck cannot parse.
 
-    Each file is analysed by itself: findings that concern several files are left out.
+    Each file is analysed by itself. Findings that concern several files are omitted.
     """
     reports = _run(files, ())
     if reports is None and len(files) > 1:
@@ -44,10 +44,10 @@ def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
 
 
 def _retry_without_macros(file: SourceFile, report: list[ElementTree.Element]) -> FileFindings:
-    """Run Cppcheck again with the unknown macros that it names defined as nothing.
+    """Run Cppcheck again with the unknown macros of its report defined as empty.
 
-    In a function whose body uses such a macro, Cppcheck then reads other code than the compiler: findings in such
-    functions are left out.
+    Findings in functions that use such a macro are omitted, because Cppcheck does not read the code that a compiler
+    reads.
     """
     macros: list[str] = []
     for _ in range(MACROS):

@@ -43,7 +43,7 @@ def cwe_table(kind: str) -> dict[str, str]:
 
 
 def group_of(cwe: str) -> str:
-    """VDISC's group of a CWE, e.g. `CWE-121` -> `CWE-120`; `CWE-other` for a CWE that the table does not hold."""
+    """VDISC's group of a CWE, e.g. `CWE-121` -> `CWE-120`; `CWE-other` for a CWE that is not in the table."""
     return cwe_table("group").get(cwe, OTHER)
 
 
@@ -54,9 +54,9 @@ def groups_of(cwes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def without_line_marks(text: str) -> str:
-    """The text with lines such as `#line 7 "a.y"` and `# 7 "a.y"` left blank.
+    """The text with lines such as `#line 7 "a.y"` and `# 7 "a.y"` replaced by empty lines.
 
-    After such a line an analyser would report line numbers of the named file, not of this one.
+    Otherwise analysers would report line numbers of the file that such a line names.
     """
     return _LINE_MARK.sub("", text)
 
@@ -64,7 +64,7 @@ def without_line_marks(text: str) -> str:
 def run_tool(
     command: Sequence[str], timeout: float | None = None, env: Mapping[str, str] | None = None
 ) -> tuple[int | None, str, str]:
-    """Run an analyser: (exit status or None after `timeout` seconds, standard output, standard error)."""
+    """Run an analyser. Returns its exit status (None after `timeout` seconds), standard output and standard error."""
     try:
         run = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=env, check=False

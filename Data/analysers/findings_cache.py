@@ -1,4 +1,4 @@
-"""Keeps findings on disk, so that an analyser reads the same text with the same settings only once."""
+"""Caches findings on disk, so that an analyser reads the same text with the same settings only once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def findings_of(
     """The findings of one analyser in each file; None for a file that it cannot parse.
 
     Args:
-        name: of the analyser.
-        cache_dir: folder of the cache; None: nothing is read from a cache or written to one.
+        name: name of the analyser.
+        cache_dir: folder of the cache; None: no cache is used.
 
     Raises UserError if the cache cannot be written to, and RuntimeError if the analyser fails.
     """
@@ -44,7 +44,7 @@ def findings_of(
 
 
 def findings_key(name: str, file: SourceFile, options: AnalyserOptions) -> str:
-    """A hash of all that the findings depend on."""
+    """A hash of all inputs of the findings."""
     text = without_line_marks(file.text) if name == "cppcheck" else file.text
     parts = (name, version(ANALYSERS[name].package), ANALYSERS[name].settings(file, options), text)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -55,7 +55,7 @@ def _path(cache_dir: Path, key: str) -> Path:
 
 
 def _load(cache_dir: Path, key: str) -> FileFindings:
-    """The findings in the cache. Raises KeyError if it has none or if their file is damaged."""
+    """The cached findings. Raises KeyError if there are none or if their file is damaged."""
     try:
         rows = json.loads(_path(cache_dir, key).read_text(encoding="utf-8"))
         return rows if rows is None else [Finding(**{**row, "cwes": tuple(row["cwes"])}) for row in rows]

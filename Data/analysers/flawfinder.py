@@ -1,4 +1,4 @@
-"""Runs flawfinder, which searches the words of a C or C++ file for calls known to be risky. It can read any file."""
+"""Runs flawfinder, which searches a C or C++ file for calls known to be risky. The file need not parse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ltp_pipeline.code.functions import SourceFile
 def flawfinder_findings(files: list[SourceFile], min_level: int) -> list[FileFindings]:
     """The findings in each file with a risk level of at least `min_level` (0 to 5), by line.
 
-    The files are written to disk under numbers, so that a name from an archive is never used as a path or argument.
+    The files on disk are named by numbers, so that a name from an archive is never used as a path or argument.
     Raises RuntimeError if flawfinder fails.
     """
     with tempfile.TemporaryDirectory() as folder:

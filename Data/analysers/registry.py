@@ -35,7 +35,7 @@ class Analyser:
         package: its name on PyPI.
         languages: names of the languages that it reads.
         run: analyses files and returns the findings of each.
-        settings: what the findings in a file depend on besides its text and the version of the package.
+        settings: all inputs of the findings besides the file's text and the version of the package.
     """
 
     package: str

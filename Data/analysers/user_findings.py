@@ -1,4 +1,4 @@
-"""Reads a user's own findings from a CSV file, in place of an analyser or beside one."""
+"""Reads a user's own findings from a CSV file, which replace or complement those of an analyser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.task.labels import as_class, expected_label, shown_label
 
-NAME = "findings_csv"  # stands for the name of an analyser
+NAME = "findings_csv"  # used where the name of an analyser is expected
 COLUMNS = ("file", "line", "rule")
 
 
@@ -28,8 +28,8 @@ def read_findings(
     Args:
         label_map: the class, 0 or 1, of each name in the column `label`; None: the column holds 0 and 1.
 
-    Raises UserError that names the row for a missing column, an unknown file, a line or CWE that is not a number, or
-    an unknown label.
+    Raises UserError, which names the row, for a missing column, an unknown file, a line or CWE that is not a number,
+    or an unknown label.
     """
     if not path.is_file():
         raise UserError(f"--findings_csv: no such file: {path}")

@@ -1,4 +1,4 @@
-"""Measures how far the analysers agree: for each pair, which functions one or both report, and Cohen's kappa."""
+"""Measures how much the analysers agree: for each pair, how many functions one or both report, and Cohen's kappa."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ltp_pipeline.task.tasks import VDISC
 def agreement(functions: Sequence[LabelledFunction], analyzers: Sequence[str]) -> dict[str, Any]:
     """Counts for the data card.
 
-    `analyzers`: for each analyser, how many functions it checked, how many it reports, and how many in each of VDISC's
-    groups. `pairs`: for each pair of analysers, over the functions that both checked, how many each reports.
+    `analyzers`: for each analyser, how many functions it checked and how many it reports, in total and in each of
+    VDISC's groups. `pairs`: for each pair of analysers, how many each reports of the functions that both checked.
     """
     return {
         "analyzers": [_counts_of_one(functions, name) for name in analyzers],
@@ -24,7 +24,7 @@ def agreement(functions: Sequence[LabelledFunction], analyzers: Sequence[str]) -
 
 
 def cohens_kappa(first: Sequence[bool], second: Sequence[bool]) -> float | None:
-    """Cohen's kappa (1960), with three decimals; None if all values are the same, where chance explains everything."""
+    """Cohen's kappa (1960), with three decimals; None if all values are equal, where it is undefined."""
     from sklearn.metrics import cohen_kappa_score
 
     if len({*first, *second}) < 2:

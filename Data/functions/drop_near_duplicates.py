@@ -1,7 +1,7 @@
 """Drops functions that are nearly the same as an earlier one, by the MinHash signatures of their tokens.
 
-The check of finished files (ltp_pipeline/data/near_duplicates.py) also compares the exact sets of runs of tokens. The
-builder compares signatures only: its workers compute them, and it holds 256 bytes for each function.
+The builder compares only signatures, which its workers compute: it needs 256 bytes of memory for each function. The
+check of finished files (ltp_pipeline/data/near_duplicates.py) also compares the exact sets of runs of tokens.
 """
 
 from __future__ import annotations

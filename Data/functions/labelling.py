@@ -16,7 +16,7 @@ from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.functions import Function, SourceFile, extract_functions, whole_file
 from ltp_pipeline.code.languages import language_of
 
-CHUNK_CHARACTERS = 400_000  # of source a task, so that starting flawfinder takes a small part of it
+CHUNK_CHARACTERS = 400_000  # of source in one task; the start of flawfinder then takes a small part of its time
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LabelledFunction:
     function: Function
     token_hash: bytes
     n_tokens: int
-    findings: tuple[Finding, ...]  # their line 1 is the first line of the function
+    findings: tuple[Finding, ...]  # line 1 is the first line of the function
     checked: tuple[str, ...] = ()  # names of the analysers that could parse the file
     signature: bytes = b""  # MinHash of the tokens
 
@@ -53,8 +53,8 @@ class Labelling:
 
     Args:
         analyzers: names of the analysers to run.
-        options: for them.
-        cache_dir: folder in which their findings are kept; None: findings are not kept.
+        options: options of the analysers.
+        cache_dir: folder of the cached findings; None: no cache is used.
         granularity: "function", or "file": each file is one function.
         signatures: whether MinHash signatures are computed.
         given: the user's own findings, by project and path.
@@ -69,7 +69,7 @@ class Labelling:
 
 
 def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int) -> list[LabelledFunction]:
-    """The functions of all files with labels, in order of file and line. The number of workers changes nothing."""
+    """The labelled functions of all files, in order of file and line. The result does not depend on `workers`."""
     chunks = list(_chunks(files))
     needed = [_for_files(chunk, labelling) for chunk in chunks]
     functions: list[LabelledFunction] = []
@@ -81,7 +81,7 @@ def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int)
 
 
 def label_chunk(files: list[SourceFile], labelling: Labelling) -> list[LabelledFunction]:
-    """The functions of a few files with labels, computed in this process."""
+    """The labelled functions of a few files, computed in this process."""
     by_analyser: list[dict[str, FileFindings]] = [{} for _ in files]
     for name in labelling.analyzers:
         read = [number for number, file in enumerate(files) if ANALYSERS[name].reads(file)]
@@ -114,7 +114,7 @@ def _label(
 
 
 def _for_files(files: Iterable[SourceFile], labelling: Labelling) -> Labelling:
-    """A copy with only the trees and findings of these files, because it is pickled for another process."""
+    """A copy with only the trees and findings of these files, so that less is pickled for another process."""
     trees, given = labelling.options.trees, labelling.given
     trees = {file.project: trees[file.project] for file in files if file.project in trees}
     given = {key: given[key] for key in ((file.project, file.path) for file in files) if key in given}

@@ -19,17 +19,17 @@ Row = tuple[str, Any, str]  # one value for each of COLUMNS
 
 @contextmanager
 def open_row_writer(path: Path, label_is_list: bool) -> Iterator[Callable[[Row], Any]]:
-    """A function that appends a row to a new file, in the format that the file's name ends with.
+    """Yields a function that appends a row to a new file, in the format of the file's ending.
 
     Args:
-        label_is_list: whether a label is a list of 0 or 1, not one number.
+        label_is_list: whether a label is a list of 0s and 1s instead of one number.
     """
     with ExitStack() as stack:
         if path.suffix == ".parquet":
             yield _parquet_writer(path, label_is_list, stack)
             return
         raw = stack.enter_context(open(path, "wb"))
-        if path.suffix == ".gz":  # without a name and a time in it, so that every run gives the same bytes
+        if path.suffix == ".gz":  # its header has no name and no time, so that every run writes the same bytes
             raw = stack.enter_context(gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6))
         stream = stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
         if ".jsonl" in path.suffixes:

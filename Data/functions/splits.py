@@ -24,7 +24,7 @@ def drop_duplicates(functions: Iterable[LabelledFunction]) -> list[LabelledFunct
 
 
 def split_by_name(functions: Iterable[LabelledFunction], split_of: Mapping[str, str]) -> Splits:
-    """Puts each function into the split of its project. `split_of`: name of a project to its split."""
+    """Puts each function into the split of its project. `split_of` maps the name of a project to its split."""
     splits: Splits = {split: [] for split in SPLITS}
     for function in functions:
         splits[split_of[function.function.project]].append(function)
@@ -34,8 +34,8 @@ def split_by_name(functions: Iterable[LabelledFunction], split_of: Mapping[str, 
 def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
     """Puts whole projects into the splits, or whole files if there are fewer than three projects.
 
-    They are ordered by their number of functions. The largest goes to training, the second to test, the third to
-    validation, and each further one to the split that lacks most of its share (70, 20 and 10 %).
+    The one with most functions is put into training, the second into test and the third into validation. Each further
+    one is put into the split that is furthest below its share (70 % training, 20 % test, 10 % validation).
     Raises UserError if there are fewer than three files with functions.
     """
     by_file = len({function.function.project for function in functions}) < len(SPLITS)
@@ -55,7 +55,7 @@ def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
 
 
 def limit_negatives(functions: Sequence[LabelledFunction], ratio: float | None, seed: int) -> list[LabelledFunction]:
-    """Keeps the order, and at most `ratio` negatives for each positive, drawn at random; None keeps all."""
+    """Keeps all positives and at most `ratio` random negatives for each (None: all), in the given order."""
     positives = sum(function.label for function in functions)
     negatives = [number for number, function in enumerate(functions) if not function.label]
     if ratio is None or len(negatives) <= ratio * positives:

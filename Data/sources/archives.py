@@ -28,8 +28,8 @@ _UNREADABLE = (
 def read_archive(path: Path, project: str, suffixes: frozenset[str]) -> tuple[list[SourceFile], str]:
     """The files with these endings in a source distribution (.tar.gz, .tar.xz, .tar.bz2 or .zip), sorted by path.
 
-    Also returns the licence that PKG-INFO names ("" if none). Only regular files are read: links, devices, names that
-    lead out of the archive and files of more than MAX_FILE_BYTES are skipped.
+    Also returns the licence that PKG-INFO names ("" if none). Only regular files are read: links, devices, paths
+    outside the archive and files of more than MAX_FILE_BYTES are skipped.
     Raises UserError for an archive that is damaged, of another format, or larger than the limits of this module.
     """
     members = _zip_members if path.suffix == ".zip" else _tar_members
@@ -90,7 +90,7 @@ def _check_limits(path: Path, members: int = 0, size: int = 0) -> None:
 
 
 class _LimitedStream:
-    """A stream that raises UserError after MAX_ARCHIVE_BYTES. tarfile also unpacks the members that it skips."""
+    """A stream that raises UserError after MAX_ARCHIVE_BYTES, because tarfile also unpacks members that it skips."""
 
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.path, self.total = stream, path, 0

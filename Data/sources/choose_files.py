@@ -1,4 +1,4 @@
-"""Chooses the files of a data set: those that a person wrote, each content once."""
+"""Chooses the files of a data set: drops generated files and files with the same content as an earlier one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import language_of
 
-MINIFIED_LINE = 250  # characters a line on average; code that a person wrote has about 30
+MINIFIED_LINE = 250  # average characters in a line; code that a person wrote has about 30
 
 _GENERATED = re.compile(
     r"\b(?:this|file)\b[^.\n]{0,40}\bauto[- ]?(?:matically[- ])?generated"
@@ -23,7 +23,7 @@ _DATA = re.compile(r'"[^"\n]*"|\s+|\b\d\w*,?')
 
 
 def choose_files(files: Sequence[SourceFile]) -> tuple[list[SourceFile], dict[str, int]]:
-    """The files to use, and how many were dropped for each reason. Of equal files in one language the first stays."""
+    """The files to use, and how many were dropped for each reason. Of equal files in a language, the first is used."""
     by_hand = [file for file in files if not is_generated(file.text)]
     first: dict[tuple[str, str], SourceFile] = {}
     for file in by_hand:
@@ -35,8 +35,9 @@ def choose_files(files: Sequence[SourceFile]) -> tuple[list[SourceFile], dict[st
 def is_generated(text: str) -> bool:
     """Whether a program wrote the file.
 
-    Either a comment at its start says so (Cython, Bison, flex, protobuf, SWIG, amalgamations and others), or it is
-    minified: its lines have more than MINIFIED_LINE characters on average without white space, numbers and strings.
+    Either a comment at its start says so (Cython, Bison, flex, protobuf, SWIG, amalgamations and others), or the file
+    is minified: not counting white space, numbers and strings, its lines have more than MINIFIED_LINE characters on
+    average.
     """
     return _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None or _is_minified(text)
 

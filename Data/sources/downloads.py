@@ -32,10 +32,10 @@ TIMEOUT = (10, 120)  # seconds to connect, and between two received chunks
 
 
 def fetch(sources: Iterable[PinnedSource], cache_dir: str | Path) -> list[Path]:
-    """Download the archives that the cache lacks, and return the path of the archive of each source, in order.
+    """Download the archives that are not in the cache, and return the path of each source's archive, in order.
 
     The cache holds only complete archives with the right hash.
-    Raises UserError if no index can be reached, or if it lacks the source distribution or has another hash for it.
+    Raises UserError if no index can be reached, has no such source distribution, or has another hash for it.
     """
     sources, cache = list(sources), Path(cache_dir)
     clients: list[PyPISimple] = []
@@ -128,7 +128,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _clients(settings: Mapping[str, str]) -> list[PyPISimple]:
-    """Clients of the public index and, if it is another, of the index in pip's settings, with pip's certificates."""
+    """Clients, with pip's certificates, of the public index and of the index in pip's settings if it is another."""
     session = requests.Session()  # uses the proxy variables and REQUESTS_CA_BUNDLE
     certificates = settings.get("cert") or os.environ.get("SSL_CERT_FILE")
     if certificates and Path(certificates).exists():

@@ -28,7 +28,7 @@ class Project:
 def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[str]) -> list[Project]:
     """Fetch and read the distributions of a list, training first.
 
-    Raises UserError for a wrong list, a failed download, an unreadable archive and an archive without such files.
+    Raises UserError for a wrong list, a failed download, an unreadable archive or an archive without such files.
     """
     sources = read_source_list(source_list)
     projects = []
@@ -44,7 +44,7 @@ def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[s
 def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Project]:
     """Read each folder as a project. Its name is that of the folder, or the whole path if two folders share a name.
 
-    Raises UserError for a missing folder, a folder given twice and a folder without such files.
+    Raises UserError for a missing folder, a folder given twice or a folder without files of these endings.
     """
     for folder, count in Counter(folder.resolve() for folder in folders).items():
         if not folder.is_dir():

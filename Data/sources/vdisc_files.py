@@ -28,7 +28,7 @@ def open_vdisc(path: Path) -> h5py.File:
     try:
         import h5py
     except ImportError as error:
-        raise UserError("HDF5 files are read by h5py, which is not installed; expected `pip install h5py`") from error
+        raise UserError("HDF5 files need h5py, which is not installed; expected `pip install h5py`") from error
     if not path.is_file():
         raise UserError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}; expected an HDF5 file")
     try:
@@ -57,14 +57,14 @@ def open_vdisc(path: Path) -> h5py.File:
 def read_vdisc(
     file: h5py.File, chosen: np.ndarray | None, counts: Counter[str]
 ) -> Iterator[tuple[str, list[int]] | None]:
-    """The functions in order: text, and 0 or 1 for each group; None for one that is not chosen or has no text.
+    """Yields the text of each function, and 0 or 1 for each group; None if it is not chosen or has no text.
 
     Args:
         chosen: the numbers of the chosen functions, from 0, ascending; None: all.
-        counts: the function adds to it how many texts are `empty`, how many were `not_utf8`, and the positives of each
-            group.
+        counts: counter that is increased by the number of texts that are `empty` and `not_utf8`, and of positives in
+            each group.
 
-    Raises UserError if the file is damaged or a group is neither 0 nor 1.
+    Raises UserError if the file is damaged or the value of a group is neither 0 nor 1.
     """
     for start in range(0, len(file[TEXT]), CHUNK):
         try:
