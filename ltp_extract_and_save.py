@@ -22,7 +22,7 @@ class ExtractArguments(PrunedModelArguments):
 
     output_dir: str = field(
         default="pruned_data",
-        metadata={"help": "Folder to write to. May also be given as the last word, without the flag."},
+        metadata={"help": "Folder to write to. May also be given as the last argument, without the flag."},
     )
     keep_layer: int | None = field(
         default=None, metadata={"help": "Keep the tokens alive after this layer, counted from 1 (default: the last)."}
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{counts['written']} lacks these rows of {counts['file']} (extraction.json): {missing}")
     empty = sum(counts["empty_functions"] for counts in files)
     if empty:
-        print(f"functions that lost every token of code: {empty}; their rows stay, with empty code")
+        print(f"functions without any kept token of code: {empty}; their rows are written with empty code")
 
 
 if __name__ == "__main__":

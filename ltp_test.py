@@ -19,7 +19,8 @@ class ReportArguments(PrunedModelArguments):
     num_functions: int = field(
         default=4,
         metadata={
-            "help": "Functions to show: the first ones of label 1 and of label 0, half each (MNLI: of any label)."
+            "help": "Number of functions to show: half with label 1, half with label 0 (MNLI: any label), first rows "
+            "first."
         },
     )
     function_index: list[int] | None = field(
@@ -27,18 +28,18 @@ class ReportArguments(PrunedModelArguments):
     )
     num_sampled: int = field(
         default=200,
-        metadata={"help": "Functions, at even distances in the file, in the figure of tokens alive in each layer."},
+        metadata={"help": "Number of functions, spread evenly over the file, in the figure of tokens per layer."},
     )
     max_lines: int = field(
         default=40,
-        metadata={"help": "Most source lines printed for each layer of a function; 0: all. The HTML page has all."},
+        metadata={"help": "Maximum number of source lines printed for each layer; 0: all. The HTML page shows all."},
     )
     output_dir: str = field(
         default="visualisation", metadata={"help": "Folder for visualisation.html, .png and .json."}
     )
     no_color: bool = field(
         default=False,
-        metadata={"help": "Print without colours, as without a terminal or with the variable NO_COLOR set."},
+        metadata={"help": "Print without colours. They are also off without a terminal or if NO_COLOR is set."},
     )
 
 

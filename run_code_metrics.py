@@ -1,8 +1,8 @@
-"""Prunes a fine-tuned checkpoint, one stage a call: first soft (learns the thresholds), then hard (removes tokens).
+"""Prunes a fine-tuned checkpoint, one stage per call: first soft (learns thresholds), then hard (removes tokens).
 
-The result of soft pruning is written to checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR
-(for a GLUE task with its name in place of CODE), that of hard pruning to hard/lr_LR inside the checkpoint that it
-starts from. --eval only evaluates a checkpoint.
+Soft pruning writes its result to checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR (for a
+GLUE task, its name replaces CODE). Hard pruning writes to hard/lr_LR inside the checkpoint that it starts from. --eval
+only evaluates a checkpoint.
 
     python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
         --validation_file ./Data/test.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
 
     arguments = parse_training_arguments((StageArguments, DataArguments, StageTrainingArguments), argv, __doc__)
 
-    # Imported after parsing, because it takes seconds: --help need not wait for it.
+    # Imported after parsing, so that --help does not wait seconds for it.
     from ltp_pipeline.training.run import run
     from ltp_pipeline.training.starts import PruningStage
 

@@ -1,7 +1,7 @@
 """Fine-tunes and evaluates a classifier of functions, or of the items of a GLUE task.
 
-A Longformer is loaded as an LTP model without pruning, which gives the same outputs and computes no padding. The
-result is saved as an LTP checkpoint; run_code_metrics.py starts from it.
+A Longformer is loaded as an LTP model without pruning, which gives the same outputs and does not compute padding. The
+result is saved as an LTP checkpoint, from which run_code_metrics.py starts.
 
     python ./run_glue_code_metrics.py --model_name_or_path allenai/longformer-base-4096 --do_train --do_eval
         --train_file ./Data/train_subset.csv --validation_file ./Data/test.csv --max_seq_length 1024
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
 
     arguments = parse_training_arguments((ModelArguments, DataArguments, FineTuningArguments), argv, __doc__)
 
-    # Imported after parsing, because it takes seconds: --help need not wait for it.
+    # Imported after parsing, so that --help does not wait seconds for it.
     from ltp_pipeline.training.run import run
     from ltp_pipeline.training.starts import FineTuning
 

@@ -251,7 +251,7 @@ def _report(splits: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     print(format_table(summary_rows(splits)))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
-        print("note: fewer than three projects, so each split gets whole files, and a project can be in several splits")
+        print("note: fewer than three projects, so files were split, and a project can be in several splits")
     print(f"written to {folder}")
 
 

@@ -1,1 +1,1 @@
-"""What the scripts at the root share: data, metrics, compute accounting, checkpoints and reports."""
+"""The pipeline behind the scripts at the root: data, training, metrics, FLOPs, checkpoints and reports."""

@@ -1,9 +1,9 @@
-"""Checks whether files of labelled functions are sound: fit to train on and to evaluate on.
+"""Checks files of labelled functions for problems that make training or evaluation on them misleading.
 
     python -m ltp_pipeline.check_data Data/train_subset.csv Data/validation.csv Data/test.csv
 
 Give the splits of one data set together, the training split first: each file is also compared with those before it.
-Exit status: 0 the files are sound, 1 some finding is an error, 2 a file cannot be read or a flag is wrong.
+Exit status: 0 no finding is an error, 1 some finding is an error, 2 a file cannot be read or a flag is wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOKENIZED_AT_ONCE = 512
-FILES = {"nargs": "+", "metavar": "FILE", "help": "functions, the training split first"}
+FILES = {"nargs": "+", "metavar": "FILE", "help": "files of functions, the training split first"}
 
 
 @dataclass
@@ -39,13 +39,13 @@ class CheckArguments(ColumnArguments):
         default=THRESHOLD,
         metadata={
             "metavar": "SHARE",
-            "help": "Two functions are near duplicates if this share of their runs of four tokens is common (Jaccard "
-            "similarity), 0.7 to 1; 0: no search.",
+            "help": "Functions are near duplicates if their sets of four-token runs have at least this Jaccard "
+            "similarity (0.7 to 1); 0: no search.",
         },
     )
     allow: list[str] = field(
         default_factory=list,
-        metadata={"metavar": "KIND", "help": f"Findings that are only warnings, of {', '.join(RIGHT)}."},
+        metadata={"metavar": "KIND", "help": f"Kinds of findings to report only as warnings: {', '.join(RIGHT)}."},
     )
     output_file: Path | None = field(default=None, metadata={"help": "JSON file to which the findings are written."})
 
@@ -92,7 +92,7 @@ def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]
 
 
 def _count_tokens(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens of each text, with special tokens."""
+    """The number of tokens of each text, including special tokens."""
     from ltp_pipeline.base.progress import progress_bar
 
     lengths: list[int] = []

@@ -3,8 +3,8 @@
     python -m ltp_pipeline.comparison --checkpoints fine-tuned=code_test hard=CKPT --test_file Data/test.csv
 
 Speed is that of the forward pass alone, without reading and tokenizing. In each of several rounds, the checkpoints
-compute batch by batch in turn. A rate is the median over the rounds. A speedup over the first checkpoint is the median
-of the ratios of the single rounds.
+take turns after each batch. A rate is the median over the rounds. A speedup over the first checkpoint is the median of
+the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
         metadata={"metavar": "NAME=FOLDER", "help": "Checkpoints; the others are compared with the first."}
     )
     test_file: str = field(metadata={"help": "Functions, with columns functionSource and label."})
-    task_name: str = field(default="code", metadata={"help": f"code, vdisc, or of GLUE {', '.join(GLUE_NAMES)}."})
+    task_name: str = field(default="code", metadata={"help": f"code, vdisc, or a GLUE task: {', '.join(GLUE_NAMES)}."})
     output_dir: str = field(default="comparison", metadata={"help": "Folder for comparison.json and comparison.csv."})
     max_length: int = field(default=1024, metadata={"help": "Cut functions to this many tokens."})
     batch_size: int | None = field(
@@ -78,12 +78,12 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
 
 @dataclass
 class Candidate:
-    """A loaded checkpoint with its own tokens of the functions.
+    """A loaded checkpoint, and the functions tokenized for it.
 
     Attributes:
         tokens: the rows of `tokenize`: functions, or windows of them.
         batches: these rows in batches, the longest first.
-        order: `[W]`, the row of `tokens` of each row of the batches.
+        order: `[W]`, for each row of the batches its row in `tokens`.
     """
 
     model: LTPForSequenceClassification
@@ -136,17 +136,17 @@ def compare(
         paths: name and folder of each checkpoint. The others are compared with the first.
         frame: functions, or items of `task`, see `read_labelled`.
         max_length: maximum number of tokens in a function.
-        sizes: of the batches; arguments of `sorted_batches`.
+        sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
         rounds: number of timed passes.
-        dtype: of weights and products.
-        truncation: what is read of longer functions; None: what each checkpoint was trained with.
+        dtype: data type of weights and computation.
+        truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
 
     Returns:
-        For each checkpoint its name (`checkpoint`), path, dtype, metrics, the figures of `flops_meter.summary`, those
-        of `truncation_report`, `functions_per_second` and `speedup`.
+        For each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `flops_meter.summary` and of
+        `truncation_report`, `functions_per_second` and `speedup`.
 
     Raises:
-        UserError: a checkpoint is no Longformer or LTP classifier, is not for `task`, or has too few positions.
+        UserError: a checkpoint is not a Longformer or LTP classifier, is not for `task`, or has too few positions.
     """
     from ltp_pipeline.data.truncation import truncation_report
 
@@ -248,7 +248,7 @@ def _measure(candidate: Candidate, task: Task) -> dict[str, Any]:
 
 
 def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each model takes for all its batches, one number for each round."""
+    """The seconds that each model takes for all its batches, in each round."""
     seconds = {name: [0.0] * rounds for name in candidates}
     # Checkpoints with different tokenizers may have different numbers of batches.
     count = max(len(candidate.batches) for candidate in candidates.values())
@@ -256,7 +256,7 @@ def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[
         for r in range(rounds):
             for i in range(count):
                 names = list(candidates)
-                shift = (r + i) % len(names)  # so that no checkpoint is always the first
+                shift = (r + i) % len(names)  # no checkpoint is always the first
                 for name in names[shift:] + names[:shift]:
                     model, batches = candidates[name].model, candidates[name].batches
                     if i < len(batches):

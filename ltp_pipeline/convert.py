@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     name = type(model).__name__
     print(f"{name} for texts of up to {args.max_positions} tokens: {args.output_dir}")
-    print(f"Its outputs are those of {args.model_name_or_path} up to {exact_length(args.attention_window)} tokens.")
+    print(f"Its outputs equal those of {args.model_name_or_path} up to {exact_length(args.attention_window)} tokens.")
     if name != "LTPForSequenceClassification":
         print("It has no classification head: fine-tuning starts with a random one.")
 

@@ -35,11 +35,11 @@ class TokenizerArguments(ReadingArguments):
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
-    """Trains byte-level BPE of at most `vocab_size` tokens: fewer, if few pairs occur twice. It is deterministic.
+    """Trains a byte-level BPE with at most `vocab_size` tokens: fewer if few pairs occur twice. It is deterministic.
 
     Args:
-        texts: from which the merges are learned.
-        vocab_size: with the special tokens and the 256 bytes.
+        texts: the texts to learn merges from.
+        vocab_size: maximum number of tokens, including the special tokens and the 256 bytes.
         max_length: recorded as `model_max_length`.
     """
     import json

@@ -12,12 +12,12 @@ class UserError(Exception):
 
 
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
-    """Runs a script's `main` and exits: 0 when it returns, 2 after `error: <message>` for a UserError, 130 for Ctrl-C.
+    """Runs a script's `main`, then exits with status 0; 2 for a UserError, printed as `error: ...`; 130 for Ctrl-C.
 
     Any other exception is a bug and keeps its traceback.
 
     Args:
-        parallel: whether the processes that a launcher has started share the work. Otherwise all but one end at once.
+        parallel: whether the processes that a launcher has started share the work. Otherwise all but one end first.
     """
     if not parallel:
         processes.stay_single()

@@ -50,11 +50,11 @@ def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
 def format_table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, markdown: bool = False
 ) -> str:
-    """Returns a table as text: a line of column names, a rule, a line for each row. Columns of numbers align right.
+    """Returns a table as text: a line of column names, a rule, a line for each row. Numbers are aligned right.
 
     Args:
-        rows: one mapping a line. A missing key or None is shown as "-". A float has four decimals, one from 10 on, and
-            is written as 1.2e-05 below 0.001.
+        rows: one mapping for each line. A missing key or None is shown as "-". A float has four decimals (from 10 on
+            one), and below 0.001 the form 1.2e-05.
         columns: keys to show, in order; default: the keys in the order in which the rows first name them.
         markdown: a table in GitHub's Markdown, in place of columns that are padded with spaces.
     """

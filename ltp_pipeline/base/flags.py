@@ -1,4 +1,4 @@
-"""Turns the command line of every script into dataclasses: one flag a field, with its default and its help text."""
+"""Turns the command line of every script into dataclasses: a field for each flag, with its default and help text."""
 
 import json
 import sys
@@ -27,14 +27,14 @@ def parse_arguments(
 
     Args:
         dataclasses: see `transformers.HfArgumentParser` for what their fields may be.
-        argv: the command line; None stands for that of this process. `read_flags` says how a JSON file replaces it.
+        argv: the command line; None: that of this process. `read_flags` explains how a JSON file replaces it.
         description: shown by --help; line breaks are kept.
         prog: name of the command in messages (default: the file name of the script).
-        positional: arguments without a flag: keyword arguments of `add_argument` by name. The result then ends with a
+        positional: name of each positional argument -> its options for `add_argument`. The result then ends with a
             namespace of their values. Such a command accepts no JSON file of flags.
 
     Raises:
-        UserError: a dataclass refuses a value, or the JSON file cannot be used.
+        UserError: a dataclass rejects a value, or the JSON file cannot be used.
     """
     parser = _FlagParser(
         dataclasses,
@@ -59,10 +59,10 @@ def parse_arguments(
 
 
 def read_flags(argv: Sequence[str] | None) -> list[str]:
-    """Returns the flags of a command line; None stands for that of this process.
+    """Returns the flags of a command line; None: that of this process.
 
-    If its only word is the name of a JSON file, the flags are those of the JSON object in that file: `{"lr": 1e-4}` is
-    `--lr 0.0001`, a list is a flag with several values, and null leaves a flag out.
+    If its only argument is the name of a JSON file, the object in that file gives the flags: `{"lr": 1e-4}` is
+    `--lr 0.0001`, a list is a flag with several values, and a flag with null is omitted.
 
     Raises:
         UserError: the file cannot be read, or holds no JSON object.
@@ -86,24 +86,24 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
 
 
 def skip_peft_for_help(argv: Sequence[str] | None) -> None:
-    """Makes PEFT look as if it were not installed, in a process (`argv` None) that only prints its help text.
+    """Makes PEFT appear not installed if this process (`argv` None) only prints its help text.
 
-    The library's training arguments import PEFT, and PEFT imports every model class. --help then takes 3.1 s beyond
-    `import torch`, in place of 0.6 s. Call it before those arguments are imported.
+    Call it before the library's training arguments are imported. They import PEFT, which imports every model class:
+    --help would take 3.1 s in addition to `import torch`, instead of 0.6 s.
     """
     if argv is None and {"-h", "--help"} & set(sys.argv[1:]):
         sys.modules.setdefault("peft", None)
 
 
 class HelpFormatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Adds the default value to a help text, except None, False and []: there the text itself says what happens."""
+    """Adds the default value to a help text, except None, False and []: for these the text explains the default."""
 
     def _get_help_string(self, action: Action) -> str | None:
         return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 class _FlagParser(HfArgumentParser):
-    """Prints an error once, also when several processes find it at the same time."""
+    """Prints an error only once if several processes find it."""
 
     def error(self, message: str) -> NoReturn:
         processes.fail(f"{self.format_usage()}{self.prog}: error: {message}")

@@ -1,7 +1,7 @@
-"""Decides whether the Hugging Face hub is asked for models and data sets, or only its cache on this machine.
+"""Decides whether models and data sets are loaded from the Hugging Face hub, or only from its cache on this machine.
 
-If the user has set HF_HUB_OFFLINE, it decides. Otherwise one look-up of the hub's address does: without an address the
-libraries would retry for 24 seconds a file, which is 2 minutes for a model of which nothing is in the cache.
+HF_HUB_OFFLINE decides if it is set. Otherwise only the cache is used if DNS finds no address of the hub. Without this
+check the libraries would retry for 24 seconds per file: 2 minutes for a model that is not in the cache.
 """
 
 import os
@@ -26,13 +26,13 @@ def hub_options(path: str | Path) -> dict[str, bool]:
 
 
 def offline_note() -> str:
-    """Ends the error message about a model or data set that was not found; empty where the hub itself was asked."""
+    """The end of an error message about a model or data set that was not found; "" if the hub itself was searched."""
     if not is_offline():
         return ""
     if constants.HF_HUB_OFFLINE:
         reason = "HF_HUB_OFFLINE is set"
     else:
-        reason = f"{_hub_name()} has no address here; with HF_HUB_OFFLINE=0 the hub is asked all the same"
+        reason = f"{_hub_name()} has no address here; HF_HUB_OFFLINE=0 tries the hub anyway"
     return f" (only its cache on this machine was searched: {reason})"
 
 
@@ -43,7 +43,7 @@ def _hub_name() -> str | None:
 @cache
 def _hub_has_address() -> bool:
     if any(os.environ.get(name) for name in _PROXIES):
-        return True  # then the proxy looks the address up
+        return True  # the proxy looks up the address
     try:
         socket.getaddrinfo(_hub_name(), 443)
     except OSError:

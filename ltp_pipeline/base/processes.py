@@ -1,8 +1,8 @@
-"""The processes of one run, as torchrun or accelerate launch starts them: rank, barrier, exchange of results, exit.
+"""Coordinates the processes that torchrun or accelerate launch has started for one run: rank, barrier, gather, exit.
 
-The barrier uses the launcher's key-value store, and not a process group as in `accelerate.PartialState`, for two
-reasons. A process that fails marks its next barrier as failed: the others end there without a traceback, also where no
-process group exists yet. And the backend of a process group depends on flags, which are checked before there is one.
+The barrier uses the launcher's key-value store instead of a process group (as in `accelerate.PartialState`), for two
+reasons. A process that fails can mark its next barrier as failed, so that the others end there without a traceback,
+even before a process group exists. And the backend of a process group depends on flags, which are checked first.
 """
 
 import itertools
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.distributed import Store
 
 BARRIER_TIMEOUT = 24 * 3600  # seconds: one process may prepare data for hours while the others wait
-# Seconds that an ending process waits for the others, which may be about to end, too. Then the launcher ends them.
+# Seconds that an ending process waits so that the others can end by themselves. Then the launcher kills them.
 GRACE_PERIOD = 10
 _barriers = itertools.count()
 
@@ -33,26 +33,26 @@ def process_index() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process prints, and writes files."""
+    """Whether this is the process that prints and that writes files."""
     return process_index() == 0
 
 
 def stay_single() -> None:
-    """Ends every process but the main one, with status 0: for work that cannot be shared."""
+    """Ends every process except the main one with status 0, for work that cannot be shared."""
     if not is_main():
         sys.exit(0)
-    # The libraries read these too, and would wait for the processes that have ended.
+    # The libraries also read these variables, and would wait for the processes that have ended.
     for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
         os.environ.pop(name, None)
 
 
 @contextmanager
 def only_main_prints() -> Iterator[None]:
-    """Drops what the other processes print, progress bars included; their errors and warnings are still shown."""
+    """Discards what the other processes print, including progress bars, but not their errors and warnings."""
     if is_main():
         yield
         return
-    # `datasets` and `huggingface_hub` read these when they are imported.
+    # `datasets` and `huggingface_hub` read these variables at import.
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if "transformers" in sys.modules:
         sys.modules["transformers"].utils.logging.disable_progress_bar()
@@ -61,14 +61,14 @@ def only_main_prints() -> Iterator[None]:
 
 
 def barrier() -> None:
-    """Waits until every process is here. Ends this process with status 2 if another one has failed before."""
+    """Waits until every process is here. Ends this process with status 2 if another one has failed."""
     if process_count() == 1:
         return
     from torch.distributed import DistNetworkError
 
     try:
         states = _synchronize(b"here", BARRIER_TIMEOUT)
-    except DistNetworkError:  # without torchrun the main process holds the store, and has ended
+    except DistNetworkError:  # without torchrun the main process hosts the store; it has ended
         sys.exit(2)
     if b"failed" in states:
         sys.exit(2)
@@ -77,7 +77,7 @@ def barrier() -> None:
 def fail(message: str) -> None:
     """Prints `message` if this is the first process to fail, then waits up to GRACE_PERIOD for the others.
 
-    The caller then ends this process. Processes at a barrier end themselves; the launcher ends those that are not.
+    The caller then ends this process. Processes that reach a barrier end themselves; the launcher kills the rest.
     """
     if process_count() == 1:
         print(message, file=sys.stderr)
@@ -90,12 +90,12 @@ def fail(message: str) -> None:
         is_first = is_main()
     if is_first:
         print(message, file=sys.stderr, flush=True)
-    with suppress(DistError):  # the others are busy, or have ended
+    with suppress(DistError):  # the others did not reach the barrier in time, or have ended
         _synchronize(b"failed", GRACE_PERIOD)
 
 
 def gather(value: Any) -> list[Any] | None:
-    """Returns the `value` of every process, in the order of ranks, to the main process, and None to the others."""
+    """Returns the `value` of every process, in order of rank, in the main process, and None in the others."""
     if process_count() == 1:
         return [value]
     from torch import distributed
@@ -147,9 +147,9 @@ def _store() -> "Store":
 
 
 def _synchronize(state: bytes, timeout: float) -> list[bytes]:
-    """Leaves `state` at this process's next barrier and returns the states of all processes when all are there.
+    """Stores `state` at this process's next barrier, waits for all processes, and returns the states of all.
 
-    Raises torch.distributed.DistError if they are not within `timeout` seconds. The main process returns last.
+    Raises torch.distributed.DistError if that takes more than `timeout` seconds. The main process returns last.
     """
     from torch.distributed.elastic.utils.store import synchronize
 

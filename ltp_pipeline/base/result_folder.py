@@ -1,4 +1,4 @@
-"""The folder of a result: a run makes it beside its final place, and moves it there when it is complete.
+"""Writes the result of a run to a temporary folder, which replaces the final folder when the result is complete.
 
     TARGET.unfinished  --->  TARGET  --->  removed, or TARGET.previous
           | ^      run ends         next run ends
@@ -24,11 +24,11 @@ CHECKPOINTS = "checkpoint-*"
 
 
 def check_replaceable(target: Path, needed: dict[str, str | Path | None], flag: str = "--output_dir") -> None:
-    """Raises UserError unless a result may take the place of what is at `target`.
+    """Raises UserError if a result must not replace what is at `target`.
 
     Args:
         target: folder of the result.
-        needed: paths that must not be inside `target`, by the flag that named each.
+        needed: flag -> its path, which must not be inside `target`.
         flag: the flag that named `target`.
     """
     place = target.resolve()
@@ -40,18 +40,18 @@ def check_replaceable(target: Path, needed: dict[str, str | Path | None], flag: 
             )
     if target.exists() and not holds_result(target) and (not target.is_dir() or any(target.iterdir())):
         raise UserError(
-            f"{flag} {target}: holds files that are no result of this program, and is not changed; "
+            f"{flag} {target}: contains files that are not a result of this program; "
             "expected a new folder, an empty one or an earlier result"
         )
 
 
 def holds_result(folder: Path) -> bool:
-    """Whether a run has put a result, or checkpoints of an interrupted run, directly into `folder`."""
+    """Whether `folder` itself, not a subfolder, holds a result or the checkpoints of an interrupted run."""
     return (folder / RESULT_MARK).is_file() or any(folder.glob(CHECKPOINTS))
 
 
 def unfinished(target: Path) -> Path:
-    """Folder beside `target` in which its result is made, and which an interrupted run leaves."""
+    """The temporary folder beside `target` in which a run writes its result. It remains if the run is interrupted."""
     return _beside(target, "unfinished")
 
 
@@ -59,7 +59,7 @@ def unfinished(target: Path) -> Path:
 def open_folder(target: Path) -> Iterator[Path]:
     """Yields `target`, created if it is missing, to add files to it. Raises UserError if it cannot be created.
 
-    The main process creates it. All processes wait for each other before the block and after it.
+    The main process creates it. There is a barrier before and after the block.
     """
     if processes.is_main():
         _create(target, target)
@@ -76,13 +76,13 @@ def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
 
     Args:
         target: final place of the result.
-        resume: keep what an interrupted run has left in `TARGET.unfinished`; otherwise the folder starts empty.
+        resume: keep the files of an interrupted run in `TARGET.unfinished`; otherwise the folder starts empty.
 
     Raises:
         UserError: the folder cannot be created, or a process on another machine does not see it.
     """
     work = unfinished(target)
-    processes.barrier()  # until then, others may still read what will be removed
+    processes.barrier()  # before it, other processes may still read what is removed next
     if processes.is_main():
         _create(work, target, empty=not resume)
     processes.barrier()

@@ -115,7 +115,7 @@ def _is_one_block(tokens: Sequence[str]) -> bool:
 
 
 def _parse(language: Language, path: str, content: bytes) -> tuple[Tree, Query]:
-    """Parses with the grammar of the file's language; a `.h` file that is not valid C and looks like C++ as C++."""
+    """Parses a file by its language's grammar, but a `.h` file that is not valid C and looks like C++ as C++."""
     parser, query = grammar(language)
     tree = parser.parse(content)
     if path.endswith(".h") and tree.root_node.has_error and re.search(rb"\b(?:class|namespace|template)\b", content):

@@ -34,7 +34,7 @@ LANGUAGES = {
 
 
 def language_of(path: str) -> Language:
-    """The language of a file by its ending, in either case, except that `.C` is C++. Unknown endings count as C."""
+    """The language of a file by its ending, ignoring case, except that `.C` is C++. Unknown endings count as C."""
     suffix = PurePosixPath(path).suffix
     if suffix == ".C":
         return LANGUAGES["cpp"]

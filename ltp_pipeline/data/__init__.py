@@ -1,1 +1,1 @@
-"""From files of functions to batches of tokens."""
+"""Turns files of functions into batches of tokens."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# Lengths are rounded up to one of this many steps between two powers of two. At most 1/8 of a batch stays unused, and
-# functions with the same rounded length can change places between batches from epoch to epoch.
+# Number of steps between two powers of two. Lengths are rounded up to a step, so that functions with the same rounded
+# length can be in different batches in each epoch. At most 1/8 of a batch remains unused.
 STEPS_PER_DOUBLING = 8
 DEFAULT_MAX_TOKENS = 8192  # tokens of an evaluation batch
 EVAL_HELP = (
-    "Maximum number of tokens in a batch of functions of similar length; a longer function is a batch of its own "
-    f"(default: {DEFAULT_MAX_TOKENS}, unless a number of functions is given)."
+    "Maximum number of tokens in a batch of functions of similar length; a longer function gets a batch of its own "
+    f"(default: {DEFAULT_MAX_TOKENS}, unless the number of functions in a batch is given)."
 )
 
 
@@ -40,13 +40,13 @@ class TrainTokenBatches:
 
     Functions are sorted by rounded length and cut into batches once. Each epoch shuffles the functions with the same
     rounded length, then the batches. Both depend only on `seed` and the epoch, so a resumed run sees the same batches.
-    All processes get the same number of batches, and batches of similar length at every step.
+    All processes get the same number of batches, and at every step batches of similar length.
 
     Args:
         lengths: tokens of each function, `[N]`; none above `max_tokens`.
         max_tokens: maximum tokens in a batch.
         padded: whether the model computes padding; then padding counts as tokens.
-        seed: of the order.
+        seed: seed of the order.
         processes, rank: the number of processes that share the batches, and the index of this one.
     """
 
@@ -92,7 +92,7 @@ class EvalTokenBatches:
     """
     Batch sampler for evaluation: the longest functions first, and batches of one size on all processes at every step.
 
-    With several processes the last step may repeat functions; `restore` leaves the repetitions out.
+    With several processes the last step may repeat functions; `restore` drops the repetitions.
 
     Args: those of [`TrainTokenBatches`].
     """
@@ -112,7 +112,7 @@ class EvalTokenBatches:
             start += size * processes
         self.rank = rank
         self._gathered = np.concatenate([step.ravel() for step in self._steps] or [order])
-        # Whether this process's last batch is a function that another process also has.
+        # Whether this process's last batch is a function that another process evaluates, too.
         self.last_is_repeated = len(self._gathered) - len(lengths) >= processes - rank
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class EvalTokenBatches:
         """Puts the results for N functions into the order of the data, `[N, ...]`.
 
         Args:
-            gathered: the results of the first step on all processes, then of the second step, and so on, `[M, ...]`;
+            gathered: `[M, ...]`, the results of all processes in the first step, then in the second step, and so on;
                 M > N if functions were repeated. Or a tuple of such arrays.
         """
         if isinstance(gathered, tuple):
@@ -143,7 +143,7 @@ def rounded_lengths(lengths: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _batch_sizes(ascending: np.ndarray, max_tokens: int, padded: bool) -> list[int]:
-    """The number of functions in each batch, if functions of `ascending` lengths fill one batch after the other."""
+    """The number of functions in each batch, if functions with `ascending` lengths fill one batch after the other."""
     sizes, tokens = [], 0
     for length in ascending.tolist():
         cost = length * (sizes[-1] + 1) if sizes and padded else tokens + length
@@ -166,7 +166,7 @@ def _divisible(sizes: list[int], processes: int) -> list[int]:
 
 
 def _fit(descending: np.ndarray, max_tokens: int, padded: bool, processes: int) -> int:
-    """The number of functions in a batch of each process, if neighbours in `descending` go to different processes."""
+    """The number of functions that fit into each process's batch, if processes take functions in turn."""
     longest = descending[::processes]  # the first process gets the longest ones
     cost = longest[0] * np.arange(1, len(longest) + 1) if padded else np.cumsum(longest)
     return int(np.searchsorted(cost, max_tokens, side="right"))

@@ -1,4 +1,4 @@
-"""Finds what may be wrong with files of labelled functions: the kind of problem, its rows, and what would be right."""
+"""Finds problems in files of labelled functions. A finding has a kind, its rows, and what would be right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 RARE = 0.01  # share of a file's functions: below it, most kinds are only warnings
-# kind of finding: what would be right
+# kind of finding -> what would be right
 RIGHT = {
     "bad_rows": "a text and a label in each row, or --on_bad_rows skip in training",
     "one_class": "functions of both classes",
@@ -24,10 +24,10 @@ RIGHT = {
     "long": "a larger --max_seq_length, or --truncation windows",
     "encoding": "source files decoded with their own encoding and written as UTF-8",
     "duplicates": "each function once",
-    "duplicates_across": "no function in two files: leave these out of one",
+    "duplicates_across": "no function in two files: remove these from one",
     "label_conflict": "one label for the same code",
-    "near_duplicates": "few such functions",
-    "near_duplicates_across": "no function in two files: leave these out of one",
+    "near_duplicates": "few near duplicates",
+    "near_duplicates_across": "no function in two files: remove these from one",
     "project_leak": "each project in one file only; otherwise the metrics do not hold for projects unseen in training",
 }
 _DAMAGE = {
@@ -44,11 +44,11 @@ class FunctionFile:
     The functions of one file.
 
     Args:
-        name: of the file.
-        frame: as `read_functions` returns it.
+        name: name of the file.
+        frame: the functions, as `read_functions` returns them.
         tokens: lexical tokens of each function, `[N]` lists.
-        lengths: tokens of each function, as the model's tokenizer or the lexical tokens count them, `[N]`.
-        bad_rows: row, from 1: why it cannot be used.
+        lengths: number of tokens of each function, of the model's tokenizer or lexical, `[N]`.
+        bad_rows: number of a row, from 1 -> why the row cannot be used.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Finding:
     Args:
         kind: a key of `RIGHT`.
         severity: "error": do not train or evaluate on these files; "warning": look at the rows first.
-        message: what is wrong, with its number.
+        message: what is wrong, and how often.
         right: what would be right.
         count: number of rows.
         rows: the first rows, each with `file`, `row` and details.
@@ -101,13 +101,13 @@ def _finding(kind: str, is_error: bool, message: str, rows: Sequence[dict[str, A
 def find_all(
     files: Sequence[FunctionFile], max_length: int, near: NearDuplicates | None, tick: Callable[[], Any]
 ) -> list[Finding]:
-    """All findings of all kinds.
+    """Finds all problems of all kinds.
 
     Args:
         files: the training split first; a file is compared with those before it.
-        max_length: tokens that the model will read.
-        near: finds near duplicates; None: they are not searched.
-        tick: called for each function that is compared with `near`.
+        max_length: number of tokens that the model will read.
+        near: finds near duplicates; None: no search for them.
+        tick: called after each function that was searched for near duplicates.
     """
     findings = bad_row_findings(files)
     files = [file for file in files if len(file)]
@@ -158,7 +158,7 @@ def length_findings(files: Iterable[FunctionFile], max_length: int) -> list[Find
 
 
 def encoding_findings(files: Iterable[FunctionFile]) -> list[Finding]:
-    """Functions with characters that a source file does not contain on purpose."""
+    """Functions with characters that wrong decoding or damage usually causes."""
     findings = []
     for file in files:
         rows = []
@@ -197,7 +197,7 @@ def duplicate_findings(files: Sequence[FunctionFile]) -> list[Finding]:
         findings.append(_finding("duplicates", False, message, rows))
     if conflicts:
         many = any(conflicting[file.name] > RARE * len(file) for file in files)
-        message = f"{len(conflicts)} functions have another label than an earlier function with the same code"
+        message = f"{len(conflicts)} functions have the same code as an earlier function but another label"
         findings.append(_finding("label_conflict", many, message, conflicts))
     return findings
 
@@ -205,7 +205,7 @@ def duplicate_findings(files: Sequence[FunctionFile]) -> list[Finding]:
 def near_duplicate_findings(
     files: Sequence[FunctionFile], near: NearDuplicates, tick: Callable[[], Any]
 ) -> list[Finding]:
-    """Functions that share most of their tokens, but not all, with an earlier one. Calls `tick` for each function."""
+    """Functions that share most but not all tokens with an earlier function. Calls `tick` for each function."""
     seen: set[bytes] = set()
     places: list[tuple[int, int]] = []
     inside, across = defaultdict(list), defaultdict(list)
@@ -255,7 +255,7 @@ def project_findings(files: Sequence[FunctionFile]) -> list[Finding]:
 def _across_findings(
     pairs: dict[tuple[str, str], list[dict]], kind: str, verb: str, files: Sequence[FunctionFile], allowed: float = 0.0
 ) -> list[Finding]:
-    """A finding for each pair of files; an error if more than the share `allowed` of the later file is concerned."""
+    """A finding for each pair of files; an error if it concerns more than the share `allowed` of the later file."""
     sizes = {file.name: len(file) for file in files}
     return [
         _finding(

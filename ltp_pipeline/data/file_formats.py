@@ -1,4 +1,4 @@
-"""Reads files of rows (CSV, TSV, JSON, JSON lines, Parquet) as data frames, and names the row or line of a mistake."""
+"""Reads tables (CSV, TSV, JSON, JSON lines, Parquet) as data frames. Error messages name the row or line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
 SHOWN = 10
-SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were left out
-NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces each byte or JSON escape that is no character
+SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were skipped
+NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces bytes and JSON escapes that are not characters
 _SURROGATE = re.compile("[\ud800-\udfff]")
 FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
@@ -31,21 +31,21 @@ class BadRows:
 
     Args:
         where: flag and file, for messages.
-        skip: leave such rows out and report them; otherwise the first one raises an error.
+        skip: skip such rows and report them; otherwise the first one raises an error.
     """
 
     def __init__(self, where: str, skip: bool = False):
         self.where, self.skip = where, skip
-        self.reasons: dict[int, str] = {}  # row, from 0: why it cannot be used
+        self.reasons: dict[int, str] = {}  # number of a row, from 0 -> why the row cannot be used
 
     def add(self, row: int, reason: str, place: str | None = None) -> None:
         """Records that row `row`, from 0, cannot be used.
 
-        Raises UserError, which names `place` in the file (None: the row), unless such rows are skipped.
+        If such rows are not skipped, raises UserError, which names `place` in the file (None: the row).
         """
         if not self.skip:
             place = row_place(self.where, row) if place is None else f"{self.where}: {place}"
-            raise UserError(f"{place}: {reason} (or leave such rows out: --on_bad_rows skip)")
+            raise UserError(f"{place}: {reason} (or skip such rows: --on_bad_rows skip)")
         self.reasons.setdefault(int(row), reason)
 
     @property
@@ -54,7 +54,7 @@ class BadRows:
         return [row + 1 for row in sorted(self.reasons)]
 
     def report(self, rows: int) -> None:
-        """Prints which of the `rows` rows of the file are left out. Raises UserError if all are."""
+        """Prints which of the file's `rows` rows are skipped. Raises UserError if all are."""
         if not self.reasons:
             return
         ordered = sorted(self.reasons.items())
@@ -63,7 +63,7 @@ class BadRows:
             raise UserError(f"{self.where}: none of the {rows} rows can be used; row {row + 1}: {reason}")
         shown = "".join(f"\n  row {row + 1}: {reason}" for row, reason in ordered[:SHOWN])
         more = f"\n  and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-        print(f"{self.where}: {len(ordered)} of {rows} rows cannot be used and are left out:{shown}{more}", flush=True)
+        print(f"{self.where}: {len(ordered)} of {rows} rows cannot be used and are skipped:{shown}{more}", flush=True)
 
 
 def read_table(
@@ -121,7 +121,7 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
         line = raw[: error.start].count(b"\n") + 1
         raise UserError(
             f"{where}: line {line} holds a byte that is not UTF-8 (0x{raw[error.start]:02x}); "
-            "expected UTF-8 text: convert the file first (or leave such rows out: --on_bad_rows skip)"
+            "expected UTF-8 text: convert the file first (or skip such rows: --on_bad_rows skip)"
         ) from error
 
 
@@ -185,7 +185,7 @@ def _read_csv(
     header = next(records)
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
-        raise UserError(f"{where}: the column {repeated!r} is twice in the header; expected different names")
+        raise UserError(f"{where}: the column {repeated!r} occurs twice in the header; expected different names")
     numbers, rows = [], []
     for number, fields in enumerate(records):
         if len(fields) == len(header):
@@ -244,7 +244,7 @@ def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: 
         placed = [(row, f"item {row + 1}", value) for row, value in enumerate(values)]
     else:
         placed = []
-        # Only "\n" ends a line. Code may hold other separators, at which str.splitlines() would split.
+        # Only "\n" ends a line. str.splitlines() would also split at separators that occur in code.
         lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
         for row, (number, line) in enumerate(lines):
             try:
@@ -261,11 +261,11 @@ def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: 
 
 
 def _without_surrogates(cell: Any) -> Any:
-    """Replaces halves of a character, which a JSON file may escape but UTF-8 text cannot hold."""
+    """Replaces lone surrogates (half characters), which a JSON file may escape but UTF-8 cannot encode."""
     return _SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell
 
 
-# ending, without .gz: its reader
+# ending without .gz -> reader
 FORMATS = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,

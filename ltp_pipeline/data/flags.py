@@ -1,4 +1,4 @@
-"""Flags, as dataclasses: which data a script reads, what the labels mean and how long functions are cut."""
+"""Defines the flags for data, as dataclasses: which files, what labels mean, and how long functions are truncated."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ColumnArguments:
     label_map: str | None = field(
         default=None,
         metadata={
-            "help": "The class of each other label: good=0,bad=1, or a JSON file with such an object. Not for GLUE "
-            "tasks."
+            "help": "The class of each name in the column of labels: good=0,bad=1, or a JSON file with such an "
+            "object. Not for GLUE tasks."
         },
     )
 
@@ -44,14 +44,14 @@ class ReadingArguments(ColumnArguments):
 
 @dataclass(kw_only=True)
 class TruncationArguments:
-    """Which tokens are read of a function that is longer than the model's input."""
+    """Which tokens of a function are read if it is longer than the model's input."""
 
     truncation: str | None = field(
         default=None,
         metadata={
             "choices": MODES,
-            "help": "Which tokens are read of a function that is too long: its head, its tail, half of each "
-            "(head_tail), or all of it in overlapping windows. Evaluation uses the window with the highest "
+            "help": "Which tokens of a too long function are read: its head, its tail, half of each (head_tail), or "
+            "all, in overlapping windows. Evaluation uses the window with the highest "
             "probability of class 1; training uses each window as an example with the function's label (default: as "
             "the checkpoint was trained, else head).",
         },
@@ -95,22 +95,22 @@ class DataArguments(ReadingArguments, TruncationArguments):
     )
     pad_to_max_length: bool = field(
         default=False,
-        # Accepted because the original commands name it, and has no effect: padding is never computed.
+        # The original commands use this flag. It has no effect, because padding is never computed.
         metadata={"help": argparse.SUPPRESS},
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on the first N functions of the file only."}
+        default=None, metadata={"help": "Train only on the first N functions of the file."}
     )
     max_eval_samples: int | None = field(
         default=None,
         metadata={
             "aliases": ["--max_val_samples"],
-            "help": "Evaluate on the first N functions of the file only.",
+            "help": "Evaluate only on the first N functions of the file.",
         },
     )
     max_test_samples: int | None = field(
-        default=None, metadata={"help": "Test on the first N functions of the file only."}
+        default=None, metadata={"help": "Test only on the first N functions of the file."}
     )
     overwrite_cache: bool = field(
-        default=False, metadata={"help": "Tokenize again and replace the tokens in the cache."}
+        default=False, metadata={"help": "Tokenize again and overwrite the tokens in the cache."}
     )

@@ -14,24 +14,24 @@ from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"
 NO_LABEL = ("", "-1", "-1.0", "-", "none", "nan")
-LARGEST_SCORE = 5  # of STS-B: the two sentences mean the same
-MALFORMED_ALLOWED = 0.01  # share of the lines of a .tsv file
+LARGEST_SCORE = 5  # STS-B's score of two sentences with the same meaning
+MALFORMED_ALLOWED = 0.01  # share of the lines of a .tsv file that may be malformed
 
 
 def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = None, *, flag: str) -> pd.DataFrame:
     """Reads a file of a GLUE task: .csv, .json, .jsonl, .parquet, or .tsv as GLUE distributes it.
 
     The columns are named as on the hub (`task.columns` and label) or as in GLUE's files (`task.original_columns`). A
-    label is the number or the name of a class, or a number from 0 to 5 for a task that predicts a number. Rows without
-    a label, as in GLUE's test files, have -1 or nothing there. In a .tsv file a quote has no special meaning.
+    label is the number or the name of a class, or a number from 0 to 5 for a task that predicts a number. A row
+    without a label, as in GLUE's test files, has -1 or an empty field. Quotes in a .tsv file are ordinary characters.
 
     Args:
         reading: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
         flag: the flag that named the file, for messages.
 
     Returns:
-        The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN without a label; for a task that predicts
-        a number float64, NaN without a label).
+        The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts a
+        number float64, NaN if missing).
 
     Raises:
         UserError: something is wrong with the file; the message names the flag, the file and the row.
@@ -68,7 +68,7 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
 
     hub_split = task.hub_splits[split]
     setting = datasets.config.HF_HUB_OFFLINE
-    # `load_dataset` has no option for this. Without an address of the hub it would retry for 23 s before it fails.
+    # `load_dataset` has no option for offline use. If DNS finds no hub, it would retry for 23 s before it fails.
     datasets.config.HF_HUB_OFFLINE = is_offline()
     try:
         rows = datasets.load_dataset(HUB_DATA_SET, task.name.lower(), split=hub_split)
@@ -85,7 +85,7 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
 
 
 def check_glue_flags(task: Task, reading: ReadingArguments) -> None:
-    """Raises UserError if a flag is given that only files of functions have."""
+    """Raises UserError if a flag is given that is only for files of functions."""
     if reading.text_column is not None:
         raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
     if reading.label_map is not None:
@@ -115,7 +115,7 @@ def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> Non
 
 
 def _read_tsv(text: str, task: Task, where: str) -> pd.DataFrame:
-    """The fields between tabs. Skips a few lines with another number of fields than the header, as QQP has them."""
+    """The fields between tabs. Skips a few lines with more or fewer fields than the header, which QQP has."""
     lines = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
     headerless = list(task.headerless_columns)
     if headerless and len(lines[0]) == len(headerless) and not set(task.columns) & set(lines[0]):
@@ -129,12 +129,12 @@ def _read_tsv(text: str, task: Task, where: str) -> pd.DataFrame:
         message = f"{where}: lines with another number of fields than the header's {len(header)}"
         if count > MALFORMED_ALLOWED * len(lines):
             raise UserError(f"{message}: {count}, the first is line {number}; expected tabs only between fields")
-        print(f"{message} are left out: {count}, the first is line {number}")
+        print(f"{message} are skipped: {count}, the first is line {number}")
     return pd.DataFrame(whole, columns=header)
 
 
 def _text_columns(frame: pd.DataFrame, task: Task, where: str) -> pd.DataFrame:
-    """The columns with text, under the names that they have on the hub."""
+    """The columns with text, named as on the hub."""
     original = task.original_columns[:-1]
     for columns in (task.columns, original):
         if columns and set(columns) <= set(frame.columns):

@@ -1,8 +1,9 @@
 """Finds functions that share most of their lexical tokens with another one.
 
-Two functions are as similar as their sets of runs of RUN tokens (Jaccard similarity). MinHash signatures (Broder 1997;
-library datasketch) estimate it, and an index by locality-sensitive hashing finds similar signatures. `NearDuplicates`
-then computes the exact similarity. The builder (Data/functions/drop_near_duplicates.py) uses the estimate.
+The similarity of two functions is the Jaccard similarity of their sets of runs of RUN tokens. MinHash signatures
+(Broder 1997; library datasketch) estimate it, and an index with locality-sensitive hashing finds similar signatures.
+`NearDuplicates` then computes the exact similarity. The builder (Data/functions/drop_near_duplicates.py) uses the
+estimate.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 RUN = 4  # tokens
 PERMUTATIONS = 64
 SCHEME = "affine32"  # datasketch's name of the family of permutations
-BANDS = (16, 4)  # bands and rows: finds a pair of similarity 0.9, 0.8, 0.7 with probability 1.0000, 0.9998, 0.988
+BANDS = (16, 4)  # bands, rows: pairs of similarity 0.9, 0.8, 0.7 are found with probability 1.0000, 0.9998, 0.988
 LOWEST = 0.7  # the lowest similarity that is found reliably; at 0.5 every second pair would be missed
 THRESHOLD = 0.85
 
@@ -35,7 +36,7 @@ def check_threshold(threshold: float, off: int) -> None:
 
 
 def token_runs(tokens: Sequence[str]) -> set[bytes]:
-    """All runs of RUN tokens; fewer tokens are one run."""
+    """The set of all runs of RUN tokens; a shorter function is one run."""
     return {"\n".join(tokens[i : i + RUN]).encode(errors="replace") for i in range(max(len(tokens) - RUN + 1, 1))}
 
 
@@ -48,7 +49,7 @@ def minhash_of(runs: set[bytes]) -> MinHash:
 
 @functools.cache
 def empty_minhash() -> MinHash:
-    """The signature of the empty set, to be copied: drawing its permutations takes longer than hashing most functions.
+    """The signature of the empty set. Copying it is faster than drawing its permutations for every function.
 
     Raises UserError if datasketch is not installed.
     """
@@ -56,7 +57,7 @@ def empty_minhash() -> MinHash:
 
 
 def new_index() -> MinHashLSH:
-    """An index that returns, for a signature, the keys of the earlier ones that are probably similar."""
+    """An index that returns, for a signature, the keys of earlier signatures that are probably similar."""
     return _datasketch().MinHashLSH(num_perm=PERMUTATIONS, params=BANDS)
 
 
@@ -74,7 +75,7 @@ class NearDuplicates:
         self._hashes: dict[int, frozenset[int]] = {}  # of each function's runs
 
     def add(self, key: int, tokens: Sequence[str]) -> tuple[int, float] | None:
-        """Adds a function; returns the key and the similarity of the most similar earlier one, if there is any."""
+        """Adds a function. Returns the key and similarity of the most similar earlier function, or None."""
         runs = token_runs(tokens)
         hashes = frozenset(map(zlib.crc32, runs))
         minhash = minhash_of(runs)

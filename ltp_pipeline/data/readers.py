@@ -1,4 +1,4 @@
-"""Reads the rows of files, functions with labels or items of a GLUE task, and checks that they can be used."""
+"""Reads labelled functions, or items of a GLUE task, from files, and checks that they can be used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXT_COLUMNS = ("functionSource", "code", "text")
-# split: the flag that names its file
+# split -> the flag that names its file
 FLAGS = {
     "train": "--train_file",
     "eval": "--validation_file",
@@ -31,8 +31,8 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
     """Reads splits from the files that the flags name. A GLUE split without a file is read from the hub.
 
     Args:
-        data: names the files and columns, and limits the number of rows.
-        wanted: of "train", "eval" and "test". MNLI's mismatched splits are added where they exist.
+        data: the files, the columns and the maximum number of rows.
+        wanted: some of "train", "eval" and "test". MNLI's mismatched splits are added if they exist.
 
     Returns:
         The frame of each split, as [`read_functions`] or [`read_glue`] returns it.
@@ -94,16 +94,16 @@ def read_functions(
 
     Args:
         path: the file; its ending gives the format.
-        reading: the columns, the meaning of labels, and what to do with rows without code or with an unknown label:
-            the first one raises an error, or all are left out and reported. [`as_class`] says what a label may be.
+        reading: the columns, the meaning of labels, and whether a row without code or with an unknown label raises an
+            error or is skipped and reported. For what a label may be see [`as_class`].
         flag: the flag that named the file, for messages.
-        need_both_classes: also refuse a file where only one class occurs, because training on it is useless.
+        need_both_classes: raise an error if only one class occurs, because training on it is useless.
         groups: names of the labels of a task with several labels at once; see [`as_groups`].
 
     Returns:
         The rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
         then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
-        numbers, from 1, of the rows that were left out.
+        numbers, from 1, of the rows that were skipped.
 
     Raises:
         UserError: something is wrong with the file; the message names the flag, the file and the row.
@@ -128,13 +128,13 @@ def read_functions(
 def read_function_rows(
     path: str | Path, columns: ColumnArguments, bad_rows: BadRows, groups: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """As [`read_functions`], but leaves it to the caller to report the rows that were skipped: see `bad_rows`."""
+    """As [`read_functions`], but the caller reports the rows that are skipped, which `bad_rows` collects."""
     import pandas as pd
 
     where, label_column, label_map = bad_rows.where, columns.label_column, parse_label_map(columns.label_map)
     as_text = (*TEXT_COLUMNS, "label", label_column, columns.text_column)
     frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
-    if not len(frame.columns):  # JSON lines of which none is an object
+    if not len(frame.columns):  # no JSON line is an object
         bad_rows.report(len(bad_rows.reasons))
     text_column = _find_text_column(frame, where, columns.text_column, label_column)
     if frame.empty and not bad_rows.reasons:
@@ -180,7 +180,7 @@ def _find_text_column(frame: pd.DataFrame, where: str, text_column: str | None, 
 
 
 def _as_text(value: Any) -> str | None:
-    """A text, or the bytes that a Parquet file may hold, decoded; None for anything else."""
+    """The text, decoded if it is bytes (a Parquet file may hold them); None if `value` is neither."""
     if isinstance(value, bytes):
         return decode_utf8(value)
     return value if isinstance(value, str) else None
@@ -195,7 +195,7 @@ def _limit_of(data: DataArguments, split: str) -> int | None:
 
 
 def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> list[str]:
-    """`wanted`, and after each split its mismatched one (MNLI's), if that has a file or both are read from the hub."""
+    """`wanted`, with MNLI's mismatched split after each split if it has a file or both are read from the hub."""
     if data.validation_mismatched_file is not None and "eval_mismatched" not in task.hub_splits:
         raise UserError(f"--validation_mismatched_file: {task.name} has no mismatched validation split; MNLI has")
     splits = []
@@ -220,7 +220,7 @@ def _read_function_split(data: DataArguments, split: str, task: Task) -> pd.Data
         groups=task.labels if task.multi_label else (),
     ).head(limit)
     if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
-        raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are of one class only")
+        raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are all of one class")
     return frame
 
 

@@ -1,7 +1,7 @@
-"""Turns texts into token ids, cut to the model's input length, and keeps the ids in a cache on disk.
+"""Turns texts into token ids, truncated to the model's input length, and caches the ids on disk.
 
-The name of a cache file is a hash of everything that the token ids depend on, so a file is never out of date. The
-library writes it under another name and then renames it; of several processes that need the same file, one writes it.
+The name of a cache file is a hash of everything that determines the token ids, so a file is never out of date. Of
+several processes only one writes a file. The library writes it under a temporary name and then renames it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ltp_pipeline.data.flags import DataArguments
 
-CACHE_FORMAT = 2  # to be raised when a change of this code changes the tokens of the same texts
+CACHE_FORMAT = 2  # increase it when a change of this code changes the tokens of the same texts
 UNUSED_DAYS = 30
 
 
@@ -44,9 +44,9 @@ def tokenize_splits(
     task: Task,
     data: DataArguments,
 ) -> dict[str, Dataset]:
-    """Tokenizes each split with [`tokenize`], cut to the tokenizer's `model_max_length`, and prints how many were cut.
+    """Tokenizes each split, truncates to the tokenizer's `model_max_length`, and prints how many rows were truncated.
 
-    If there is a split to train on, `config` (of the model) records how functions are cut.
+    If there is a split to train on, the model's `config` records how functions are truncated.
     """
     segments, length = getattr(config, "type_vocab_size", 0) > 1, tokenizer.model_max_length
     truncation = choose_truncation(data, config, task, tokenizer, length)
@@ -70,22 +70,22 @@ def tokenize(
     truncation: Truncation | None = None,
     overwrite_cache: bool = False,
 ) -> Dataset:
-    """Tokenizes the texts of `frame`, one column or two as a pair, and cuts them to `max_length` tokens.
+    """Tokenizes the texts of `frame`, one column or two as a pair, and truncates them to `max_length` tokens.
 
-    In a pair, the longer text is cut first. Text that looks like a special token, such as `</s>` in a string, is
-    tokenized as text. Token ids are read from the cache if they are there.
+    In a pair, the longer text is truncated first. Text that looks like a special token, such as `</s>` in a string, is
+    tokenized as text. Cached token ids are reused.
 
     Args:
         frame: holds the columns of `task`, and `label`; its index is each row's position in the file.
         segments: whether to add `token_type_ids` (which text of a pair a token belongs to), if the tokenizer has them.
         truncation: which tokens of a long text are read; None: its head.
-        overwrite_cache: tokenize even if the tokens are in the cache.
+        overwrite_cache: tokenize even if the token ids are cached.
 
     Returns:
         Dataset in the order of `frame`, without padding, with a row for each function or, if `truncation` is windows,
         each window. Columns: input_ids and attention_mask (n integers each), labels (an integer, a float or a list of
-        floats), length (n), full_length (tokens before cutting), function (index into `frame`) and row (position in
-        the file, from 0).
+        floats), length (n), full_length (tokens before truncation), function (index into `frame`) and row (position
+        in the file, from 0).
     """
     from datasets import List, Value
 
@@ -166,8 +166,8 @@ def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBa
     """A name, 32 hexadecimal digits, for the token ids of `texts` (columns of texts).
 
     Args:
-        tokenizer: a fast one. Its vocabulary and rules count, but not its padding and truncation settings.
-        settings: everything else that the token ids depend on.
+        tokenizer: a fast one. Its settings for padding and truncation do not change the name.
+        settings: everything else that determines the token ids.
     """
     import tokenizers
 
@@ -185,13 +185,13 @@ def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBa
 
 
 def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> Dataset:
-    """Reads the data set named `key` from the cache, or builds it and writes it there.
+    """Reads the data set named `key` from the cache, or builds it and writes it to the cache.
 
-    If the cache cannot be read or written, the data set is built and a line says so; the run goes on.
+    If the cache cannot be read or written, builds the data set, prints a line and continues.
 
     Args:
         build: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
-        overwrite: build the data set even if it is in the cache.
+        overwrite: build the data set even if it is cached.
     """
     from filelock import FileLock
 
@@ -212,7 +212,7 @@ def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> 
             _remove_unused(place.parent)
             shutil.rmtree(place, ignore_errors=True)
             return build(cache_file_name=str(file), new_fingerprint=key, load_from_cache_file=False)
-        except (OSError, ValueError) as error:  # when the disk is full, the library raises a ValueError on top of it
+        except (OSError, ValueError) as error:  # on a full disk the library raises a ValueError from the OSError
             shutil.rmtree(place, ignore_errors=True)
             print(f"tokens are not cached: {place} cannot be written: {error.__context__ or error}")
     return build()
@@ -231,7 +231,7 @@ def _read_cached(file: Path) -> Dataset | None:
 
     try:
         tokens = Dataset.from_file(str(file))
-        os.utime(file.parent)  # so that it does not count as unused
+        os.utime(file.parent)  # marks it as used now
         return tokens
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException):
         return None

@@ -1,4 +1,4 @@
-"""Chooses which tokens are read of a function that is longer than the model's input: head, tail, both, or windows."""
+"""Chooses which tokens of a function are read if it is longer than the model's input: head, tail, both, or windows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Truncation:
 
     def readings(self, special: np.ndarray, max_length: int) -> list[np.ndarray]:
         """
-        Indices of the tokens that the model reads, an array for each window; without windows there is one array.
+        Indices of the tokens that the model reads: an array for each window, or one array without windows.
 
         Every array contains the special tokens at both ends, such as `<s>` and `</s>`. The last window ends at the end
         of the function and is as long as the others.
@@ -69,11 +69,11 @@ class Truncation:
 
 
 def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens to which functions are cut: `--max_seq_length`, else the limit of model and tokenizer, at most 1024.
+    """Maximum tokens in a function: `--max_seq_length`, else the limit of model and tokenizer, at most 1024.
 
     Raises UserError if the model has too few positions for the given length.
     """
-    from ltp_pipeline.model.checkpoints import position_limit  # imports torch, for which --help would have to wait
+    from ltp_pipeline.model.checkpoints import position_limit  # imports torch: too slow for --help
 
     limit = position_limit(config)
     if given is None:
@@ -95,13 +95,13 @@ def choose_truncation(
         max_length: tokens that the model reads at once.
 
     Raises:
-        UserError: a stride without windows or longer than a window, or a mode that the task cannot have: pairs of
-            texts have only the head, and only CODE has windows.
+        UserError: a stride without windows or longer than a window, or a mode that the task does not support: pairs
+            of texts support only head, and only CODE supports windows.
     """
     mode = args.truncation or getattr(config, "truncation", None) or HEAD
     stride = args.window_stride
     if stride is not None and mode != WINDOWS:
-        raise UserError(f"--window_stride {stride}: expected --truncation windows with it, not {mode}")
+        raise UserError(f"--window_stride {stride}: expected --truncation windows, not {mode}")
     if mode != HEAD and len(task.columns) > 1:
         raise UserError(f"--truncation {mode}: items of {task.name} are pairs of texts; expected head")
     if mode == WINDOWS and task.name != "CODE":
@@ -122,9 +122,9 @@ def choose_truncation(
 def choose_single_reading(
     args: Any, config: PreTrainedConfig, task: Task, tokenizer: PreTrainedTokenizerBase
 ) -> Truncation:
-    """As [`choose_truncation`], for scripts that show or write only one reading of a function, so without windows.
+    """As [`choose_truncation`], for scripts that read a function only once and therefore do not support windows.
 
-    For a checkpoint that was trained with windows it chooses the head, and prints a note.
+    If the checkpoint was trained with windows, chooses the head and prints a note.
     """
     if args.truncation == WINDOWS:
         raise UserError("--truncation windows: this script reads a function once; expected head, tail or head_tail")
@@ -136,14 +136,14 @@ def choose_single_reading(
 
 
 def remember_truncation(config: PreTrainedConfig, truncation: Truncation) -> None:
-    """Records in a model's configuration how it is trained. A new configuration without it means the head."""
+    """Records the truncation in the model's configuration. A configuration without a record means the head."""
     for name, value in (("truncation", truncation.mode), ("window_stride", truncation.stride)):
         if hasattr(config, name) or truncation.mode != HEAD:
             setattr(config, name, value)
 
 
 def truncation_report(dataset: Dataset) -> dict[str, float]:
-    """Counts the functions that were cut, and their share; with windows also the functions read so and the windows.
+    """The number and share of truncated functions; with windows, the numbers of windows and of functions in windows.
 
     Args:
         dataset: from `tokenize`; the columns `length`, `full_length` and `function` are used.
@@ -158,7 +158,7 @@ def truncation_report(dataset: Dataset) -> dict[str, float]:
 
 
 def truncation_line(report: dict[str, float], functions: str, max_length: int, truncation: Truncation) -> str:
-    """`truncation_report` as a sentence about `functions` (a split or file); "" if no function was cut."""
+    """`truncation_report` as a sentence about `functions` (a split or file); "" if no function was truncated."""
     if "windows" in report:
         return (
             f"{functions}: {report['windowed_functions']} are longer than {max_length} tokens and read in "

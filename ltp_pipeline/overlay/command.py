@@ -102,13 +102,13 @@ def show_status(package: Package) -> None:
     if manifest is None:
         print("LTP is not installed")
     elif changed := overlay.changed_since(package.folder, manifest):
-        print(f"LTP was installed for transformers {manifest['version']}, and these files are not as installed:")
+        print(f"LTP was installed for transformers {manifest['version']}, and these files have changed since:")
         print(*(f"  {path}: {state}" for path, state in changed.items()), sep="\n")
         print(f"run {_SCRIPT} again, or with --restore")
     elif overlay.is_current(manifest):
         print("LTP is installed, from the files of this checkout")
     else:
-        print(f"LTP is installed, from other files than those of this checkout: run {_SCRIPT} again to update")
+        print(f"LTP is installed, but not from the files of this checkout: run {_SCRIPT} again to update")
 
 
 def install(package: Package, *, force: bool, dry_run: bool) -> None:
@@ -116,7 +116,7 @@ def install(package: Package, *, force: bool, dry_run: bool) -> None:
     if package.version not in TESTED_VERSIONS and not force:
         raise UserError(
             f"transformers {package.version} is not a version this was tested with ({', '.join(TESTED_VERSIONS)}); "
-            "--force installs all the same, and removes LTP again if it does not work"
+            "--force installs anyway, and removes LTP again if it does not work"
         )
     manifest = overlay.read_manifest(package.folder)
     if manifest is None:
@@ -158,7 +158,7 @@ def restore(package: Package, *, force: bool, dry_run: bool) -> None:
 
 
 def try_in_fresh_interpreter(package: Package) -> str | None:
-    """Uses LTP in a program that imports only Transformers. Returns that program's error, None if there is none."""
+    """Uses LTP in a program that imports only Transformers. Returns the program's error, or None."""
     names = json.dumps({name: value for name, value in vars(overlay.NAMES).items() if name.isupper()})
     with tempfile.TemporaryDirectory() as elsewhere:
         answer = subprocess.run(

@@ -1,8 +1,8 @@
 """The files of LTP inside an installed `transformers` folder: adds them, compares them, and removes them again.
 
-`.ltp_overlay/manifest.json` in that folder records what was there. It is written before any other change and removed
-after all of them, and each file is replaced as a whole: a run that was killed can be repeated, or undone. The manifest
-also names the files to remove, so that an installation by another version of this project leaves nothing.
+`.ltp_overlay/manifest.json` in that folder records the original state. It is written before any other change and
+removed after all others, and each file is replaced as a whole: a run that was killed can be repeated or undone. The
+manifest also lists the files to remove, so that what another version of this project has installed is removed, too.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def read_manifest(package: Path) -> dict[str, Any] | None:
 
 
 def check_free(package: Path) -> None:
-    """Raises UserError where LTP cannot be added: a file is missing, or files that are not ours have its names."""
+    """Raises UserError if LTP cannot be added: a file is missing, or files that are not ours have its names."""
     missing = [path for path in new_blocks() if not (package / path).is_file()]
     if missing:
         raise UserError(f"{package} has no {', '.join(missing)}: this version of Transformers keeps names elsewhere")
@@ -111,7 +111,7 @@ def add(package: Path, version: str) -> None:
 def remove(package: Path, manifest: dict[str, Any]) -> list[str]:
     """Removes what `manifest` lists, and then the manifest. Returns the paths that are not as they were before.
 
-    A mapping file that somebody else has changed loses only the block. A folder that holds other files stays.
+    If somebody else has changed a mapping file, only the block is removed from it. Folders with other files remain.
     """
     different = [path for path, record in manifest["edited"].items() if not _remove_block(package, path, record)]
     for path in manifest["added"]:
@@ -133,7 +133,7 @@ def remove_records(package: Path) -> None:
 
 
 def _remove_block(package: Path, path: str, record: dict[str, Any]) -> bool:
-    """Whether the file is now byte for byte what it was; then its time and its bytecode are restored, too."""
+    """Removes the block. Returns whether the file is now as it was; then also restores its time and bytecode."""
     file = package / path
     if not file.is_file():
         return False
@@ -145,14 +145,14 @@ def _remove_block(package: Path, path: str, record: dict[str, Any]) -> bool:
         _replace(package, file, without)
     if _sha256(without) != record["before"]:
         return False
-    os.utime(file, ns=(record["mtime_ns"], record["mtime_ns"]))  # Python compares it with the one in the bytecode
+    os.utime(file, ns=(record["mtime_ns"], record["mtime_ns"]))  # Python compares it with the bytecode's
     for compiled in (_records(package) / "bytecode").glob(f"{file.stem}.*.pyc"):
         _replace(package, file.parent / "__pycache__" / compiled.name, compiled.read_bytes())
     return True
 
 
 def _replace(package: Path, file: Path, content: bytes) -> None:
-    """Writes a file as a whole or not at all, with the permissions it had."""
+    """Replaces a file as a whole or not at all, and keeps its permissions."""
     part = _records(package) / "part"
     part.write_bytes(content)
     if file.exists():

@@ -1,4 +1,4 @@
-"""Decides when a function is called defective: when its probability of class 1 is above the decision threshold."""
+"""Chooses and applies the decision threshold: a function counts as defective if its probability is above it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "decision_threshold"  # in a checkpoint's config.json
 
 
 def check_max_false_alarm(limit: float | None, task: Task, *, trains: bool, evaluates: bool) -> None:
-    """Checks `--max_false_alarm`; None: the flag is not given.
+    """Checks the value of `--max_false_alarm`; None: not given.
 
     Raises UserError if it is not a rate, or if the run cannot choose a threshold and store it in the trained model.
     """
@@ -37,8 +37,8 @@ def check_max_false_alarm(limit: float | None, task: Task, *, trains: bool, eval
 def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: float) -> float:
     """The lowest threshold at which the share of false alarms among the functions of class 0 is within the limit.
 
-    All thresholds between two neighbouring scores give the same predictions; this is the middle one, so that rounding
-    changes no prediction.
+    All thresholds between two neighbouring scores give the same predictions. The middle one is returned, so that
+    rounding changes no prediction.
 
     Args:
         scores: probability of class 1, `[N]`.
@@ -71,7 +71,7 @@ def stored_threshold(config: PreTrainedConfig) -> float | None:
 
 
 def drop_threshold(config: PreTrainedConfig, *, chosen_again: bool) -> None:
-    """Removes the decision threshold before training, because it was chosen for the model as it was.
+    """Removes the decision threshold before training, because it was chosen for the model before this training.
 
     Args:
         chosen_again: whether the run will choose a new one; if not, a note is printed.

@@ -1,4 +1,4 @@
-"""Metrics of defect detection, where class 1 is the positive class, of several labels at once, and of GLUE tasks."""
+"""Computes the metrics of defect detection (class 1 is positive), of tasks with several labels, and of GLUE tasks."""
 
 from collections.abc import Sequence
 
@@ -62,7 +62,7 @@ def group_metrics(names: Sequence[str], logits: np.ndarray, labels: np.ndarray) 
 
     Returns:
         macro_f1 (mean over groups), micro_f1 (over all N * C decisions), f1_<name> of each group and macro_auc (mean
-        over the groups with items of both kinds; left out if there is none). A ratio with denominator 0 is 0.
+        over the groups with items of both kinds; omitted if there is none). A ratio with denominator 0 is 0.
     """
     from sklearn.metrics import f1_score, roc_auc_score
 

@@ -7,7 +7,7 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.task.metrics import classification_metrics, glue_metrics, group_metrics
 
-NOT_GIVEN = -100  # label of a row without one; the library's losses ignore this class. For numbers it is NaN
+NOT_GIVEN = -100  # label of a row without a label; the library's losses ignore this class. Regression uses NaN
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Task:
         name: also the name in the folders of pruning stages and, in lower case, of GLUE's configuration on the hub.
         columns: the columns with the text of an item: one, or two that are tokenized as a pair.
         labels: names of the classes 0, 1, ...; () if a number is predicted.
-        metrics: what GLUE reports; by default the first one chooses the best step of a training run.
+        metrics: names of the task's metrics; by default the first one chooses the best step of a training run.
         reads_functions: items are functions in files of this project's format; False: items are those of a GLUE task.
         multi_label: an item may have several of `labels` at once; its label is a list of 0 and 1.
         original_columns: names of `columns` and of the label in the files that GLUE distributes, if they differ.
@@ -72,7 +72,7 @@ class Task:
 
 
 def has_labels(labels: np.ndarray) -> bool:
-    """Whether every row has a label; labels are `[N]` or `[N, num_labels]`, NOT_GIVEN or NaN for a row without."""
+    """Whether every row has a label; labels are `[N]` or `[N, num_labels]`, NOT_GIVEN or NaN if a row has none."""
     labels = np.asarray(labels)
     return not (np.isnan(labels) | (labels == NOT_GIVEN)).any()
 

@@ -1,4 +1,4 @@
-"""Turns source text into tokens, and remembers for each token which characters it stands for."""
+"""Turns source text into tokens, each with the range of characters that it covers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class FunctionTokens:
 
 
 def joined(texts: tuple[str, ...]) -> str:
-    """One text as it is, or two texts on separate lines."""
+    """One text unchanged, or two texts on separate lines."""
     return PAIR_SEPARATOR.join(texts)
 
 
 def second_text_begins(first_text: str) -> int:
-    """The character of `joined` text at which the second text begins."""
+    """The index of the character in the `joined` text at which the second text begins."""
     return len(first_text) + len(PAIR_SEPARATOR)
 
 
@@ -49,11 +49,12 @@ def encode(
     max_length: int,
     truncation: Truncation | None = None,
 ) -> list[FunctionTokens]:
-    """Tokenizes texts, or pairs of texts, and cuts each to `max_length` tokens, special tokens included.
+    """Tokenizes texts, or pairs of texts, and truncates each to `max_length` tokens, including special tokens.
 
     Args:
         tokenizer: a fast one, because only those give character offsets.
-        truncation: which tokens of a single text are read, without windows; None: the first. Pairs lose the last ones.
+        truncation: which tokens of a single text are read (windows are not supported); None: the first. From pairs the
+            last tokens are cut.
     """
     texts = [(item,) if isinstance(item, str) else item for item in items]
     truncation = truncation or Truncation()

@@ -30,7 +30,7 @@ def draw_figure(alive: np.ndarray, trace: FunctionTrace) -> Figure:
     Two panels: tokens alive after each layer, and a heat map of the scores of one function.
 
     Args:
-        alive: `[functions, L + 1]`, the share of tokens that is alive before the first layer and after each layer.
+        alive: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
         trace: the function of the heat map.
     """
     figure = Figure(figsize=(15, 5), layout="constrained", facecolor="white")
@@ -61,7 +61,7 @@ def _draw_alive(axes: Axes, alive: np.ndarray) -> None:
 
 
 def _draw_scores(axes: Axes, trace: FunctionTrace) -> AxesImage | None:
-    """A heat map of layers and tokens; None, and a sentence in its place, if no layer has scores."""
+    """Draws a heat map of layers and tokens. If no layer has scores, draws a sentence instead and returns None."""
     scores = np.ma.masked_invalid(trace.scores)
     axes.set(
         title=f"Score of each token in {_as_ascii(printable(trace.name))}\n{trace.verdict()}",
@@ -86,7 +86,7 @@ def _draw_scores(axes: Axes, trace: FunctionTrace) -> AxesImage | None:
 
 
 def _name_tokens(axes: Axes, trace: FunctionTrace) -> None:
-    """Names every token of a short function below the heat map; of a longer one, the lines that some tokens begin."""
+    """Labels the axis of the heat map: with every token of a short function, else with some source lines."""
     legend = "(red cross: removed by this layer; grey: removed before)"
     if len(trace.tokens) <= MAX_TOKENS_NAMED:
         texts = [_as_ascii(trace.text(token))[:MAX_TOKEN_LENGTH] for token in range(len(trace.tokens))]

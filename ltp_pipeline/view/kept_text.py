@@ -11,7 +11,7 @@ def kept_texts(texts: tuple[str, ...], function: FunctionTokens, kept: np.ndarra
     """The `kept_text` of each text of an item.
 
     Args:
-        texts: the one text, or the two, that `function` was encoded from.
+        texts: the text, or the two texts, from which `function` was encoded.
         kept: `[n]` bool.
     """
     if function.is_second is None:
@@ -26,29 +26,28 @@ def kept_texts(texts: tuple[str, ...], function: FunctionTokens, kept: np.ndarra
 
 def kept_text(source: str, function: FunctionTokens, kept: np.ndarray) -> str:
     """
-    The part of `source` that the tokens in `kept` (`[n]` bool) stand for, without special tokens.
+    The text of the tokens in `kept` (`[n]` bool), without special tokens.
 
-    Neighbouring kept tokens are written as in the source, with the characters between them. Removed tokens between two
+    Neighbouring kept tokens are written as in `source`, with the characters between them. Removed tokens between two
     kept ones become one space. For example, `strcpy(buf, argv[1]);` without `(`, `[` and `]` becomes
-    `strcpy buf, argv 1 );`. If all tokens are kept, the result is `source` itself, up to the last token that the model
-    read.
+    `strcpy buf, argv 1 );`. If all tokens are kept, the result is `source` up to the last token that the model read.
 
-    The text is cut out of `source` by character offsets. Decoding token ids instead could change characters: an
-    unknown token, a part of a character outside ASCII, or white space that the decoder cleans up.
+    The text is copied from `source` by character offsets. Decoding token ids could change characters: unknown tokens,
+    parts of a character outside ASCII, or white space that the decoder cleans up.
     """
     text_tokens = np.flatnonzero(function.is_text)
     kept = kept[text_tokens]
     gap = np.zeros_like(kept) if function.after_gap is None else function.after_gap[text_tokens]
     spans = function.offsets[text_tokens]
-    # A token also owns the white space before it, which some tokenizers leave out of its offsets.
+    # The white space before a token belongs to it, but some tokenizers exclude it from the offsets.
     begins = np.minimum(np.concatenate([[0], spans[:-1, 1]]), spans[:, 0])
     begins = np.where(gap, spans[:, 0], begins)
-    continues = kept[1:] & kept[:-1] & ~gap[1:]  # [n - 1]: a token and the next are in one run of kept tokens
+    continues = kept[1:] & kept[:-1] & ~gap[1:]  # [n - 1]: tokens i and i + 1 are in one run of kept tokens
     run_starts = np.flatnonzero(kept & ~np.concatenate([[False], continues]))
     run_ends = np.flatnonzero(kept & ~np.concatenate([continues, [False]]))
     pieces, written_to = [], 0
     for first, last in zip(run_starts, run_ends):
-        # Several tokens can share a character (the bytes of one outside ASCII); it is written once.
+        # Several tokens can share a character (each holds some bytes of it); it is written once.
         begin, end = max(written_to, int(begins[first])), int(spans[last, 1])
         piece = source[begin:end]
         if first > 0:

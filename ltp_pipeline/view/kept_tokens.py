@@ -1,4 +1,4 @@
-"""Runs a pruned model on functions and tells which tokens it keeps in each layer."""
+"""Runs a pruned model on functions and returns which tokens it keeps in each layer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class PrunedModelArguments(ReadingArguments, TruncationArguments):
-    """Flags of the scripts that look at what a pruned model keeps."""
+    """Flags of the scripts that show or write what a pruned model keeps."""
 
     model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
     train_file: str | None = field(
@@ -51,13 +51,13 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
     task_name: str = field(
         default="code",
         metadata={
-            "help": "The task that the checkpoint was fine-tuned for: code or vdisc, which read functions, or one of "
+            "help": "The task that the checkpoint was fine-tuned for: code or vdisc (functions), or one of "
             f"{', '.join(GLUE_NAMES)}."
         },
     )
     max_length: int = field(
         default=1024,
-        metadata={"help": "Most tokens that are read of a function.", "aliases": ["--max_seq_length"]},
+        metadata={"help": "Maximum number of tokens that are read of a function.", "aliases": ["--max_seq_length"]},
     )
     per_device_eval_batch_size: int | None = field(
         default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
@@ -72,7 +72,7 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
         default=AUTO, metadata={"choices": DTYPES, "help": f"Data type of the computation: {DTYPE_HELP}"}
     )
     bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
-    # Flags of the published commands that change nothing here: padding is never computed, and evaluation prunes hard.
+    # Flags of the original commands. They have no effect: padding is never computed, and evaluation prunes hard.
     pad_to_max_length: bool = field(default=False, metadata={"help": SUPPRESS})
     temperature: float | None = field(default=None, metadata={"help": SUPPRESS})
     masking_mode: Literal["hard", "soft", "mixed"] = field(default="hard", metadata={"help": SUPPRESS})
@@ -80,7 +80,7 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
 
 @dataclass
 class PrunedFunction:
-    """What a model did with the `n` tokens of one function in its `L` layers."""
+    """The tokens that the `L` layers of a model kept of the `n` tokens of one function, and the scores and logits."""
 
     kept: np.ndarray  # [L, n] bool, which tokens are alive after each layer
     scores: np.ndarray  # [L, n] float32; NaN: the token was removed before the layer, or the layer does not prune
@@ -92,7 +92,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     Loads the checkpoint `--model_name_or_path`, in evaluation mode on the chosen device, and its tokenizer.
 
     Raises:
-        UserError: a flag is wrong; the checkpoint does not prune, or is not for the task; its tokenizer gives no
+        UserError: a flag is wrong, the checkpoint does not prune or is not for the task, or its tokenizer gives no
             character offsets.
     """
     task = find_task(args.task_name, "--task_name")
@@ -124,8 +124,8 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     learned = model.learned_thresholds()
     if learned and not any(offset.any() for offset in learned) and is_main():
         print(
-            f"note: {args.model_name_or_path} has learned no thresholds; it prunes by "
-            f"final_token_threshold {config.final_token_threshold:g} alone",
+            f"note: {args.model_name_or_path} has learned no thresholds; it prunes only by "
+            f"final_token_threshold {config.final_token_threshold:g}",
             file=sys.stderr,
         )
     return model.eval().to(device), tokenizer
@@ -153,11 +153,11 @@ def prune_functions(
 ) -> Iterator[tuple[int, PrunedFunction]]:
     """Runs the model on all functions, in batches of similar length, with a progress bar.
 
-    Several processes share the batches by their tokens, and each process yields its own functions. The batches, and so
-    the results, do not depend on the number of processes.
+    Several processes share the batches, so that each has about the same number of tokens, and each process yields the
+    functions of its batches. The batches, and so the results, do not depend on the number of processes.
 
     Args:
-        batch_size, max_tokens: size of a batch; see `sorted_batches`.
+        batch_size, max_tokens: maximum functions or tokens in a batch; see `sorted_batches`.
         description: label of the progress bar.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Writes one HTML page that shows the tokens that a pruned model keeps of some functions, layer by layer."""
+"""Makes an HTML page that shows, layer by layer, which tokens of some functions a pruned model keeps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ltp_pipeline.view.trace import FunctionTrace, printable, source_lines
 
 def html_page(traces: list[FunctionTrace], title: str) -> str:
     """
-    Fills in page.html.j2, which holds the HTML, the styles and the script. The page needs no other file.
+    Renders page.html.j2, which contains the HTML, the styles and the script. The page needs no other file.
 
     Args:
-        traces: the functions, all of them from one model.
-        title: of the page, such as the path of the checkpoint.
+        traces: the functions, all from the same model.
+        title: title of the page, such as the path of the checkpoint.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

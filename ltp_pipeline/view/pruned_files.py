@@ -39,7 +39,7 @@ def write_pruned_files(
         keep_layer: the tokens alive after this layer are kept, counted from 1; None: the last layer.
 
     Returns:
-        For each file its counts, as in extraction.json; None in all processes but the main one.
+        The counts for each file, as in extraction.json; None in all processes except the main one.
 
     Raises:
         UserError: a file, the checkpoint, a flag or `output_dir` cannot be used.
@@ -87,9 +87,9 @@ def prune_texts(
     args: PrunedModelArguments,
     description: str,
 ) -> list[tuple[list[str], int]] | None:
-    """For each function, in order, the texts that are left after `layer` (counted from 1) and their number of tokens.
+    """The texts of the tokens alive after `layer` (counted from 1) and the number of tokens, for each function.
 
-    Special tokens do not count. The result is None in all processes but the main one.
+    Special tokens do not count. The result is None in all processes except the main one.
     """
     own = {}
     sizes = args.per_device_eval_batch_size, args.max_tokens_per_batch
@@ -105,7 +105,7 @@ def prune_texts(
 
 
 def _pruned_frame(frame: pd.DataFrame, task: Task, kept: list[tuple[list[str], int]]) -> pd.DataFrame:
-    """The columns label and code, or for a GLUE task label and the columns of the task."""
+    """Makes the columns label and code, or for a GLUE task label and the columns of the task."""
     pruned = pd.DataFrame([texts for texts, _ in kept], columns=["code"] if task.reads_functions else task.columns)
     pruned.insert(0, "label", frame["label"].to_numpy())
     return pruned
@@ -114,11 +114,11 @@ def _pruned_frame(frame: pd.DataFrame, task: Task, kept: list[tuple[list[str], i
 def _counts(
     frame: pd.DataFrame, task: Task, functions: list[FunctionTokens], kept: list[tuple[list[str], int]]
 ) -> dict[str, Any]:
-    """Counts for extraction.json; tokens are those of the text, without special tokens."""
+    """The counts of one file for extraction.json. Special tokens do not count."""
     tokens = int(sum(function.is_text.sum() for function in functions))
     tokens_kept = sum(number for _, number in kept)
     counts = {"functions": len(frame), "skipped_rows": frame.attrs[SKIPPED]}
-    if len(task.columns) == 1:  # the tokenizer cuts pairs of texts, and does not report it
+    if len(task.columns) == 1:  # pairs of texts are truncated by the tokenizer, which does not report it
         cut = sum(function.full_length > len(function) for function in functions)
         counts |= {"truncated_functions": cut, "truncated_share": cut / len(frame)}
     return counts | {
@@ -130,7 +130,7 @@ def _counts(
 
 
 def _write_together(folder: Path, frames: dict[str, pd.DataFrame], report: dict[str, Any]) -> None:
-    """Writes all files to a temporary folder, then moves them to `folder`, so that an interrupted run leaves none."""
+    """Writes all files to a temporary folder, then moves them to `folder`: an interrupted run changes none there."""
     with tempfile.TemporaryDirectory(prefix=".extract-", dir=folder) as temporary:
         for name, frame in frames.items():
             write_csv(Path(temporary, name), frame)

@@ -1,4 +1,4 @@
-"""Reports which tokens a pruned model keeps of the functions in a file: some in detail, many as a figure."""
+"""Reports which tokens of the functions in a file a pruned model keeps: some functions in detail, many in a figure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """What `report_kept_tokens` has found."""
+    """The result of `report_kept_tokens`."""
 
     model_name_or_path: str
     dtype: str  # of the weights, such as "bfloat16"
@@ -48,8 +48,8 @@ def report_kept_tokens(
 ) -> Report:
     """Runs the pruned model on functions of `--validation_file`, or of `--train_file` if that is not given.
 
-    Shows the functions that `choose_functions` returns. `Report.alive` has these and, at even distances in the file,
-    `num_sampled` others. Raises UserError if a file, the checkpoint or a flag cannot be used.
+    `Report.shown` has the functions that `choose_functions` chooses. `Report.alive` has these and `num_sampled`
+    others, spread evenly over the file. Raises UserError if a file, the checkpoint or a flag cannot be used.
     """
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file
@@ -78,12 +78,12 @@ def report_kept_tokens(
 
 
 def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:
-    """Places in `labels` of the given rows, or else of the first functions of label 1 and of label 0, half each.
+    """Positions in `labels` of the given rows, or else of the first functions of label 1 and of label 0, half each.
 
     Args:
-        labels: their index is the row in the file, counted from 0, and lacks skipped rows.
-        num_functions: how many, without `rows`. If there are more than two labels: the first functions of any label.
-        rows: counted from 1. A row that is not there is a UserError.
+        labels: labels of the functions. The index is the row in the file, from 0, without skipped rows.
+        num_functions: how many to choose without `rows`. If there are more than two labels, the first of any label.
+        rows: rows, counted from 1. Raises UserError for a row that is not in `labels`.
     """
     if rows:
         wrong = [row for row in rows if row - 1 not in labels.index]
@@ -102,7 +102,7 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
 
 
 def name_of_function(file: str, row: pd.Series) -> str:
-    """Such as `test.csv row 17 (zlib/inflate.c:123)`; without the part in brackets if the file does not give it."""
+    """A name such as `test.csv row 17 (zlib/inflate.c:123)`, without the part in brackets if the file lacks it."""
     place = "/".join(str(row[column]) for column in ("project", "path") if row.get(column))
     if place and row.get("first_line"):
         place += f":{row['first_line']}"

@@ -1,4 +1,4 @@
-"""Writes the tokens that a pruned model keeps of a function, layer by layer, as text for a terminal."""
+"""Shows in a terminal, layer by layer, which tokens of a function a pruned model keeps."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DIM = "2"
 
 class TerminalView:
     """
-    Writes a trace as terminal text.
+    Formats a trace as terminal text.
 
     Args:
         color: whether to use colours; without them, dots stand for removed tokens.
-        max_lines: most source lines in each view; 0: all.
+        max_lines: maximum number of source lines in each view; 0: all.
     """
 
     def __init__(self, color: bool, max_lines: int = 0):
@@ -61,7 +61,7 @@ class TerminalView:
         return "\n".join(out)
 
     def overview(self, trace: FunctionTrace) -> str:
-        """The source, with each token in the colour of the layer that removes it; "" without colours."""
+        """The source with each token in the colour of the layer that removes it; "" if colours are off."""
         if not self.color:
             return ""
         colors = [_color_of(layers, trace.num_layers) for layers in range(trace.num_layers + 1)]
@@ -70,7 +70,7 @@ class TerminalView:
         return legend + self._source(trace, lambda text, token: self._ink(colors[trace.alive_until[token]], text))
 
     def layer(self, trace: FunctionTrace, layer: int) -> str:
-        """The source after a layer, which is counted from 0; the tokens that it removed are struck through."""
+        """The source after `layer`, counted from 0. The tokens that the layer removed are struck through."""
 
         def paint(text: str, token: int) -> str:
             if trace.kept[layer, token]:
@@ -96,7 +96,7 @@ class TerminalView:
 
         Args:
             paint: called with the text and the number of each token; returns what to print.
-            alive: `[n]` bool; neighbouring lines without any such token are replaced by one note. None: print all.
+            alive: `[n]` bool; a note replaces neighbouring lines in which no token is alive. None: print all lines.
         """
 
         def is_empty(numbered_line: tuple[int, list[tuple[str, int | None]]]) -> bool:

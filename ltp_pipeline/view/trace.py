@@ -1,6 +1,6 @@
-"""Records which layer of a pruned model removed each token of a function, and describes that in words.
+"""Records which layer of a pruned model removed each token of a function, and describes it in words.
 
-The terminal, the HTML page and the figures are all made from a [`FunctionTrace`].
+The terminal view, the HTML page and the figures all show a [`FunctionTrace`].
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ MAX_LINES_NAMED = 8
 class LayerSummary(NamedTuple):
     """A line of the table of layers."""
 
-    alive: int  # tokens after the layer
-    removed: int  # tokens
-    share: float  # of the function's tokens that is alive
+    alive: int  # number of tokens alive after the layer
+    removed: int  # number of tokens that the layer removed
+    share: float  # share of the function's tokens alive after the layer
     threshold: float
-    scores: str  # the smallest, median and largest
+    scores: str  # the smallest, median and largest score
 
 
 @dataclass
 class FunctionTrace:
-    """One function, and what `L` layers did with its `n` tokens."""
+    """One function, and which of its `n` tokens each of `L` layers removed."""
 
     name: str  # for headings
     source: str  # the text as in the data file
@@ -49,12 +49,12 @@ class FunctionTrace:
     is_text: np.ndarray  # [n] bool, False for the special tokens that the tokenizer added
     kept: np.ndarray  # [L, n] bool, which tokens are alive after each layer
     scores: np.ndarray  # [L, n] float; NaN: the token was removed before the layer, or the layer does not prune
-    thresholds: np.ndarray  # [L] float; a layer removes the tokens whose score is below; NaN: it has no threshold
+    thresholds: np.ndarray  # [L] float; a layer removes tokens with a score below it; NaN: the layer has no threshold
     label: int  # the true class
     probabilities: list[float]  # one for each class
     finding_lines: tuple[int, ...] = ()  # lines of `source`, from 1, in which an analyser found a defect
-    decision_threshold: float | None = None  # predict class 1 if its probability is above; None: the most probable
-    unread: tuple[tuple[int, int], ...] = ()  # begin and end of characters not read, before the last that was read
+    decision_threshold: float | None = None  # predicts class 1 if its probability is above; None: the likeliest class
+    unread: tuple[tuple[int, int], ...] = ()  # begin and end of each gap of unread characters before `read_to`
     alive_until: np.ndarray = field(init=False)  # [n] int, the number of layers that kept the token, 0 to L
     read_to: int = field(init=False)  # number of characters up to the last one that the model read
 
@@ -77,7 +77,7 @@ class FunctionTrace:
 
     @property
     def is_right(self) -> bool:
-        """Whether the prediction is the label."""
+        """Whether the prediction equals the label."""
         return self.prediction == self.label
 
     @property
@@ -92,7 +92,7 @@ class FunctionTrace:
         return np.where(self.is_text, 1 + np.searchsorted(ends, self.offsets[:, 0]), 0)
 
     def text(self, token: int) -> str:
-        """The printable text of a token, on one line; of a special token its name."""
+        """The printable text of a token, on one line; for a special token its name."""
         if not self.is_text[token]:
             return printable(self.tokens[token])
         text = printable(self.source[slice(*self.offsets[token])])
@@ -104,11 +104,11 @@ class FunctionTrace:
         return "kept" if layers == self.num_layers else f"removed in layer {layers + 1}"
 
     def scores_of(self, token: int) -> list[float]:
-        """The score of a token in each layer that it entered; NaN for a layer that does not prune."""
+        """The score of a token in each layer up to the one that removes it; NaN for a layer that does not prune."""
         return self.scores[: self.alive_until[token] + 1, token].tolist()
 
     def layers(self) -> list[LayerSummary]:
-        """What each layer did."""
+        """A summary of each layer."""
         summaries = []
         for layer, (before, after) in enumerate(zip(self.alive, self.alive[1:], strict=False)):
             scores = self.scores[layer][~np.isnan(self.scores[layer])]
@@ -119,12 +119,12 @@ class FunctionTrace:
         return summaries
 
     def describe_kept(self) -> str:
-        """How many tokens are alive after the last layer."""
+        """Says how many tokens all layers keep."""
         first, *_, last = self.alive
         return f"{first} tokens, {last} kept by all layers ({last / first:.1%})"
 
     def describe_findings(self) -> str:
-        """How many tokens are kept in the finding lines and in the others; "" without finding lines."""
+        """Says how many tokens are kept in the lines with findings and in the others; "" without findings."""
         if not self.finding_lines:
             return ""
         named = ", ".join(map(str, self.finding_lines[:MAX_LINES_NAMED]))
@@ -138,11 +138,11 @@ class FunctionTrace:
         return f"{where}: {_share(is_kept[in_them])} kept; other lines: {_share(is_kept[self.is_text & ~in_them])}"
 
     def describe_special_tokens(self) -> str:
-        """The fate of each special token."""
+        """Says of each special token whether it is kept, or which layer removed it."""
         return ", ".join(f"{self.text(i)} {self.fate(i)}" for i in np.flatnonzero(~self.is_text))
 
     def describe_unread(self) -> list[str]:
-        """Which parts of the source the model did not read."""
+        """Says which parts of the source the model did not read."""
         lines = [
             f"the model did not read {f'characters {begin + 1} to {end}' if begin else f'the first {end} characters'}"
             for begin, end in self.unread
@@ -151,7 +151,7 @@ class FunctionTrace:
         return lines + ([f"the model did not read the last {rest} characters"] if rest else [])
 
     def tooltip(self, token: int) -> str:
-        """The text and the fate of a token, then its score in each layer that it entered."""
+        """The text and the `fate` of a token, then a line with its score for each of `scores_of`."""
         lines = [f"{self.text(token)}  (token {token}): {self.fate(token)}"]
         for layer, (score, threshold) in enumerate(zip(self.scores_of(token), self.thresholds), start=1):
             if not np.isnan(score):
@@ -159,7 +159,7 @@ class FunctionTrace:
         return "\n".join(lines)
 
     def verdict(self) -> str:
-        """The prediction beside the label."""
+        """Says the prediction, the label and whether they are equal."""
         probability = self.probabilities[self.prediction]
         mark = "right" if self.is_right else "WRONG"
         return f"predicted {self.prediction} (probability {probability:.3f}), label {self.label}: {mark}"
@@ -190,7 +190,7 @@ def trace_function(
     model: LTPForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
 ) -> FunctionTrace:
-    """Makes a trace from a row of a data file (`label`, perhaps `finding_lines`), its tokens and the results."""
+    """Makes a trace from a row of a data file (`label`, maybe `finding_lines`), its tokens and the model's results."""
     num_lines = source.count("\n") + 1
     lines = {int(number) for number in re.findall(r"\d+", str(row.get("finding_lines", "")))}
     gaps = () if function.after_gap is None else np.flatnonzero(function.after_gap & function.is_text)
@@ -213,8 +213,8 @@ def trace_function(
 
 def printable(text: str) -> str:
     """
-    Escapes the characters that a terminal would execute or no reader would see: control, format, surrogate and private
-    characters, line and paragraph separators. Newlines and tabs stay. `"\\x1b[2J"` becomes `"\\\\x1b[2J"`.
+    Escapes characters that a terminal would execute or not show: control, format, surrogate and private characters,
+    line and paragraph separators, but not newlines and tabs. `"\\x1b[2J"` becomes `"\\\\x1b[2J"`.
     """
     return "".join(
         char.encode("unicode_escape").decode()
@@ -228,15 +228,15 @@ def source_lines(trace: FunctionTrace) -> list[list[tuple[str, int | None]]]:
     """
     Splits the text that the model read into lines, and each line into pieces `(printable text, token)`.
 
-    The token is None for characters of no token. If a token includes the newline, its line ends with a piece
-    `("\\n", token)`. A character that several tokens share (the bytes of one outside ASCII) goes to the token that is
-    alive longest.
+    The token is None for characters outside all tokens. If a token includes the newline, its line ends with a piece
+    `("\\n", token)`. A character that several tokens share (each holds some bytes of it) is given to the token that is
+    alive in the most layers.
     """
     owner = np.full(trace.read_to, -1)
     for token in np.argsort(trace.alive_until, kind="stable"):
         owner[slice(*trace.offsets[token])] = token
     lines: list[list[tuple[str, int | None]]] = [[]]
-    text = trace.source[: trace.read_to].replace("\r\n", " \n")  # of the same length, so that offsets stay valid
+    text = trace.source[: trace.read_to].replace("\r\n", " \n")  # same length: offsets remain valid
     for token, characters in groupby(range(len(text)), key=owner.__getitem__):
         token = None if token < 0 else int(token)
         for number, part in enumerate("".join(text[i] for i in characters).split("\n")):

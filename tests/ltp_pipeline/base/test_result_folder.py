@@ -78,9 +78,9 @@ def test_what_must_not_be_replaced(tmp_path, monkeypatch):
     other.mkdir()
     check_replaceable(other, {})
     (other / "thesis.tex").write_text("")
-    with pytest.raises(UserError, match="home: holds files that are no result"):
+    with pytest.raises(UserError, match="home: contains files that are not a result"):
         check_replaceable(other, {})
-    with pytest.raises(UserError, match="thesis.tex: holds files"):
+    with pytest.raises(UserError, match="thesis.tex: contains files"):
         check_replaceable(other / "thesis.tex", {})
 
 

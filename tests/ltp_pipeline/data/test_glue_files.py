@@ -133,7 +133,7 @@ def test_a_few_broken_lines_as_qqp_has_them_are_left_out(tmp_path, capsys):
     lines = ["question1\tquestion2\tis_duplicate", *["Why?\tHow?\t0"] * 150, "What is", *["Who?\tWhere?\t1"] * 50]
     frame = read_glue(_write(tmp_path, "\r\n".join(lines)), TASKS["QQP"], flag="--train_file")
     assert frame["label"].tolist() == [0] * 150 + [1] * 50
-    assert "are left out: 1, the first is line 152" in capsys.readouterr().out
+    assert "are skipped: 1, the first is line 152" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_what_flags_and_checkpoint_say():
     assert choose_truncation(flags(), windows, CODE, tokenizer, 96) == Truncation("windows", 94)
     assert choose_single_reading(flags(), windows, CODE, tokenizer) == Truncation("head")
     for given, task, message in (
-        (flags(stride=9), "code", "--window_stride 9: .*--truncation windows .*not head"),
+        (flags(stride=9), "code", "--window_stride 9: .*--truncation windows.*not head"),
         (flags("windows", 95), "code", "--window_stride 95: expected 1 to 94"),
         (flags("tail"), "RTE", "--truncation tail: .*RTE.*expected head"),
         (flags("windows"), "SST2", "--truncation windows: .*SST2"),

@@ -94,7 +94,7 @@ def test_status_of_every_state(site, run, monkeypatch):
     run(site)
     assert "this version is tested\nLTP is installed, from the files of this checkout\n" in run(site, "--status")
     monkeypatch.setattr(command.overlay, "new_files", lambda: {"trainer_ltp.py": b"newer"})
-    assert "LTP is installed, from other files than those of this checkout: run" in run(site, "--status")
+    assert "LTP is installed, but not from the files of this checkout: run" in run(site, "--status")
     (site.package / "trainer_ltp.py").unlink()
     (site.package / "models/auto/modeling_auto.py").write_text("")
     assert "  trainer_ltp.py: missing\n  models/auto/modeling_auto.py: changed\n" in run(site, "--status")

@@ -110,4 +110,4 @@ def test_notes_on_soft_masking_and_on_thresholds_that_were_not_learned(pruned_ch
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     load(tmp_path)
-    assert "learned no thresholds; it prunes by final_token_threshold 0.25" in capsys.readouterr().err
+    assert "learned no thresholds; it prunes only by final_token_threshold 0.25" in capsys.readouterr().err
