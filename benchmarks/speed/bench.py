@@ -54,12 +54,9 @@ class Bench:
         Raises:
             RuntimeError: they differ by more than `AGREEMENT`, so that a comparison of their speed says nothing.
         """
-        full = self.size.full
-        lengths = (full, full // 5)
-        item = Item("agreement", "agreement", (lengths,), full)
-        logits = []
+        full, logits = self.size.full, []
         for name in ("ltp", "longformer"):
-            (batch,) = self._batches(item.batches, padded_width(name, item))
+            (batch,) = self._batches([(full, full // 5)], name)
             logits.append(self.models[name, "float32"](**batch).logits)
         difference = (logits[0] - logits[1]).abs().max().item()
         if not difference <= AGREEMENT:
@@ -105,16 +102,16 @@ class Bench:
             description |= {"mean": tokens / functions, "data_mean": mean, "data_functions": len(self.lengths)}
         return description
 
-    def _batches(self, batches: Sequence[Sequence[int]], width: int, turn: int = 0) -> list[dict[str, torch.Tensor]]:
-        """Inputs for batches of these lengths, padded to at least `width`. Another `turn` has other token ids."""
-        seed = self.args.seed + turn * len(batches)
+    def _batches(self, batches: Sequence[Sequence[int]], name: str, turn: int = 0) -> list[dict[str, torch.Tensor]]:
+        """Inputs of one model, for batches of these lengths. Another `turn` has other token ids."""
+        seed, width = self.args.seed + turn * len(batches), padded_width(name, self.size)
         made = [make_batch(lengths, self.size, seed + index, width) for index, lengths in enumerate(batches)]
         return [{name: tensor.to(self.device) for name, tensor in batch.items()} for batch in made]
 
     def _forward_run(self, item: Item, name: str, dtype: str) -> tuple[TimedRun, dict]:
         """The forward passes of one model over the batches of an item, and what is known of them before timing."""
         model, row, thresholds = self.models[name, dtype], _row(item, name, dtype), None
-        turns = [self._batches(item.batches, padded_width(name, item), turn) for turn in range(INPUTS)]
+        turns = [self._batches(item.batches, name, turn) for turn in range(INPUTS)]
         model.eval()
         if name.startswith("ltp"):
             sampled = max(1, min(INPUTS, SAMPLED_TOKENS // item.tokens))
@@ -138,14 +135,14 @@ class Bench:
         (_, name, dtype), args = run.key, self.args
         return peak_in_new_process(
             name, dtype, args.size, args.seed, args.ltp_attn, thresholds, item.batches[0],
-            padded_width(name, item), args.threads,
+            padded_width(name, self.size), args.threads,
         )  # fmt: skip
 
     def _training_run(self, item: Item, name: str, dtype: str) -> tuple[TimedRun, dict]:
         """One training step of a model with float32 weights; `dtype` bfloat16 stands for autocast."""
         model, row, thresholds = self.models[name, "float32"], _row(item, name, dtype), None
-        parts = micro_batches(item.batches[0], name, item.full, self.args.train_tokens)
-        batches = self._batches(parts, padded_width(name, item))
+        parts = micro_batches(item.batches[0], name, self.size.full, self.args.train_tokens)
+        batches = self._batches(parts, name)
         if name.startswith("ltp"):
             model.eval()
             if name == "ltp_pruned":

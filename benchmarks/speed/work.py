@@ -32,13 +32,11 @@ class Item:
     Args:
         label: its name in the tables.
         batches: for each batch, the number of tokens of each function.
-        full: number of tokens to which Longformer pads.
     """
 
     work: str
     label: str
     batches: tuple[tuple[int, ...], ...]
-    full: int
 
     @property
     def functions(self) -> int:
@@ -65,7 +63,7 @@ def work_items(
     """
     full = size.full
     if work == "W5":
-        return [Item(work, f"W5 {length}", ((length,),), full) for length in (full // 4 * 2**i for i in range(7))]
+        return [Item(work, f"W5 {length}", ((length,),)) for length in (full // 4 * 2**i for i in range(7))]
     cut = np.minimum(lengths, full)
     if work == "W4":
         batches = _sample_batches(_sorted_batches(cut, batch_size), max_batches)
@@ -73,7 +71,7 @@ def work_items(
         batches = (_evenly_spaced(cut, batch_size),)
     else:
         batches = {"W1": ((full,) * 4,), "W2": ((full * 200 // 1024,) * 4,), "W3": ((4 * full,),)}[work]
-    return [Item(work, work, batches, full)]
+    return [Item(work, work, batches)]
 
 
 def _sorted_batches(lengths: np.ndarray, batch_size: int) -> list[tuple[int, ...]]:
@@ -141,9 +139,9 @@ def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) 
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def padded_width(model: str, item: Item) -> int:
+def padded_width(model: str, size: Size) -> int:
     """Returns the least width to which `model` pads. Only Longformer has one, as in the original's scripts."""
-    return item.full if model == "longformer" else 0
+    return size.full if model == "longformer" else 0
 
 
 def read_lengths(path: Path) -> np.ndarray:

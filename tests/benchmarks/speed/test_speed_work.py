@@ -31,7 +31,7 @@ def test_works_of_fixed_lengths(lengths):
     expected = {"W1": (1024,) * 4, "W2": (200,) * 4, "W3": (4096,)}
     items = {work: work_items(work, BASE, lengths) for work in expected}
     assert {work: item.batches[0] for work, (item,) in items.items()} == expected
-    assert [padded_width(model, items["W2"][0]) for model in ("longformer", "roberta", "ltp")] == [1024, 0, 0]
+    assert [padded_width(model, BASE) for model in ("longformer", "roberta", "ltp")] == [1024, 0, 0]
     sweep = work_items("W5", BASE, lengths)
     assert [item.label for item in sweep] == [f"W5 {256 * 2**i}" for i in range(7)]
     assert sweep[-1].batches == ((16384,),) and sweep[-1].tokens == 16384
