@@ -1,6 +1,6 @@
 """Loads the configuration, the tokenizer and the model of a checkpoint: a folder, or a name on the hub.
 
-Whatever is wrong with the checkpoint becomes a UserError that begins with the flag and the path.
+Any error in the checkpoint is raised as a UserError, whose message begins with the flag and the path.
 """
 
 import re
@@ -114,7 +114,7 @@ def load_weights(
     new_head: bool = False,
     dtype: "torch.dtype | str" = "float32",
 ) -> "PreTrainedModel":
-    """Loads a classifier, see `load_with_missing`. Without `new_head`, missing weights are a UserError too."""
+    """Loads a classifier, see `load_with_missing`. Without `new_head`, missing weights raise UserError, too."""
     model, missing = load_with_missing(model_class, path, config, flag=flag, new_head=new_head, dtype=dtype)
     if missing and not new_head:
         raise UserError(
@@ -135,7 +135,7 @@ def load_with_missing(
     new_head: bool = False,
     dtype: "torch.dtype | str" = "float32",
 ) -> tuple["PreTrainedModel", list[str]]:
-    """Loads a model, in evaluation mode. Returns it and the names of weights that are missing: they start at random.
+    """Loads a model in evaluation mode. Returns it and the names of missing weights, which start at random.
 
     Args:
         model_class: a model class or Auto class of the library.
@@ -143,8 +143,8 @@ def load_with_missing(
         config: replaces the configuration of the checkpoint.
         flag: the flag that named `path`, for messages.
         new_head: whether a classification head for another number of classes is replaced by a random one.
-        dtype: of the weights, except the learned offsets, which are always float32. bfloat16 is for evaluation only:
-            the weights of an LTP model are then prepacked.
+        dtype: dtype of the weights; learned offsets are always float32. bfloat16 is for evaluation only: the weights
+            of an LTP model are then prepacked.
 
     Raises:
         UserError: there is no such checkpoint, or a weight has another shape.
@@ -159,7 +159,7 @@ def load_with_missing(
                 f"{flag} {path}: the weights cannot be loaded: {name} is {list(own)}; expected {list(wanted)}"
             )
     if mismatched:
-        print(f"a new classification head: that of {path} is for another number of classes")
+        print(f"a new classification head: the head of {path} has another number of classes")
     prepack_bfloat16(model)
     return model, sorted(info["missing_keys"])
 

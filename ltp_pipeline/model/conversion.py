@@ -1,6 +1,6 @@
 """Converts a BERT or RoBERTa model, such as CodeBERT, to an LTP model that prunes nothing yet.
 
-For texts up to `exact_length` tokens the LTP model computes the outputs of its source. It accepts texts of up to
+For texts of up to `exact_length` tokens the outputs equal those of the source. The LTP model accepts texts of up to
 `max_positions` tokens. run_glue_code_metrics.py fine-tunes it, and run_code_metrics.py prunes the fine-tuned model.
 """
 
@@ -35,8 +35,8 @@ COPIED_SETTINGS = (
     "attention_probs_dropout_prob type_vocab_size initializer_range layer_norm_eps pad_token_id tie_word_embeddings "
     "id2label label2id problem_type"
 ).split()
-# By model type and head: how names of weights begin in the source and in LTP. The first match counts. All other names
-# are the same in both.
+# Model type and head -> the beginning of weight names in the source and in LTP. The first match is used. All other
+# names are the same in both.
 RENAMED_WEIGHTS = {
     ("bert", "SequenceClassification"): {
         # Longformer's head has two layers. BERT calls the first of them its pooler.
@@ -103,7 +103,7 @@ def convert_checkpoint(
 ) -> "LTPPreTrainedModel":
     """Converts the checkpoint at `path` (folder or hub name) and saves it, with its tokenizer, in a new folder.
 
-    No weight in it is random: a head that LTP does not have is left out. `output_dir` appears when it is complete.
+    No weight is random: a head that LTP does not have is dropped. `output_dir` appears when it is complete.
 
     Raises:
         UserError: see `convert`; also if there is no checkpoint or tokenizer at `path`, or if `output_dir` is neither
@@ -200,7 +200,7 @@ def head_of(architecture: str, config: "PreTrainedConfig") -> str:
 
 
 def exact_length(attention_window: int) -> int:
-    """Length in tokens up to which the window of each token covers the whole text, so that nothing is left out."""
+    """The largest length, in tokens, at which the window of each token covers the whole text."""
     return attention_window // 2 + 1
 
 

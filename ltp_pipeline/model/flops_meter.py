@@ -1,9 +1,9 @@
 """Counts the FLOPs of forward passes, and how many tokens each layer keeps.
 
-Counted are the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens. Padding is never
-computed and never counted. `relative_flops` are the executed FLOPs divided by those of the same model without pruning.
-`full_relative_flops` are divided by those of the baseline in the papers, a Longformer that computes every real token
-in every layer. Like the library's Longformer, the baseline applies `key_global` and `value_global` to every token.
+The counts include the multiply-adds of matrix products and attention pairs, 2 FLOPs each, on real tokens. Padding is
+never computed and never counted. `relative_flops` are the executed FLOPs divided by those of the same model without
+pruning. For `full_relative_flops` the divisor is the papers' baseline: a Longformer that computes every real token in
+every layer and, like the library's, applies `key_global` and `value_global` to every token.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class ModelArguments:
     task_name: str = field(
         default="code",
         metadata={
-            "help": "code: is a function defective, yes or no. vdisc: which of VDISC's five groups of defects a "
-            f"function has, several at once. Tasks of GLUE: {', '.join(GLUE_NAMES)}."
+            "help": "code: whether a function is defective. vdisc: which of VDISC's five groups of defects a function "
+            f"has. Or a GLUE task: {', '.join(GLUE_NAMES)}."
         },
     )
 
@@ -65,11 +65,11 @@ def load_classifier(
 ) -> "PreTrainedModel":
     """Returns a classifier, or a regressor, for `task`.
 
-    A Longformer becomes an LTP model that prunes nothing. With `--convert_to_ltp`, so does a BERT or RoBERTa. An LTP
-    model keeps its own pruning. Models of other types stay what they are.
+    A Longformer, or with `--convert_to_ltp` a BERT or RoBERTa, becomes an LTP model that prunes nothing. An LTP model
+    keeps its pruning settings. Models of other types are not changed.
 
     Args:
-        tokenizer: that of the model. A conversion raises its maximum length.
+        tokenizer: the model's tokenizer. A conversion increases its maximum length.
         new_head: whether the classification head may start at random.
         dtype: of the weights of a checkpoint: float32, or bfloat16 for evaluation.
 
@@ -110,7 +110,7 @@ def check_conversion(args: ModelArguments) -> None:
     """Raises UserError if flags about a conversion contradict each other, or if a size is out of range."""
     if not args.convert_to_ltp:
         if args.max_positions is not None:
-            raise UserError("--max_positions: only a conversion sets it; expected --convert_to_ltp with it")
+            raise UserError("--max_positions: is for a conversion; expected --convert_to_ltp with it")
         return
     if args.model_name_or_path is None or args.config_name is not None:
         raise UserError(

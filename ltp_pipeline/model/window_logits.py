@@ -1,4 +1,4 @@
-"""Combines the logits, and the counts, of the windows in which a model has read a long function."""
+"""Combines the logits and the counts of all windows of a long function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def functions_of(dataset: Dataset) -> np.ndarray | None:
 
 
 def best_windows(logits: np.ndarray, functions: np.ndarray) -> np.ndarray:
-    """Returns for each of N functions the row `[N]` with the highest probability of class 1; the first one of equals.
+    """Returns for each of N functions the row `[N]` with the highest probability of class 1 (the first of equal rows).
 
     Args:
         logits: `[W, 2]`.

@@ -28,7 +28,7 @@ Arguments = TypeVar("Arguments")
 class FineTuningArguments(LTPTrainingArguments):
     """The library's training arguments with defaults for short runs, and the arguments that this project adds.
 
-    Fields that are not flags: `keep_checkpoints` (whether intermediate checkpoints stay beside the result), `command`
+    Fields that are not flags: `keep_checkpoints` (whether to keep intermediate checkpoints after the run), `command`
     (the command line, for the model card), `max_eval_tokens_per_batch` (None: evaluation batches have a fixed number
     of functions). After `__post_init__`, `dtype` is the name of the dtype in use: "auto" has been resolved.
     """
@@ -120,8 +120,8 @@ class FineTuningArguments(LTPTrainingArguments):
         default=None,
         metadata={
             "help": "Form batches, in training and evaluation, from functions of similar length with at most N tokens "
-            "in total, in place of a fixed number of functions. Padding counts for models that compute it: not for "
-            f"LTP. (default: --per_device_train_batch_size in training, {DEFAULT_MAX_TOKENS} tokens in evaluation)"
+            "in total, instead of a fixed number of functions. Padding counts only for models that compute it, unlike "
+            f"LTP (default: --per_device_train_batch_size in training, {DEFAULT_MAX_TOKENS} tokens in evaluation)"
         },
     )
     per_device_eval_batch_size: int | None = field(
@@ -139,7 +139,7 @@ class FineTuningArguments(LTPTrainingArguments):
     bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
     disable_tqdm: bool | None = field(
         default=None,
-        metadata={"help": "Print lines in place of a progress bar (default: if the output is not a terminal)."},
+        metadata={"help": "Print lines instead of a progress bar (default: if the output is not a terminal)."},
     )
 
     def __post_init__(self) -> None:
@@ -190,12 +190,12 @@ class StageArguments:
     restore: str = field(
         metadata={"help": "Checkpoint to start from: a fine-tuned Longformer, or the result of an earlier stage."}
     )
-    # The original commands name --arch. It is still accepted, and part of the default folder of a result.
+    # The original commands use --arch. Its only effect is the name of the default result folder.
     arch: str = field(default="ltp-base", metadata={"choices": ("ltp-base", "ltp-large"), "help": argparse.SUPPRESS})
     task: str = field(
         default="CODE",
         metadata={
-            "help": f"Task that --restore was fine-tuned for: CODE, VDISC or, of GLUE, {', '.join(GLUE_NAMES)}."
+            "help": f"Task that --restore was fine-tuned for: CODE, VDISC or a GLUE task: {', '.join(GLUE_NAMES)}."
         },
     )
     eval: bool = field(
@@ -205,7 +205,7 @@ class StageArguments:
     prune_mode: str | None = field(
         default=None,
         metadata={
-            "help": "Rule by which tokens are removed (default: that of the checkpoint, or absolute_threshold)."
+            "help": "Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."
         },
     )
     final_token_threshold: float | None = field(
@@ -230,8 +230,8 @@ class StageArguments:
 class StageTrainingArguments(FineTuningArguments):
     """The training arguments under the original's short names.
 
-    As in the original, `--weight_decay` is the weight decay of the thresholds. That of the model is
-    `--model_weight_decay`; the library's field `weight_decay` is no flag here, and is set from it.
+    As in the original, `--weight_decay` is the weight decay of the thresholds. `--model_weight_decay` is the model's
+    and sets the library's field `weight_decay`, which is not a flag here.
     """
 
     output_dir: str | None = field(
@@ -303,7 +303,7 @@ class StageTrainingArguments(FineTuningArguments):
                 raise ValueError(f"--{name} {value}: expected a number above 0")
         output_dir = self.output_dir
         if self.no_load and self.early_stopping_patience is not None:
-            raise ValueError("--early_stopping_patience: the result is the best step; expected no --no_load with it")
+            raise ValueError("--early_stopping_patience: the best step becomes the result; expected no --no_load")
         self.load_best_model_at_end = self.load_best_model_at_end or not self.no_load
         if self.save_strategy is None:
             self.save_strategy = "epoch" if self.save_steps is None else "steps"
@@ -322,8 +322,8 @@ class StageTrainingArguments(FineTuningArguments):
 def with_values(arguments: Arguments, **values: Any) -> Arguments:
     """A copy of `arguments` with some values changed.
 
-    Unlike `dataclasses.replace` it does not run `__post_init__` again, which would take values that it has chosen for
-    values that the user gave.
+    `dataclasses.replace` would run `__post_init__` again, which would mistake values that it has chosen for values
+    that the user gave.
     """
     changed = copy.copy(arguments)
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""What happens beside the training steps: progress lines, exact resumption, and how much each layer keeps."""
+"""Callbacks of the trainer: progress lines, exact resumption, and the share of tokens that each layer keeps."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from transformer_revised import LTPForSequenceClassification
     from transformer_revised.models.ltp.modeling_ltp_layer import LayerTrace, LTPLayer
 
-# Lists with one value a layer in a log entry: their heading in a printed line, and their name on TensorBoard.
+# Name of a list in a log entry (one value per layer) -> heading in a printed line, and name on TensorBoard.
 LAYER_VALUES = {"thresholds": ("thresholds", "threshold"), "kept_shares": ("kept", "kept_share")}
 
 
 class ProgressLines(TrainerCallback):
-    """Prints a line at every log, with the speed and the time left, where there is no terminal for a progress bar."""
+    """Prints each log entry as a line with speed and time left, if there is no terminal for a progress bar."""
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.start = time.monotonic()
@@ -54,7 +54,7 @@ def layers_line(logs: dict[str, Any]) -> str:
 
 
 class LayersOnTensorBoard(TensorBoardCallback):
-    """Writes one scalar a layer where a log entry has a list; the library's callback would skip the list."""
+    """Writes a list in a log entry as one scalar per layer; the library's callback would skip the list."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         logs = dict(logs or {})
@@ -72,8 +72,8 @@ class ExactResume(TrainerCallback):
       would lose what was not logged yet.
     - A checkpoint due in the last step of an epoch is saved after the epoch's evaluation and logs, because a resumed
       run starts with the next epoch and does not repeat them.
-    - The order of the data depends on the epoch. The library does not pass the epoch on to a sampler that is wrapped,
-      as it is when batches are skipped or shared among processes.
+    - The order of the data depends on the epoch. The library does not pass the epoch to a sampler that is wrapped to
+      skip batches or to share them among processes.
     """
 
     def __init__(self):
@@ -120,9 +120,9 @@ def set_epoch(loader: DataLoader, epoch: int) -> None:
 class KeptShares:
     """Measures, in training, the share of a batch's tokens that each layer keeps.
 
-    In soft training no token is removed. There a token counts as kept if hard pruning with the same scores and
-    thresholds would keep it in this layer and in all layers before. The last layer computes only the first token, so
-    its share is that of the layer before. The counts stay on the device until `pop`.
+    Soft training removes no token. A token then counts as kept if hard pruning with the same scores and thresholds
+    would keep it in this layer and in all layers before. The last layer computes only the first token, so its share is
+    that of the layer before. The counts remain on the device until `pop`.
     """
 
     def __init__(self, model: LTPForSequenceClassification):
@@ -137,7 +137,7 @@ class KeptShares:
         encoder.register_forward_hook(self._end)
 
     def _begin(self, encoder: torch.nn.Module, args: Any) -> None:
-        # Gradient checkpointing computes layers a second time, in the backward pass: outside of the encoder's forward.
+        # Records only inside the encoder's forward: gradient checkpointing computes layers again in the backward pass.
         self._recording, self._counts, self._alive = encoder.training, [], None
 
     def _record(self, layer: LTPLayer, args: Any, output: tuple[Any, LayerTrace]) -> None:
@@ -160,7 +160,7 @@ class KeptShares:
         self._recording = False
 
     def pop(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor] = lambda own: own) -> list[float] | None:
-        """Shares since the last call, one a layer; None if nothing was trained since then.
+        """Shares since the last call, one per layer; None if there was no training step since then.
 
         Args:
             sum_over_processes: adds up a tensor `[1 + L]` of counts over all processes.

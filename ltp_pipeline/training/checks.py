@@ -1,4 +1,4 @@
-"""Checks of the training flags, made before any file is read: numbers, and flags that do not fit the task."""
+"""Checks the training flags before any file is read: numbers, and flags that do not fit the task."""
 
 import math
 from importlib.util import find_spec
@@ -65,5 +65,5 @@ def adapt_to_task(args: FineTuningArguments, task: Task) -> FineTuningArguments:
         if task.is_regression and given:
             raise UserError(f"{flag}: {task.name} predicts a number; expected a task of classes")
         if task.multi_label and given:
-            raise UserError(f"{flag}: {task.name} has several labels at once; expected a task of one class an item")
+            raise UserError(f"{flag}: {task.name} has several labels at once; expected a task with one class per item")
     return args

@@ -1,4 +1,4 @@
-"""The model card (README.md) of a checkpoint: what it is, its data, its metrics and FLOPs, and the command."""
+"""Writes the model card (README.md) of a checkpoint: model, data, metrics, FLOPs and the command that made it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def write_model_card(
     """Writes `folder`/README.md from model_card_template.md.
 
     Args:
-        config: that of the model.
+        config: configuration of the model.
         results: all metrics, as in all_results.json.
-        data: one row a split, see `describe_splits`.
+        data: one row for each split, see `describe_splits`.
         task: what the model was trained for.
         command: the command line that made the model.
     """

@@ -1,4 +1,4 @@
-"""What a run reports about its model: the metrics it prints, the predictions it writes, the log of pruning."""
+"""Formats what a run reports about its model: the tables it prints, the predictions and the log of pruning."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Metric:
 
     Args:
         name: key in the results, without the name of the split.
-        heading: of its column in the printed table; None: not printed.
-        hub_name: its name in the metadata of a model card; None: not there.
-        on_card: whether the table of the model card has it.
-        lower_is_better: whether a smaller value is a better one.
+        heading: heading of its column in the printed table; None: not printed.
+        hub_name: name in the metadata of a model card; None: not in the metadata.
+        on_card: whether it is in the table of the model card.
+        lower_is_better: whether a smaller value is better.
     """
 
     name: str
@@ -62,7 +62,7 @@ LOWER_IS_BETTER = tuple(metric.name for metric in METRICS if metric.lower_is_bet
 
 
 def evaluated_splits(results: dict[str, Any]) -> list[str]:
-    """Names of the splits, in order, that `results` (as in all_results.json) has an evaluation of."""
+    """Names of the splits, in order, that were evaluated in `results` (as in all_results.json)."""
     return [name.removesuffix("_runtime") for name in results if name.endswith("_runtime") and name != "train_runtime"]
 
 
@@ -76,7 +76,7 @@ def metrics_table(results: dict[str, Any]) -> str:
 
 
 def layers_table(results: dict[str, Any]) -> str:
-    """One line a layer: its threshold, and the mean number of tokens of a function that its feed-forward part gets."""
+    """One line per layer: its threshold, and the mean number of tokens of a function in its feed-forward part."""
     kept = results["eval_tokens_kept_per_layer"]
     thresholds = results.get("eval_thresholds_per_layer", [None] * len(kept))
     return format_table(
@@ -93,7 +93,7 @@ def predictions_table(
     """The table of predictions.csv, one line for each of N functions or items.
 
     Columns: `label` (if the data has labels) and `prediction`, then the probabilities: `score`, that of class 1, for
-    two classes; `score_<name>` of each class for more. A task that predicts numbers has no probabilities. Where an
+    two classes; `score_<name>` of each class for more. A task that predicts numbers has no probabilities. If an
     item has several labels at once, `label` and `prediction` are their names, separated by spaces.
 
     Args:

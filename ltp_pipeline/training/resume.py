@@ -1,4 +1,4 @@
-"""Resuming an interrupted run: finds a complete checkpoint, and removes what the run wrote after it.
+"""Resumes an interrupted run: finds a complete checkpoint, and removes what the run wrote after it.
 
 The library writes the files of a checkpoint one after the other, `trainer_state.json` last (except for the random
 states of other processes). A process that is killed while it saves leaves a folder in which files are missing, or the
@@ -47,7 +47,7 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
 
 
 def find_checkpoint(given: str | None, output_dir: Path, processes: int = 1) -> Path | None:
-    """The checkpoint that `given` names, see `checkpoint_to_resume`, complete for a run of so many processes."""
+    """The checkpoint that `given` names, see `checkpoint_to_resume`. It is complete for a run of `processes`."""
     if given is None or given.lower() == "false":
         return None
     work = unfinished(output_dir)
@@ -97,7 +97,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 @contextmanager
 def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
-    """As `new_result`; with a `checkpoint`, the new folder holds what resuming from it needs, and nothing newer."""
+    """As `new_result`; with a `checkpoint`, the folder has the files that resuming from it needs, and none newer."""
     inside = checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
     with new_result(output_dir, inside) as work:
         if checkpoint is not None:
@@ -114,7 +114,7 @@ def best_checkpoint(checkpoint: Path) -> Path | None:
 
 
 def _remove_newer(work: Path, checkpoint: Path) -> None:
-    """Removes checkpoints from `work` that are newer than `checkpoint` or incomplete: they are not of the resumed run.
+    """Removes the checkpoints in `work` that are newer than `checkpoint` or incomplete: the resumed run has none.
 
     If `checkpoint` is in another folder, the best checkpoint of its run is copied to `work`.
     """

@@ -39,7 +39,7 @@ EVALUATED = tuple(split for split in FLAGS if split != "train")
 def run(start: Start) -> dict[str, Any]:
     """Runs fine-tuning, a stage of pruning, or an evaluation, and prints the result.
 
-    Flags, checkpoint and data are checked before the model is loaded. Written into the folder of the result:
+    Flags, checkpoint and data are checked before the model is loaded. The folder of the result gets:
     predictions.csv, test_predictions.csv, eval_results.json, test_results.json and all_results.json (for mismatched
     splits in the same way); after training also the model, the tokenizer, training_args.bin, train_results.json,
     trainer_state.json (with the log), pruning_log.csv and the model card, README.md.
@@ -64,7 +64,7 @@ def run(start: Start) -> dict[str, Any]:
     held_in_bfloat16 = args.bf16 and not start.trains
     model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
-    # Saved with the tokenizer, so that later stages cut functions at the same length.
+    # Saved with the tokenizer, so that later stages truncate functions to the same length.
     tokenizer.model_max_length = sequence_length(data.max_seq_length, model.config, tokenizer)
     tokens = tokenize_splits(frames, tokenizer, model.config, task, data)
     if held_in_bfloat16:  # The weights are bfloat16 themselves: autocast has nothing to do.
@@ -131,7 +131,7 @@ def _train_and_evaluate(
 def _train(trainer: ClassifierTrainer) -> dict[str, Any]:
     """Trains. Returns the library's metrics, with `train_loss` as the mean over all steps of the run.
 
-    The times in it are those since the start, or since the run was last resumed.
+    Its times are measured from the start, or from the last resumption.
     """
     try:
         metrics = trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint).metrics
@@ -143,7 +143,7 @@ def _train(trainer: ClassifierTrainer) -> dict[str, Any]:
 
 
 def _save(trainer: ClassifierTrainer, folder: Path, final: Path) -> None:
-    """Saves the trained model. The files that are saved name the final folder, not the one being written."""
+    """Saves the trained model in `folder`. Paths in its files are those after the folder is renamed to `final`."""
     trainer.args.output_dir = str(final)
     trainer.state.best_model_checkpoint = None
     trainer.save_model(str(folder))
@@ -182,7 +182,7 @@ def evaluate_split(
     if not has_labels(labels):
         metrics.pop(f"{split}_loss", None)
     functions, seconds = len(logits), metrics[f"{split}_runtime"]
-    if functions < len(dataset):  # Functions are read in several windows, which the library counts one by one.
+    if functions < len(dataset):  # The library counts windows, not functions.
         metrics[f"{split}_samples_per_second"] = round(functions / seconds, 3)
     metrics[f"{split}_seconds_per_sample"] = seconds / functions
     metrics[f"{split}_dtype"] = trainer.args.dtype

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PRUNE_MODE = "absolute_threshold"
 DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
-# With a budget: scores that mean the same at every length, and a mask that is as wide as the scores vary.
+# With a budget: scores that can be compared at every length, and a soft mask as wide as the spread of the scores.
 BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "temperature": 0.1}
 
 
@@ -41,9 +41,9 @@ class Start(ABC):
     data: DataArguments
     args: FineTuningArguments
     trains: bool  # otherwise the run only evaluates
-    splits: list[str]  # to read, in order: of "train", "eval" and "test"
-    flag: str  # that named the tokenizer, for messages
-    needed: dict[str, str | None]  # what the run reads, by the flag that named it: the result must not replace it
+    splits: list[str]  # splits to read, in order: some of "train", "eval" and "test"
+    flag: str  # the flag that named the tokenizer, for messages
+    needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
         self.data, self.args = data, args
@@ -182,8 +182,8 @@ def pruning_settings(
 ) -> dict[str, Any]:
     """The values of the model's configuration that decide how it prunes.
 
-    A value without a flag is that of the checkpoint. A checkpoint that does not prune yet gets the defaults of this
-    project, except in evaluation, where it stays unpruned.
+    A value without a flag is the checkpoint's. A checkpoint that does not prune yet gets the defaults of this project,
+    except in evaluation, where it is not pruned.
 
     Args:
         config: that of the checkpoint to start from.

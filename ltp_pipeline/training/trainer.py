@@ -1,4 +1,4 @@
-"""The trainer of both scripts: LTPTrainer that also forms batches by tokens, counts FLOPs and resumes exactly."""
+"""The trainer of both scripts: an LTPTrainer that also forms batches by tokens, counts FLOPs and resumes exactly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Evaluated:
-    """How the rows of an evaluation, in the order in which they are computed, become one row for each function.
+    """Maps the rows of an evaluation, in the order of computation, to one row for each function.
 
     Args:
         batches: the batches, if they are not in the order of the data.
@@ -91,7 +91,7 @@ class ClassifierTrainer(LTPTrainer):
             self.add_callback(LayersOnTensorBoard())
 
     def get_train_dataloader(self) -> DataLoader:
-        """Forms batches by tokens; the library forms them by number of functions or by groups of a length."""
+        """Forms batches by tokens; the library forms them by number of functions or groups functions by length."""
         loader = super().get_train_dataloader()
         if self.max_tokens is None:
             return loader
@@ -118,7 +118,7 @@ class ClassifierTrainer(LTPTrainer):
     def _loader_by_tokens(
         self, loader: DataLoader, dataset: Dataset, batches: type, max_tokens: int, **options: Any
     ) -> DataLoader:
-        """`loader` (the library's: the dataset with the columns that the model reads) with batches by tokens."""
+        """The library's `loader`, whose dataset has only the columns that the model reads, with batches by tokens."""
         sampler = batches(
             _lengths(dataset),
             max_tokens,
@@ -146,7 +146,7 @@ class ClassifierTrainer(LTPTrainer):
         return [[indices[i] for i in batch] for batch in batches]
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
-        """Adds each layer's threshold and share of kept tokens to a training loss; the library logs only numbers."""
+        """Adds each layer's threshold and share of kept tokens to each log entry with a training loss."""
         if self._kept is not None and "loss" in logs:
             shares, thresholds = self._kept.pop(self._sum_over_processes), pruning_thresholds(self.model)
             logs |= ({"thresholds": thresholds} if thresholds else {}) | ({"kept_shares": shares} if shares else {})
@@ -201,7 +201,7 @@ class ClassifierTrainer(LTPTrainer):
         return loss, *outputs
 
     def _own_items(self, size: int) -> int:
-        """How many items at the start of the current evaluation batch, of `size` items, are not repeated ones."""
+        """How many of the `size` items in the current evaluation batch are not repetitions, which come last."""
         state = self.accelerator.gradient_state
         if not state.end_of_dataloader or state.remainder <= 0:
             return size
@@ -241,7 +241,7 @@ def make_trainer(
     data: dict[str, Dataset],
     task: Task,
 ) -> ClassifierTrainer:
-    """The trainer of a run, with the callbacks that its flags ask for.
+    """The trainer of a run, with the callbacks that its flags choose.
 
     Args:
         data: the tokenized splits; "train" and "eval" are used during training.
@@ -277,7 +277,7 @@ def make_trainer(
 
 
 def balanced_weights(labels: list[int], task: Task) -> list[float]:
-    """Weight of each class by which all classes that occur have the same share of the loss; the mean over items is 1.
+    """Class weights with which all classes that occur have the same share of the loss; the mean over items is 1.
 
     A class that does not occur has weight 0.
     """
