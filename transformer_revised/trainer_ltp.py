@@ -72,7 +72,7 @@ class LTPTrainer(Trainer):
             args.ddp_find_unused_parameters = True
         super().__init__(model, args, *posargs, **kwargs)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
-        # `compute_loss` weights each batch by its items. So the library divides by the number of accumulated batches.
+        # The library then divides the loss by the number of accumulated batches, which `_shares` takes into account.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
         self._teacher: Teacher | None = None
@@ -237,7 +237,7 @@ class LTPTrainer(Trainer):
         return budget.penalty(self.model.config, inputs["attention_mask"], outputs, thresholds, progress)
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:
-        """This batch's share of the update's items and tokens, `[2]`, times the number the library divides loss by."""
+        """This batch's share of the update's items and tokens, `[2]`, times the divisor that the library applies."""
         if self._update_counts is None:
             return torch.ones(2)
         divided_by = self.current_gradient_accumulation_steps * self.args.world_size

@@ -28,6 +28,7 @@ class ColumnArguments:
         },
     )
 
+
 @dataclass(kw_only=True)
 class ReadingArguments(ColumnArguments):
     """How rows of a file become functions and their labels."""

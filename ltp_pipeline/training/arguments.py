@@ -204,9 +204,7 @@ class StageArguments:
     )
     prune_mode: str | None = field(
         default=None,
-        metadata={
-            "help": "Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."
-        },
+        metadata={"help": "Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."},
     )
     final_token_threshold: float | None = field(
         default=None,

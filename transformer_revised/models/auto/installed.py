@@ -1,4 +1,4 @@
-"""The overlay, seen from this project: whether it is installed, and how its classes are used in place of ours."""
+"""Checks whether the overlay is installed, and makes this project use the installed classes instead of its own."""
 
 import importlib.util
 import warnings
@@ -15,15 +15,15 @@ def is_installed() -> bool:
 
 
 def use_installed() -> None:
-    """Makes the installed modules those of this project. Warns if their files differ from those of this checkout."""
+    """Replaces this project's modules by the installed ones. Warns if their files differ from this checkout's."""
     share_modules(alias=HERE, real=THERE)
     ours, installed = Path(__file__).parents[2], Path(importlib.util.find_spec("transformers").origin).parent
     files = [file.relative_to(ours) for pattern in COPIED for file in sorted(ours.glob(pattern))]
     changed = [str(file) for file in files if not _same(ours / file, installed / file)]
     if changed:
         warnings.warn(
-            f"{installed} holds other versions of {', '.join(changed)} than this checkout, and they are used: "
-            "run revise_local_transformer_package.sh again",
+            f"{installed} has other versions of {', '.join(changed)} than this checkout. The installed ones are used; "
+            "to update them run revise_local_transformer_package.sh again",
             stacklevel=2,
         )
 

@@ -1,9 +1,9 @@
 """The plug-in: makes "ltp" known to the Auto classes of this process; nothing on disk changes.
 
-The names of the classes go into the library's tables, and the library imports a class when it is first used. Its
-public `register` needs the classes themselves: with it `import transformer_revised` takes 2.8 s beyond `import torch`,
-in place of 0.8 s. This module does not import the tables either, because that takes 2.1 s in Transformers 5.17 (0.03 s
-in 5.23). It adds the names when something else imports them.
+It adds the names of the classes to the library's tables, and the library imports a class when it is first used. The
+public `register` needs the classes themselves: with it `import transformer_revised` takes 2.8 s in addition to `import
+torch`, instead of 0.8 s. This module does not import the tables either, because that takes 2.1 s in Transformers 5.17
+(0.03 s in 5.23). It adds the names to a table after something else has imported it.
 """
 
 import sys
@@ -19,7 +19,7 @@ from transformers.models.auto import configuration_auto
 from .ltp_names import CONFIG_CLASS, MODEL_CLASSES, MODEL_TYPE, TOKENIZER_CLASS
 from .same_modules import HERE, THERE, share_modules
 
-# Module of the library: its tables, each with the name to add
+# Module of the library -> its tables, each with the name to add
 TABLES = {
     "transformers.models.auto.modeling_auto": tuple(MODEL_CLASSES.values()),
     "transformers.models.auto.tokenization_auto": (("TOKENIZER_MAPPING_NAMES", TOKENIZER_CLASS),),
@@ -37,7 +37,7 @@ def register() -> None:
 
 
 class _TableFinder(MetaPathFinder):
-    """Lets the modules in `TABLES` be imported as usual, and adds our names right after that."""
+    """Import hook that adds our names to the modules in `TABLES` right after their import."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

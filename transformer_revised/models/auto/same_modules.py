@@ -1,7 +1,7 @@
 """Gives each module of LTP a second name, so that no class exists twice.
 
-The library imports `transformers.models.ltp`, and this project `transformer_revised.models.ltp`. Before Python looks
-for files it asks the finder below, which answers one of the two names with the module that has the other.
+The library imports `transformers.models.ltp`, and this project `transformer_revised.models.ltp`. For one of the two
+names, an import hook returns the module with the other name.
 """
 
 import importlib
@@ -20,7 +20,7 @@ _SHARED = tuple(pattern.removesuffix(".py").removesuffix("/*").replace("/", ".")
 
 
 def share_modules(alias: str, real: str) -> None:
-    """From now on `alias.models.ltp...` is `real.models.ltp...`, and so is all else that the overlay copies."""
+    """Makes `alias.models.ltp...` another name of `real.models.ltp...`, as for all files that the overlay copies."""
     sys.meta_path.insert(0, _SecondName(alias, real))
 
 

@@ -1,3 +1,5 @@
+"""The model type "ltp": configuration, layers, heads and outputs. A module is imported when it is first used."""
+
 from typing import TYPE_CHECKING
 
 from transformers.utils import _LazyModule

@@ -1,8 +1,9 @@
 """Local attention on a GPU (`attn_implementation="sdpa"`): all blocks of a batch as one dense masked attention.
 
 The packed row is cut into blocks of `C` queries, none across two sequences. A block attends to a stretch of keys of
-fixed length around it, and to the global tokens outside that stretch: `K` keys for each block. The host lays this out
-from the lengths of the sequences and their numbers of global tokens. The device works out which pairs are in reach.
+fixed length around it, and to the global tokens outside that stretch: `K` keys for each block. The CPU computes this
+layout from the numbers of tokens and global tokens of the sequences. The GPU computes which pairs are in reach (within
+the window, or with a global key).
 
 Example: lengths 300 and 40, a window of 2 * 64, token 0 of each sequence global, nothing removed yet. The packed row
 has `N` = 340 tokens. It is cut into `M` = 6 blocks of `C` = 64 queries, 5 of the first sequence and 1 of the second.
@@ -23,7 +24,7 @@ from .packed_sequence import PackedSequence
 
 # A block has about as many queries as half a window, between these numbers.
 MIN_QUERY_BLOCK, MAX_QUERY_BLOCK = 64, 256
-# Most attention weights that are in memory at the same time (512 MB in bfloat16); more are computed in steps.
+# Maximum number of attention weights in memory at once (512 MB in bfloat16); larger batches are computed in steps.
 MAX_WEIGHTS = 2**28
 
 
@@ -37,7 +38,7 @@ class BandedPlan:
         is_query: `[M, C]` bool, False for those repetitions.
         keys: `[M, K]` int64, packed indices.
         allowed: `[M, C, K]` bool, the pairs in reach; `None` if all are.
-        place: `[N]` int64, where each token is among the `M * C` queries.
+        place: `[N]` int64, index of each token among the `M * C` queries.
         pairs: `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens.
     """
 
@@ -50,7 +51,7 @@ class BandedPlan:
     _biases: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def bias(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """`allowed` as a summand of the scores, `[M, 1, C, K]`: 0 or minus infinity."""
+        """The mask that is added to the scores, `[M, 1, C, K]`: 0 if `allowed`, else minus infinity."""
         if self.allowed is not None and dtype not in self._biases:
             zeros = torch.zeros(self.allowed.shape, dtype=dtype, device=self.allowed.device)
             self._biases[dtype] = zeros.masked_fill_(~self.allowed, float("-inf"))[:, None]
@@ -102,7 +103,7 @@ def _explicit_attention(
             weights = nn.functional.dropout(weights, dropout) if dropout else weights
             contexts.append(weights @ value[part])
     received = torch.cat(received)
-    # In float64: the atomic additions of a GPU have no fixed order, and its effect is then rounded away.
+    # A GPU's atomic additions have no fixed order. In float64 its effect disappears when the sum is rounded.
     total = received.new_zeros(len(plan.place), dtype=torch.float64)
     total = total.index_add(0, plan.keys.flatten(), received.flatten().double())
     return torch.cat(contexts) if contexts else None, total.to(received.dtype)
@@ -178,5 +179,5 @@ def _block_table(packed: PackedSequence, size: int, stretch: int, half_window: i
 
 
 def _up_to_8(size: int) -> int:
-    """The next multiple of 8, to which fused kernels need a mask to be aligned."""
+    """The next multiple of 8; fused kernels need masks of such a width."""
     return -(-size // 8) * 8

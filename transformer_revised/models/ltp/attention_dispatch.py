@@ -33,7 +33,7 @@ def choose_implementation(requested: str | None, device: torch.device, output_at
 
 
 def local_attention_plan(implementation: str, packed: PackedSequence, half_window: int) -> TilePlan | BandedPlan:
-    """What one of `IMPLEMENTATIONS` needs to compute the local attention of all alive tokens."""
+    """The plan with which `implementation` computes the local attention of all alive tokens."""
     return tile_plan(packed, half_window) if implementation == "eager" else banded_plan(packed, half_window)
 
 

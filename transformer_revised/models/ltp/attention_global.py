@@ -136,8 +136,8 @@ def _index(index: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 
 def suits_padding(packed: PackedSequence, num_heads: int, hidden_size: int, only_first_token: bool) -> bool:
     """
-    Whether `padded_global_attention` applies and is cheaper: on a GPU, where the first token of each sequence is
-    global and no other is (others do not matter with `only_first_token`), and sequences are long enough for folding.
+    Whether `padded_global_attention` can be used and is cheaper: on a GPU, if the first token of each sequence is its
+    only global token (`only_first_token` ignores others), and if sequences are long enough for folding.
     """
     if not reading_back_stalls(packed.positions.device) or not packed.host_lengths.first_is_global:
         return False

@@ -27,7 +27,7 @@ SHORT_SEQUENCE = 256
 # The numbers of queries and keys of a tile are multiples of these (of 8 in small tiles): softmax is slow on rows of
 # other lengths.
 QUERY_STEP, KEY_STEP = 16, 32
-# Query-key pairs per head in a tile of several blocks. So many still fit in a CPU's cache.
+# Maximum number of query-key pairs per head in a tile of several blocks, so that they fit in a CPU's cache.
 TILE_PAIRS = 2**17
 
 

@@ -145,7 +145,7 @@ class Tile:
         importance.index_add_(0, self.key_index, received.flatten())
 
     def add_received_gradient(self, grad_probabilities: torch.Tensor, grad_importance: torch.Tensor) -> None:
-        """The gradient of `add_received`: adds that of the importance to `grad_probabilities`, in place."""
+        """The backward pass of `add_received`: adds the importance's gradient to `grad_probabilities`, in place."""
         received = grad_importance[self.key_index].to(grad_probabilities.dtype).view(self.shape[0], 1, self.shape[2])
         self._by_block(grad_probabilities).add_(received * self.is_real_query[:, :, None])
 
@@ -159,7 +159,7 @@ class Tile:
         return torch.softmax(torch.baddbmm(scores, queries, keys.transpose(1, 2), out=scores), dim=-1)
 
     def _bias(self, dtype: torch.dtype) -> torch.Tensor:
-        """The mask as a summand of the scores, `[G, m, c]`: 0, or the lowest finite number where `blocked`."""
+        """The mask that is added to the scores, `[G, m, c]`: 0, or the lowest finite number where `blocked`."""
         if dtype not in self._biases:
             lowest = torch.tensor(torch.finfo(dtype).min, dtype=dtype, device=self.query_index.device)
             self._biases[dtype] = torch.where(self.blocked, lowest, lowest * 0)
@@ -172,7 +172,7 @@ class Tile:
         keys = self._positions[self.key_index].view(self.shape[0], 1, -1)
         reach = self._reach[self.key_index].view(self.shape[0], 1, -1)
         if self._key_padding is not None:
-            reach = reach.masked_fill(self._key_padding[:, None], -1)  # no distance is so small
+            reach = reach.masked_fill(self._key_padding[:, None], -1)  # every distance exceeds it
         return (queries - keys).abs_() > reach
 
     def _by_block(self, x: torch.Tensor) -> torch.Tensor:
@@ -211,11 +211,11 @@ def tiled_attention(
 
     Args:
         query: `[H, N, d]`, already divided by `sqrt(d)`. `key` and `value` have the same shape and dtype.
-        plan: the tiles to compute. Tokens that are no query of any tile get a context of zeros.
+        plan: the tiles to compute. Tokens that are not a query of any tile get a context of zeros.
         dropout: probability of dropping an attention weight.
         with_importance: whether to sum the attention that each token receives (before dropout).
         importance_gradient: whether the importance is differentiable in `query` and `key`.
-        overwrite_query: whether the context may be written into `query`. Ignored where gradients are enabled.
+        overwrite_query: whether the context may be written into `query`. Ignored if gradients are enabled.
 
     Returns:
         The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and

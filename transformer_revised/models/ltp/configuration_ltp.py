@@ -15,7 +15,7 @@ class LTPConfig(LongformerConfig):
     Args:
         prune_mode (`str`, *optional*, defaults to `"absolute_threshold"`):
             How each layer chooses the tokens it removes; `prune_modules.py` defines the modes.
-            `"absolute_threshold"` learns one threshold a layer (Learned Token Pruning, Kim et al., KDD 2022).
+            `"absolute_threshold"` learns one threshold per layer (Learned Token Pruning, Kim et al., KDD 2022).
             `"rising_threshold"` and `"threshold"` remove tokens whose importance is below a fixed fraction of the
             largest in the sequence; the fraction rises with the layer or is the same in all. `"topk"` keeps a share of
             the tokens that falls with the layer (SpAtten, Wang et al., HPCA 2021). `None` removes nothing: the model
@@ -28,9 +28,9 @@ class LTPConfig(LongformerConfig):
         token_keep_rate (`float`, *optional*, defaults to 1.0):
             `"topk"`: the share of a sequence's tokens that is alive after the last layer.
         score_normalization (`str`, *optional*, defaults to `"max"`):
-            By what `"absolute_threshold"` divides a token's importance (the attention it receives, summed) to get its
-            score. `"max"`: the largest importance in its sequence. `"mean"`: the number of heads times the number of
-            alive tokens (the LTP paper). `"rel"`: the number of heads, so that uniform attention gives scores of 1.
+            `"absolute_threshold"` divides a token's importance (the attention it receives, summed) by a number to get
+            its score. `"max"`: the largest importance in its sequence. `"mean"`: the number of heads times the number
+            of alive tokens (the LTP paper). `"rel"`: the number of heads, so that uniform attention gives scores of 1.
         temperature (`float`, *optional*, defaults to 1e-5):
             Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. It is used only
             by soft masking in training mode.

@@ -1,4 +1,4 @@
-"""The matrix products of a layer that treat each token by itself: projections, attention output, feed-forward part.
+"""Computes the matrix products of a layer that do not mix tokens: projections, attention output, feed-forward part.
 
 The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN, because
 PyTorch's `nn.Linear` uses a BLAS library that may be much slower: in float32 it reaches two fifths of oneDNN's rate on
@@ -21,7 +21,7 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
-# Most tokens of a piece ([`pieces`]): the data between two products then stays in a CPU's cache.
+# Maximum number of tokens in a piece ([`pieces`]), so that the data between two products stays in a CPU's cache.
 PIECE_TOKENS = 512
 # Shorter pieces have a multiple of this many tokens, except the last piece.
 PIECE_STEP = 64
@@ -78,7 +78,7 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
 
 
 class _PackedWeight:
-    """A second copy of a layer's weight, in the layout in which oneDNN multiplies."""
+    """A second copy of a layer's weight, in oneDNN's layout."""
 
     def __init__(self):
         self._state, self._packed = None, None
@@ -149,8 +149,8 @@ def pieces(x: torch.Tensor) -> list[slice]:
     The slices in which the `N` rows of `x` are computed: 1,100 rows as 512, 512, 64 and 12. One slice on a GPU or with
     gradients.
 
-    oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows, and pruning
-    leaves a different number in each layer of each batch. Pieces have 135 different sizes, and soon all are compiled.
+    oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows. After pruning
+    each layer of each batch has a different number. Pieces have only 135 sizes, whose kernels are soon all compiled.
     """
     n = len(x)
     if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling() or n < 2 * PIECE_STEP:
@@ -166,7 +166,7 @@ class Workspace:
     Named buffers that the layers of one forward pass reuse, instead of allocating memory in each layer.
 
     A tensor taken under a name is overwritten by the next tensor taken under that name, so a layer must not return it.
-    Tokens only leave, so the buffers of the first layer are large enough for all layers.
+    Tokens are only removed, so the buffers of the first layer are large enough for all layers.
     """
 
     buffers: dict[str, torch.Tensor] = field(default_factory=dict)

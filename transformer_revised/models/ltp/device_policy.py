@@ -1,4 +1,4 @@
-"""Where the host should not wait for a device, and what `torch.compile` should not trace."""
+"""Says on which devices the CPU should not wait for results, and excludes functions from `torch.compile`."""
 
 from __future__ import annotations
 

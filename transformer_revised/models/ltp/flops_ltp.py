@@ -1,4 +1,4 @@
-"""FLOPs of a forward pass: those executed, those of the same input without pruning, those expected of soft masks.
+"""Counts the FLOPs of a forward pass: executed, without pruning, and expected from soft masks.
 
 The counts include matrix products and attention pairs, 2 FLOPs for each multiply-add, of real tokens. Padding is never
 computed and never counted.
@@ -95,9 +95,9 @@ def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[to
     """
     Expected relative FLOPs of a sequence classifier that removes tokens with some probability; differentiable.
 
-    The formula is that of `layer_flops` with expected counts. A query counts with the keys in its window and half a
-    block on either side, which its block of queries computes too; in a sequence of one block it counts with all keys.
-    The padding of blocks is not counted.
+    The formula is that of `layer_flops` with expected counts. Each query is counted with the keys in its window and
+    half a block on either side, because its block computes these, too; in a sequence of one block, with all keys. The
+    padding of blocks is not counted.
 
     Args:
         attention_mask: `[B, L]`, above 0 for real tokens. The first one of each sequence is its global token.

@@ -53,7 +53,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         return True
 
     def get_correct_attn_implementation(self, requested_attention: str | None, is_init_check: bool = False):
-        """Leaves `None`, for which the library would choose now: each forward pass chooses by its device."""
+        """Keeps `None`, which the library would replace now, because each forward pass chooses by its device."""
         if requested_attention is None:
             return None
         if requested_attention not in IMPLEMENTATIONS:
@@ -88,7 +88,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     def set_hard_masking(self, hard: bool) -> None:
         """
-        Chooses what training mode does: remove tokens (True) or multiply by soft masks (False). Evaluation removes.
+        Chooses whether training removes tokens (True) or multiplies them by soft masks (False). Evaluation removes.
 
         Raises:
             ValueError: soft masking for a prune mode without thresholds.
@@ -187,8 +187,8 @@ class LTPEncoder(nn.Module):
         self, hidden_states: torch.Tensor, packed: PackedSequence, options: ForwardOptions
     ) -> tuple[torch.Tensor, list[LayerTrace], tuple[torch.Tensor, ...]]:
         """
-        `[N, D]` to `[M, D]` of the tokens alive in the end, the traces of the layers, and with `output_hidden_states`
-        the input of each layer and the output of the last, `[B, L, D]` each.
+        Returns the states `[M, D]` of the tokens alive after the last layer, the traces of the layers, and with
+        `output_hidden_states` the input of each layer and the output of the last, `[B, L, D]` each.
         """
         traces: list[LayerTrace] = []
         all_hidden_states: tuple[torch.Tensor, ...] = ()

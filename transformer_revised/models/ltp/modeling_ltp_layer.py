@@ -40,10 +40,10 @@ class ForwardOptions:
     Args:
         soft: multiply tokens by soft masks (in training) instead of removing them.
         temperature: width of the soft mask.
-        importance_gradient: whether scores are differentiable in soft training. Soft masks never are in the scores.
+        importance_gradient: whether scores are differentiable in soft training. Soft masks treat them as constants.
         only_first_token: whether the caller reads only the last state of each sequence's first token.
-        output_hidden_states, output_attentions, output_pruning: what to return besides.
-        active_layers: for the layers whose threshold was read from a GPU, whether they can remove tokens.
+        output_hidden_states, output_attentions, output_pruning: what else to return.
+        active_layers: layer -> whether it can remove tokens, for layers whose threshold was read from a GPU.
         workspace: buffers that the layers share.
     """
 
@@ -66,7 +66,7 @@ class ForwardOptions:
 
 @dataclass
 class LayerTrace:
-    """What a layer did: `entered` are the tokens alive in its attention, `kept` those of its feed-forward part."""
+    """What a layer did: `entered` are the tokens alive in its attention, `kept` those in its feed-forward part."""
 
     entered: PackedSequence
     kept: PackedSequence
@@ -148,7 +148,7 @@ class LTPLayer(GradientCheckpointingLayer):
 
     @run_uncompiled
     def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace) -> torch.Tensor | None:
-        """Removes tokens, and notes in the trace their last states; returns the packed indices of those kept."""
+        """Removes tokens and stores their last states in `trace`. Returns the indices of those kept; None: all."""
         mask = self.pruner.hard_mask(trace.scores, trace.entered)  # [N] bool
         trace.kept, kept, removed = trace.entered.keep(mask)
         if not len(removed):
@@ -158,7 +158,7 @@ class LTPLayer(GradientCheckpointingLayer):
 
 
 class LTPAttention(nn.Module):
-    """The attention of a layer and, in `output`, the first part of what follows it; named as in Longformer."""
+    """The attention of a layer and its output projection, `output`; named as in Longformer."""
 
     def __init__(self, config: LTPConfig, layer_id: int):
         super().__init__()
@@ -290,12 +290,12 @@ class LTPSelfAttention(LongformerSelfAttention):
         return index, context, weights
 
     def _global_query(self, hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Of the tokens at `index`, `[G, H, d]`, divided by `sqrt(d)`."""
+        """The global queries of the tokens at `index`, `[G, H, d]`, divided by `sqrt(d)`."""
         query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)
         return query.view(-1, self.num_heads, self.head_dim)
 
 
 def _cast_for_autocast(x: torch.Tensor) -> torch.Tensor:
-    """Under autocast, casts once what each of the layer's projections would cast."""
+    """Under autocast, casts `x` once; otherwise each projection of the layer would cast it again."""
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x

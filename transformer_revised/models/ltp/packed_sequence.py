@@ -20,7 +20,7 @@ from .device_policy import reading_back_stalls, run_uncompiled
 @dataclass(frozen=True)
 class HostLengths:
     """
-    Numbers of tokens of a batch, on the CPU. Work is laid out by them without reading them back from a GPU.
+    Numbers of tokens of a batch, stored on the CPU so that they need not be read back from a GPU.
 
     Args:
         lengths, num_global: alive tokens and global tokens of each sequence, `[B]` int64.
@@ -60,11 +60,11 @@ class PackedSequence:
 
     Args:
         sequence_of (`torch.LongTensor` of shape `[N]`): index of each token's sequence in the batch, ascending.
-        positions (`torch.LongTensor` of shape `[N]`): its original column, ascending within a sequence.
-        is_global (`torch.BoolTensor` of shape `[N]`): whether it attends to, and is attended by, its whole sequence.
+        positions (`torch.LongTensor` of shape `[N]`): original column of each token, ascending within a sequence.
+        is_global (`torch.BoolTensor` of shape `[N]`): whether each token is a global token.
         shape (`tuple[int, int]`): `(B, L)`, the padded batch.
         start (`PackedSequence`, *optional*): the batch before any token was removed, if tokens were removed.
-        host_lengths (`HostLengths`, *optional*): its numbers of tokens; counted if not given.
+        host_lengths (`HostLengths`, *optional*): numbers of tokens; counted if not given.
         cache (`dict`): attention plans of these tokens, which consecutive layers share.
     """
 
@@ -79,7 +79,7 @@ class PackedSequence:
     def __post_init__(self) -> None:
         if self.host_lengths is None:
             self.host_lengths = HostLengths.of_tokens(self.sequence_of, self.is_global, self.shape[0])
-        if not reading_back_stalls(self.positions.device):  # made here, because `torch.compile` cannot trace NumPy
+        if not reading_back_stalls(self.positions.device):  # computed now, because `torch.compile` cannot trace NumPy
             self.host_positions, self.offsets, self.global_indices, self.first_index  # noqa: B018
 
     @classmethod
@@ -234,7 +234,7 @@ class PackedSequence:
     @run_uncompiled
     def keep(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
         """
-        Removes tokens. Only the lengths left are read back from the device.
+        Removes tokens. Only the new lengths are read back from the device.
 
         Args:
             mask: `[N]` bool, True for the tokens to keep, which include all global ones.

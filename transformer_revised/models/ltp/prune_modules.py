@@ -1,4 +1,4 @@
-"""The pruners: token importance in, kept tokens or a soft mask out. A new pruner is one more class in `PRUNERS`."""
+"""Decides from the importance of tokens which tokens a layer keeps: a class for each pruning mode, see `PRUNERS`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .packed_sequence import PackedSequence
 
 # The threshold of a layer that removes nothing. It is layer 0's before training, as 0 / num_layers = 0.
 INACTIVE_THRESHOLD = 0.0
-# A score below this is below every learned threshold of an active layer, as in the published code.
+# Lower bound of learned thresholds in hard pruning, as in the published code.
 MIN_THRESHOLD = 1e-5
 
 
@@ -76,7 +76,7 @@ class PrunerWithThreshold(TokenPruner):
 
     @property
     def cut(self) -> float | torch.Tensor:
-        """The threshold as it is compared with scores: a number where it is fixed, `[]` where it is learned."""
+        """The threshold that is compared with scores: a number if it is fixed, a tensor `[]` if it is learned."""
         return self.base_threshold
 
     @property
@@ -103,7 +103,7 @@ class ThresholdPruner(PrunerWithThreshold):
 
 
 class RisingThresholdPruner(PrunerWithThreshold):
-    """The threshold rises with the layer: `final_token_threshold * layer / num_layers`, as a fraction likewise."""
+    """The threshold, again a fraction, rises with the layer: `final_token_threshold * layer / num_layers`."""
 
     def __init__(self, config, layer_id: int):
         super().__init__(_rising_threshold(config, layer_id))
@@ -188,9 +188,9 @@ def read_active_layers(pruners: list[TokenPruner | None]) -> dict[int, bool]:
     Reads learned thresholds from a GPU, all with one transfer.
 
     Returns:
-        For the index of each layer whose threshold was read, whether the layer can remove tokens. The other layers
-        answer by `is_active` when they run: their threshold is no tensor, is on the CPU, or is not on this device
-        before its layer runs (sharded parameters).
+        Index of each layer whose threshold was read -> whether the layer can remove tokens. For the other layers read
+        `is_active` when they run: their threshold is not a tensor, is on the CPU, or is on this device only while the
+        layer runs (sharded parameters).
     """
     learned = {
         i: pruner

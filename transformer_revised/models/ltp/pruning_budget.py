@@ -1,4 +1,4 @@
-"""Makes a model meet a compute budget: a controller while thresholds are learned, then one exact shift of them.
+"""Makes a model meet a FLOPs budget: a penalty while thresholds are learned, then one exact shift of all thresholds.
 
 The controller adds `coefficient * r` to the loss. `r` are the relative FLOPs expected of the soft masks
 ([`expected_relative_flops`]), and `coefficient = GAIN * (measured - wanted)`. This is the gradient of a quadratic
@@ -128,8 +128,8 @@ def meet_target(
     Adds one number to all learned thresholds, so that the model executes `target` relative FLOPs on `batches`.
 
     Returns:
-        The relative FLOPs reached. They are the nearest of all shifts tried: where many tokens have the same score, a
-        small shift removes them all.
+        The relative FLOPs reached, the nearest to `target` of all shifts tried. They can differ from `target`: if many
+        tokens have the same score, a small shift removes all of them.
 
     Raises:
         UnreachableTargetError: no shift removes enough: layers before the first threshold compute every token.
@@ -148,7 +148,7 @@ def meet_target(
     if target < floor - tolerance:
         at(0.0)
         raise UnreachableTargetError(
-            f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain when all tokens but the global ones are "
+            f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain if all tokens except the global ones are "
             f"removed as early as possible; expected at least {math.ceil(100 * floor) / 100:.2f}"
         )
     shift, step, nearest = 0.0, 0.1, (math.inf, 0.0, 1.0)

@@ -19,7 +19,7 @@ INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask"
 
 class Teacher:
     """
-    A frozen, unpruned copy of a sequence classifier in its present state.
+    A frozen, unpruned copy of a sequence classifier in its current state.
 
     Args:
         model: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
