@@ -30,7 +30,7 @@ class ExtractArguments(PrunedModelArguments):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line `argv`; None: that of this process."""
+    """Runs the command line `argv` (None: that of this process)."""
     positional = {"OUTPUT_DIR": {"nargs": "?", "help": "The same as --output_dir."}}
     args, words = parse_arguments([ExtractArguments], argv, __doc__, positional=positional)
     from ltp_pipeline.view.pruned_files import write_pruned_files  # late: --help does not need pandas

@@ -44,7 +44,7 @@ class ReportArguments(PrunedModelArguments):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line `argv`; None: that of this process."""
+    """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments([ReportArguments], argv, __doc__)
     from ltp_pipeline.view.report import report_kept_tokens  # late: --help needs neither pandas nor matplotlib
     from ltp_pipeline.view.terminal import TerminalView

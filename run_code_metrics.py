@@ -14,7 +14,7 @@ from ltp_pipeline.base.flags import skip_peft_for_help
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None stands for that of this process."""
+    """Runs the command line `argv` (None: that of this process)."""
     skip_peft_for_help(argv)
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments

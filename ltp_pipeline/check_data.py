@@ -51,7 +51,7 @@ class CheckArguments(ColumnArguments):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line `argv` (None: that of the process). Exits with status 1 if the files are not sound."""
+    """Runs the command line `argv` (None: that of this process). Exits with status 1 if the files are not sound."""
     args, given = parse_arguments(
         (CheckArguments,), argv, __doc__, prog="python -m ltp_pipeline.check_data", positional={"files": FILES}
     )
@@ -144,7 +144,7 @@ def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, a
             print(f"  {_row_text(row)}")
         if finding.count > len(finding.rows):
             print(f"  and {finding.count - len(finding.rows)} more")
-        print(f"  right: {finding.right}")
+        print(f"  expected: {finding.right}")
     errors = sum(finding.severity == "error" for finding in findings)
     print("sound" if sound else f"not sound: {errors} error{'' if errors == 1 else 's'} above")
     if args.output_file is not None:
@@ -159,7 +159,7 @@ def _row_text(row: dict[str, Any]) -> str:
     if "similarity" in row:
         text += f" ({row['similarity']:.1%})"
     if "label" in row:
-        text += f" (label {row['label']}, there {row['other_label']})"
+        text += f" (labels {row['label']} and {row['other_label']})"
     return f"{text}: {row['why']}" if "why" in row else text
 
 

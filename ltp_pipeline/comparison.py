@@ -2,7 +2,7 @@
 
     python -m ltp_pipeline.comparison --checkpoints fine-tuned=code_test hard=CKPT --test_file Data/test.csv
 
-Speed is that of the forward pass alone, without reading and tokenizing. In each of several rounds, the checkpoints
+Speed is measured for the forward pass only, without reading and tokenizing. In each of several rounds, the checkpoints
 take turns after each batch. A rate is the median over the rounds. A speedup over the first checkpoint is the median of
 the rounds' ratios.
 """
@@ -93,7 +93,7 @@ class Candidate:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None stands for that of this process."""
+    """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments((ComparisonArguments,), argv, __doc__, prog="python -m ltp_pipeline.comparison")
     import pandas as pd
 

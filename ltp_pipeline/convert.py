@@ -30,7 +30,7 @@ class ConversionArguments:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv`; None stands for that of this process."""
+    """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments((ConversionArguments,), argv, __doc__, prog="python -m ltp_pipeline.convert")
     model = convert_checkpoint(
         args.model_name_or_path,

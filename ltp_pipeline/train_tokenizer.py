@@ -63,7 +63,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line `argv` (None: that of the process)."""
+    """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments((TokenizerArguments,), argv, __doc__, prog="python -m ltp_pipeline.train_tokenizer")
     if args.vocab_size < SMALLEST_VOCABULARY:
         raise UserError(

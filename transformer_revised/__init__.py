@@ -2,7 +2,7 @@
 
 `import transformer_revised` registers "ltp" with the Auto classes and exports `LTPConfig`, `LTPModel`, its heads,
 `LTPTrainer` and `LTPTrainingArguments`. If `revise_local_transformer_package.sh` has copied these files into the
-installed `transformers`, the names are those of the installed copies, so that no class exists twice.
+installed `transformers`, it exports the installed copies instead, so that no class exists twice.
 """
 
 from importlib import import_module

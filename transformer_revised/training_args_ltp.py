@@ -45,7 +45,7 @@ class LTPTrainingArguments(TrainingArguments):
         metadata={
             "help": "Budget: relative FLOPs of the trained model, above 0, at most 1 (default: the checkpoint's own). "
             "Soft training learns thresholds that approach it. Every training ends with a shift of the thresholds "
-            "that meets it."
+            "to this budget."
         },
     )
     calibration_samples: int = field(

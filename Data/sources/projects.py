@@ -42,7 +42,7 @@ def projects_from_list(source_list: Path, cache_dir: Path, suffixes: frozenset[s
 
 
 def projects_from_folders(folders: Sequence[Path], suffixes: frozenset[str]) -> list[Project]:
-    """Read each folder as a project. Its name is that of the folder, or the whole path if two folders share a name.
+    """Read each folder as a project. It is named after the folder, or by the whole path if two folders share a name.
 
     Raises UserError for a missing folder, a folder given twice or a folder without files of these endings.
     """

@@ -1,6 +1,6 @@
 """Reads the HDF5 files in which the Draper VDISC data set is published (Russell et al. 2018).
 
-Each file holds `functionSource`, the texts, and a column of booleans for each group of weaknesses.
+Each file has a column `functionSource` with the texts, and a column of booleans for each group of weaknesses.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def open_vdisc(path: Path) -> h5py.File:
             f"{path}: no data set {', '.join(missing)}; expected {TEXT}, {', '.join(GROUPS)}; found: {found}"
         )
     if h5py.check_string_dtype(file[TEXT].dtype) is None:
-        raise UserError(f"{path}: {TEXT} holds {file[TEXT].dtype}; expected texts")
+        raise UserError(f"{path}: {TEXT} has the type {file[TEXT].dtype}; expected texts")
     for name in GROUPS:
         if file[name].shape != file[TEXT].shape:
             raise UserError(
@@ -50,7 +50,7 @@ def open_vdisc(path: Path) -> h5py.File:
                 "each function"
             )
         if file[name].dtype.kind not in "biu":
-            raise UserError(f"{path}: {name} holds {file[name].dtype}; expected booleans")
+            raise UserError(f"{path}: {name} has the type {file[name].dtype}; expected booleans")
     return file
 
 

@@ -56,7 +56,7 @@ def format_table(
         rows: one mapping for each line. A missing key or None is shown as "-". A float has four decimals (from 10 on
             one), and below 0.001 the form 1.2e-05.
         columns: keys to show, in order; default: the keys in the order in which the rows first name them.
-        markdown: a table in GitHub's Markdown, in place of columns that are padded with spaces.
+        markdown: a table in GitHub's Markdown, instead of columns padded with spaces.
     """
     names = list(dict.fromkeys(key for row in rows for key in row)) if columns is None else list(columns)
     lines = [names, *([_cell(row.get(name)) for name in names] for row in rows)]

@@ -65,7 +65,7 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
     `--lr 0.0001`, a list is a flag with several values, and a flag with null is omitted.
 
     Raises:
-        UserError: the file cannot be read, or holds no JSON object.
+        UserError: the file cannot be read, or does not contain a JSON object.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if len(argv) != 1 or not argv[0].endswith(".json"):

@@ -5,8 +5,8 @@
           | |
           +-+  a run that is interrupted leaves it; the next run resumes from it, or empties it
 
-A reader of TARGET thus sees the old result or the new one, never a part. An old result that holds results of later
-stages becomes TARGET.previous (then TARGET.previous-2, ...); any other is removed.
+TARGET is therefore always a complete result, the old or the new one. If the old result contains results of later
+stages, it becomes TARGET.previous (then TARGET.previous-2, ...); otherwise it is removed.
 """
 
 import os

@@ -49,7 +49,7 @@ def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> t
         bf16: value of `--bf16`; None if the flag was not given.
 
     Raises:
-        UserError: `asked` is none of `DTYPES`, or the two flags contradict each other.
+        UserError: `asked` is not one of `DTYPES`, or the two flags contradict each other.
     """
     if asked not in DTYPES:
         raise UserError(f"--dtype {asked}: expected {', '.join(DTYPES)}")

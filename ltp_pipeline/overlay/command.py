@@ -82,7 +82,7 @@ def find_package(python: str) -> Package:
     except OSError as error:
         raise UserError(f"--python {python}: cannot be run ({error.strerror})") from None
     except (IndexError, ValueError):
-        raise UserError(f"--python {python}: is no working Python: {answer.stderr.strip()}") from None
+        raise UserError(f"--python {python}: is not a working Python: {answer.stderr.strip()}") from None
     if not found.get("origin"):
         raise UserError(f"{python} has no transformers: install it first, or name another interpreter with --python")
     folder = Path(found["origin"]).parent

@@ -144,7 +144,7 @@ class FineTuningArguments(LTPTrainingArguments):
 
     def __post_init__(self) -> None:
         if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-            self.use_cpu = True  # Unless this is set, the library refuses bf16 on a machine without a GPU.
+            self.use_cpu = True  # Otherwise the library rejects bf16 on a machine without a GPU.
         self._choose_dtype()
         self._choose_eval_batches()
         if self.early_stopping_patience is not None:

@@ -92,8 +92,8 @@ def predictions_table(
 ) -> pd.DataFrame:
     """The table of predictions.csv, one line for each of N functions or items.
 
-    Columns: `label` (if the data has labels) and `prediction`, then the probabilities: `score`, that of class 1, for
-    two classes; `score_<name>` of each class for more. A task that predicts numbers has no probabilities. If an
+    Columns: `label` (if the data has labels) and `prediction`, then the probabilities: with two classes `score` (of
+    class 1), with more classes `score_<name>` of each class. A task that predicts numbers has no probabilities. If an
     item has several labels at once, `label` and `prediction` are their names, separated by spaces.
 
     Args:

@@ -36,7 +36,7 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
         output_dir: folder of the result.
 
     Raises:
-        UserError: the folder is no checkpoint or an incomplete one, or the best checkpoint of its run is missing.
+        UserError: the folder is not a complete checkpoint, or the best checkpoint of its run is missing.
     """
     checkpoint = find_checkpoint(args.resume_from_checkpoint, output_dir, args.world_size)
     if checkpoint is not None and args.load_best_model_at_end:

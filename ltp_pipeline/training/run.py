@@ -159,10 +159,10 @@ def evaluate_split(
     """Evaluates all rows of a split. For "eval" with `--max_false_alarm`, first chooses the decision threshold.
 
     Returns:
-        Metrics, with `<split>_` before their names: those of `task` and the loss if the rows have labels; for an LTP
-        model those of `flops_meter.summary` and thresholds_per_layer; runtime, samples_per_second, seconds_per_sample
-        and dtype. And the predictions, see `predictions_table`, with a first column `row` (from 1, the row of the
-        file) if rows of the file were skipped.
+        The metrics and the predictions. The name of a metric begins with `<split>_`. There are the metrics of `task`
+        and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
+        thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
+        `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
 
     Raises:
         UserError: the model computes infinite numbers or NaN.

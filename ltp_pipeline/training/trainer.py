@@ -54,8 +54,8 @@ class _Evaluated:
 class ClassifierTrainer(LTPTrainer):
     """[`LTPTrainer`] for classifiers.
 
-    Its metrics are those of `compute_metrics` and, for an LTP model, FLOPs and tokens kept (`flops_meter.summary`). A
-    function read in several windows counts once, with the window that scores it highest.
+    Evaluation returns the metrics of `compute_metrics` and, for an LTP model, FLOPs and tokens kept
+    (`flops_meter.summary`). A function read in several windows counts once, with the window that scores it highest.
 
     Args:
         compute_metrics: function from logits `[N, C]` and labels `[N]` (or `[N, C]`) to metrics by name.

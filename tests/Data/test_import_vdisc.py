@@ -86,7 +86,7 @@ def test_duplicates_leave_also_across_files_and_a_draw_is_repeatable(tmp_path):
     ("other", "message"),
     [
         ({"CWE-469": None, "CWE-476": None}, "no data set CWE-469, CWE-476.*found: CWE-119, "),
-        ({"CWE-120": [0.5] * 7}, "CWE-120 holds float64"),
+        ({"CWE-120": [0.5] * 7}, "CWE-120 has the type float64"),
         ({"CWE-120": [0, 0, 0, 0, 2, 0, 0]}, "function 5: expected 0 or 1"),
     ],
 )

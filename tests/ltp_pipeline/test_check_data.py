@@ -97,7 +97,7 @@ def test_each_kind_is_found_by_row_and_ends_with_1(sound, tmp_path, capsys):
     assert near.pop("similarity") > 0.8 and near == {"file": test, "row": 4, "same_file": train, "same_row": 4}
     assert f"{train} row 3: the 'label' is 'maybe'" in shown
     assert f"error duplicates_across: {valid}: 1 of 6 functions are also in {train}\n" in shown
-    assert f"  right: {RIGHT['duplicates_across']}\n" in shown
+    assert f"  expected: {RIGHT['duplicates_across']}\n" in shown
 
     allowed = [kind for kind, finding in by_kind.items() if finding["severity"] == "error"]
     assert status(capsys, *sound.values(), "--near_duplicates", 0.7, "--allow", *allowed)[0] == 0

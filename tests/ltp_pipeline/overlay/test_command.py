@@ -57,7 +57,7 @@ def test_interpreters(site, tmp_path):
     assert find_package(site.python) == Package(site.package, "5.23.0", site.python)
     with pytest.raises(UserError, match="--python /no/such/python: cannot be run"):
         find_package("/no/such/python")
-    with pytest.raises(UserError, match="--python echo: is no working Python"):
+    with pytest.raises(UserError, match="--python echo: is not a working Python"):
         find_package("echo")
     with pytest.raises(UserError, match="a source tree or an editable install"):
         find_package(Site(tmp_path / "source", None).python)

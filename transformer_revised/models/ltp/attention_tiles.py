@@ -100,7 +100,7 @@ class Tile:
     def queries(self, x: torch.Tensor) -> torch.Tensor:
         """The rows of `x` (`[H, N, d]`) for the queries, `[H * G, m, d]`."""
         if self._query_slice is not None:
-            # A copy: oneDNN compiles a product for its strides, which here would be those of the whole row.
+            # A copy: oneDNN compiles a kernel for the strides of its input. Those of a slice depend on `N`.
             return x[:, self._query_slice].contiguous()
         return x.index_select(1, self.query_index).view(-1, self.shape[1], x.shape[2])
 
@@ -347,7 +347,7 @@ def tiled_attention_weights(
     num_global = max(len(indices) for indices in packed.global_indices)
     heads, n, _ = query.shape
     rows = query.new_zeros(n, heads, num_global + 2 * half_window + 1)
-    rank = torch.zeros_like(packed.positions)  # of a global token among those of its sequence
+    rank = torch.zeros_like(packed.positions)  # rank of each global token in its sequence
     for indices in packed.global_indices:
         rank[torch.as_tensor(indices, device=rank.device)] = torch.arange(len(indices), device=rank.device)
     for tile in plan.tiles:

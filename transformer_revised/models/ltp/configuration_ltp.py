@@ -35,8 +35,8 @@ class LTPConfig(LongformerConfig):
             Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. It is used only
             by soft masking in training mode.
         target_flops (`float`, *optional*):
-            Budget that [`LTPTrainer`] meets with `"absolute_threshold"` in every stage: relative FLOPs, above 0, at
-            most 1.
+            Budget: the relative FLOPs, above 0 and at most 1, to which [`LTPTrainer`] brings an
+            `"absolute_threshold"` model in every stage.
         decision_threshold (`float`, *optional*):
             Probability of class 1 above which this project's scripts predict class 1; the model does not use it. With
             `None` they predict the more probable class.

@@ -204,7 +204,7 @@ class LTPEncoder(nn.Module):
 
 
 class LTPModel(LTPPreTrainedModel):
-    """Longformer that removes tokens layer by layer. Its inputs are those of [`~transformers.LongformerModel`]."""
+    """Longformer that removes tokens layer by layer. It has the inputs of [`~transformers.LongformerModel`]."""
 
     def __init__(self, config: LTPConfig, add_pooling_layer: bool = True):
         super().__init__(config)

@@ -1,6 +1,6 @@
 """The heads: the library's Longformer heads on [`LTPModel`], with the same parameter names and losses.
 
-The arguments of a `forward` are those of [`LTPModel.forward`] and `labels`. The loss is only that of the task: in soft
+Every `forward` has the arguments of [`LTPModel.forward`] and `labels`. The loss is only that of the task: in soft
 training add `lambda * pruning_regularizer`, as [`LTPTrainer`] does. Heads that read every token get the last state of
 a removed token.
 """
