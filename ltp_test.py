@@ -19,8 +19,8 @@ class ReportArguments(PrunedModelArguments):
     num_functions: int = field(
         default=4,
         metadata={
-            "help": "Number of functions to show: half with label 1, half with label 0 (MNLI: any label), first rows "
-            "first."
+            "help": "Number of functions to show: the first ones of the file, half with label 1 and half with label 0 "
+            "(MNLI: with any label)."
         },
     )
     function_index: list[int] | None = field(

@@ -81,7 +81,7 @@ def _write_stubs(folder: Path, missing: set[str]) -> None:
 
 
 def _header_folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:
-    """The folders of the headers that a file includes, directly or through other headers, in order of inclusion."""
+    """The folders of the headers that a file includes, directly or through other headers, in a fixed order."""
     seen, waiting = {path}, [path]
     folders: dict[str, None] = {}  # a set that keeps its order
     while waiting:

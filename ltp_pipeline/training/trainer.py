@@ -206,7 +206,7 @@ class ClassifierTrainer(LTPTrainer):
         if not state.end_of_dataloader or state.remainder <= 0:
             return size
         first = self.args.process_index * size
-        return min(max(state.remainder - first, 1), size)  # If there is none, one is computed and dropped later.
+        return min(max(state.remainder - first, 1), size)  # If all are repetitions, one is computed and dropped later.
 
     def _logits_and_counts(self, logits: Any, labels: Any) -> Any:
         """Logits `[B, C]` and the meter's counts `[B, 4 + L]`: the library then gathers both from all processes."""
