@@ -20,7 +20,7 @@ LENIENT = tuple(
         "incompatible-function-pointer-types", "return-type",
     )
 )  # fmt: skip
-TIMEOUT = 60  # seconds for one file
+TIMEOUT = 60  # seconds per file
 _LINE = re.compile(
     r"^(?P<path>.+?):(?P<line>\d+):\d+: (?P<kind>warning|error|fatal error): (?P<text>.*) \[(?P<check>\S+)\]$"
 )

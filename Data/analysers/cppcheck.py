@@ -19,7 +19,7 @@ UNPARSED = frozenset(
     {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
 )
 MACROS = 3  # a file is analysed again with at most this many unknown macros defined as empty
-TIMEOUT = 120  # seconds for one run
+TIMEOUT = 120  # seconds per file
 
 
 def cppcheck_settings(file: SourceFile) -> str:

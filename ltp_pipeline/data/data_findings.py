@@ -107,7 +107,7 @@ def find_all(
         files: the training split first; a file is compared with those before it.
         max_length: number of tokens that the model will read.
         near: finds near duplicates; None: no search for them.
-        tick: called after each function that was searched for near duplicates.
+        tick: called for each function, during the search for near duplicates.
     """
     findings = bad_row_findings(files)
     files = [file for file in files if len(file)]
@@ -225,10 +225,10 @@ def near_duplicate_findings(
             rows = inside[file.name] if other == number else across[files[other].name, file.name]
             details = {"same_file": files[other].name, "same_row": other_row, "similarity": round(similarity, 3)}
             rows.append(file.at(row, **details))
-    share = f"share {near.threshold:.0%} or more"
-    findings = _across_findings(across, "near_duplicates_across", f"{share} of their tokens with one in", files, RARE)
+    share = f"share {near.threshold:.0%} or more of their tokens with"
+    findings = _across_findings(across, "near_duplicates_across", f"{share} a function in", files, RARE)
     for name, rows in inside.items():
-        message = f"{name}: {len(rows)} functions {share} of their tokens with an earlier one"
+        message = f"{name}: {len(rows)} functions {share} an earlier one"
         findings.append(_finding("near_duplicates", False, message, rows))
     return findings
 

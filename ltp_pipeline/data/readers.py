@@ -69,9 +69,7 @@ def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: 
     return described
 
 
-def read_labelled(
-    path: str | Path, task: Task, reading: ReadingArguments | None = None, *, flag: str
-) -> pd.DataFrame:
+def read_labelled(path: str | Path, task: Task, reading: ReadingArguments | None = None, *, flag: str) -> pd.DataFrame:
     """Reads a file of any task in which every row has a label; see [`read_functions`] and [`read_glue`]."""
     reading = reading or ReadingArguments()
     if task.reads_functions:

@@ -47,7 +47,7 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
 
 
 def find_checkpoint(given: str | None, output_dir: Path, processes: int = 1) -> Path | None:
-    """The checkpoint that `given` names, see `checkpoint_to_resume`. It is complete for a run of `processes`."""
+    """The checkpoint that `given` names, see `checkpoint_to_resume`: a complete one of a run with `processes`."""
     if given is None or given.lower() == "false":
         return None
     work = unfinished(output_dir)
