@@ -120,11 +120,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--batch_size", type=int, default=32, help="functions in a batch of W4")
     add("--w4_batches", type=int, help="largest number of batches of W4 (default: the preset's)")
     add("--train_tokens", type=int, help="computed tokens in a micro-batch of train (default: 4 full functions)")
-    add(
-        "--lengths_file",
-        type=Path,
-        help="CSV file with the lengths of W4 in a column 'tokens' (default: the demo's)",
-    )
+    add("--lengths_file", type=Path, help="CSV file with the lengths of W4 in a column 'tokens' (default: the demo's)")
     add("--data_file", type=Path, help="data set, such as Data/test.csv, whose functions give the lengths instead")
     add("--tokenizer", default="code_test", help="folder of the tokenizer for --data_file")
     forward_works = [work for work in WORKS if work != "train"]

@@ -266,10 +266,4 @@ def _without_surrogates(cell: Any) -> Any:
 
 
 # ending without .gz -> reader
-FORMATS = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".parquet": _read_parquet,
-}
+FORMATS = {".csv": _read_csv, ".tsv": _read_tsv, ".json": _read_json, ".jsonl": _read_json, ".parquet": _read_parquet}

@@ -104,10 +104,7 @@ class DataArguments(ReadingArguments, TruncationArguments):
     )
     max_eval_samples: int | None = field(
         default=None,
-        metadata={
-            "aliases": ["--max_val_samples"],
-            "help": "Evaluate only on the first N functions of the file.",
-        },
+        metadata={"aliases": ["--max_val_samples"], "help": "Evaluate only on the first N functions of the file."},
     )
     max_test_samples: int | None = field(
         default=None, metadata={"help": "Test only on the first N functions of the file."}

@@ -9,11 +9,7 @@ from ltp_pipeline.task.tasks import CODE, Task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageTrainingArguments, with_values
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
 
-SHORT_NAMES = {
-    "learning_rate": "lr",
-    "num_train_epochs": "epoch",
-    "per_device_train_batch_size": "bs",
-}
+SHORT_NAMES = {"learning_rate": "lr", "num_train_epochs": "epoch", "per_device_train_batch_size": "bs"}
 ABOVE_0 = (
     *SHORT_NAMES,
     "per_device_eval_batch_size",

@@ -17,12 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
 
 from .attention_dispatch import choose_implementation, local_attention, local_attention_plan
-from .attention_global import (
-    global_attention,
-    global_attention_weights,
-    padded_global_attention,
-    suits_padding,
-)
+from .attention_global import global_attention, global_attention_weights, padded_global_attention, suits_padding
 from .attention_tile_plan import first_token_plan
 from .attention_tiles import tiled_attention_weights
 from .configuration_ltp import LTPConfig
