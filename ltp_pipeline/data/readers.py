@@ -211,11 +211,7 @@ def _read_function_split(data: DataArguments, split: str, task: Task) -> pd.Data
     if path is None:
         raise UserError(f"{flag} is missing; expected a file of labelled functions: {ENDINGS}")
     frame = read_functions(
-        path,
-        data,
-        flag=flag,
-        need_both_classes=split == "train",
-        groups=task.labels if task.multi_label else (),
+        path, data, flag=flag, need_both_classes=split == "train", groups=task.labels if task.multi_label else ()
     ).head(limit)
     if split == "train" and not task.multi_label and frame["label"].nunique() == 1:
         raise UserError(f"--max_train_samples {limit}: the first {limit} functions of {path} are all of one class")

@@ -134,11 +134,7 @@ def _set_task(config: "PreTrainedConfig", task: Task) -> None:
 
 
 def _convert(
-    args: ModelArguments,
-    tokenizer: "PreTrainedTokenizerBase",
-    new_head: bool,
-    task: Task,
-    dtype: "torch.dtype | str",
+    args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: "torch.dtype | str"
 ) -> "PreTrainedModel":
     flag, path = "--model_name_or_path", args.model_name_or_path
     config = load_config(path, flag=flag)

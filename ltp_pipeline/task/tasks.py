@@ -78,11 +78,7 @@ def has_labels(labels: np.ndarray) -> bool:
 
 
 CODE = Task(
-    "CODE",
-    ("functionSource",),
-    ("0", "1"),
-    ("f1", "accuracy", "recall", "precision", "auc"),
-    reads_functions=True,
+    "CODE", ("functionSource",), ("0", "1"), ("f1", "accuracy", "recall", "precision", "auc"), reads_functions=True
 )
 # The groups of weaknesses in the Draper VDISC data set; a function may belong to several.
 VDISC = Task(

@@ -72,8 +72,7 @@ class FineTuningArguments(LTPTrainingArguments):
         },
     )
     restore_callback_states_from_checkpoint: bool = field(
-        default=True,
-        metadata={"help": "When resuming, restore the counters of early stopping and other callbacks."},
+        default=True, metadata={"help": "When resuming, restore the counters of early stopping and other callbacks."}
     )
     metric_for_best_model: str | None = field(
         default=None,

@@ -50,12 +50,7 @@ class Tile:
     """
 
     def __init__(
-        self,
-        blocks: list[Block],
-        size: tuple[int, int],
-        positions: torch.Tensor,
-        reach: torch.Tensor,
-        is_masked: bool,
+        self, blocks: list[Block], size: tuple[int, int], positions: torch.Tensor, reach: torch.Tensor, is_masked: bool
     ):
         self.blocks, self.is_masked = blocks, is_masked
         self.shape = len(blocks), *size
