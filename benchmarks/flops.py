@@ -55,8 +55,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def compare_counts(attention: str | None = None, dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[dict]:
-    """
-    Returns a row for each case: the reported FLOPs, the FLOPs of the counter, and the problem if there is one.
+    """Returns a row for each case: the reported FLOPs, the FLOPs of the counter, and the problem if there is one.
 
     Args:
         attention: `attn_implementation` of LTP; None: the model chooses.
@@ -96,8 +95,7 @@ def compare_counts(attention: str | None = None, dtypes: tuple[str, ...] = tuple
 def random_classifier(
     window: list[int], threshold: float | None, dtype: str, attention: str | None
 ) -> torch.nn.Module:
-    """
-    Returns a classifier of 4 layers of width 128 with random weights.
+    """Returns a classifier of 4 layers of width 128 with random weights.
 
     Args:
         window: attention window of each layer.
@@ -129,8 +127,7 @@ def random_batch(lengths: list[int], global_columns: list[int]) -> dict[str, tor
 
 
 def counted_flops(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[int, object]:
-    """
-    Returns the FLOPs that the counter sees in a forward pass, and the output of that pass.
+    """Returns the FLOPs that the counter sees in a forward pass, and the output of that pass.
 
     Raises:
         RuntimeError: the model executed a matrix product for which there is no formula.

@@ -61,8 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def time_programs(programs: dict[str, list[str]], rounds: int) -> list[dict[str, Any]]:
-    """
-    Measures how long programs run, in seconds.
+    """Measures how long programs run, in seconds.
 
     Args:
         programs: the arguments of Python for each program. The other programs are compared with the first.

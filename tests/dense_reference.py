@@ -1,5 +1,4 @@
-"""
-Learned Token Pruning on Longformer in plain code, with which tests compare the project's models.
+"""Learned Token Pruning on Longformer in plain code, with which tests compare the project's models.
 
 It computes one sequence at a time with dense `[n, n]` attention, and deletes removed tokens from the tensors. It reads
 a state dict and a config dict, does not import `transformer_revised`, and follows the definition step by step. Run it
@@ -69,8 +68,7 @@ def split_heads(states: Tensor, heads: int) -> Tensor:
 def attend(
     weights: Weights, name: str, hidden: Tensor, columns: Tensor, is_global: Tensor, window: int, heads: int
 ) -> tuple[Tensor, Tensor, int]:
-    """
-    Attention among the `n` alive tokens.
+    """Attention among the `n` alive tokens.
 
     Args:
         hidden: `[n, D]`.
@@ -193,8 +191,7 @@ def run_sequence(
     token_types: Tensor | None = None,
     soft: bool = False,
 ) -> DenseTrace:
-    """
-    The encoder on one sequence.
+    """The encoder on one sequence.
 
     Args:
         weights: those of the encoder, with or without the prefix "longformer.".

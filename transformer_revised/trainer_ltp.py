@@ -39,8 +39,7 @@ class _MeetTargetHalfway(TrainerCallback):
 
 
 class LTPTrainer(Trainer):
-    """
-    [`~transformers.Trainer`] for models with learned token pruning. It trains other models as the Trainer does.
+    """[`~transformers.Trainer`] for models with learned token pruning. It trains other models as the Trainer does.
 
     The loss is the task's plus `lambda_threshold` times the regularizer (Learned Token Pruning, Kim et al., KDD 2022,
     section 3.3).
@@ -113,8 +112,7 @@ class LTPTrainer(Trainer):
         return next((c for c in self.callback_handler.callbacks if isinstance(c, ComputeBudget)), None)
 
     def train(self, *args, **kwargs):
-        """
-        Trains as the library does. With a compute budget (`target_flops`) the model meets it when training ends.
+        """Trains as the library does. With a compute budget (`target_flops`) the model meets it when training ends.
 
         Raises:
             UnreachableTargetError: the budget cannot be met, or the model has no learned thresholds.
@@ -130,8 +128,7 @@ class LTPTrainer(Trainer):
         return output
 
     def _start_budget(self) -> None:
-        """
-        Shifts the thresholds to `START_FLOPS` (or to the target, if that is more) and adds the controller. Sets
+        """Shifts the thresholds to `START_FLOPS` (or to the target, if that is more) and adds the controller. Sets
         `lr_threshold`, if not given, so that the thresholds can move from there to the target in time.
         """
         target, batches = self._target_flops, self._calibration_batches()
@@ -205,9 +202,8 @@ class LTPTrainer(Trainer):
         return batches, num_items
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """
-        The task's loss, `[]`. Soft training adds `lambda_threshold` times the regularizer, the penalty of a budget and
-        `rank_distillation` times the rank loss.
+        """The task's loss, `[]`. Soft training adds `lambda_threshold` times the regularizer, the penalty of a budget
+        and `rank_distillation` times the rank loss.
 
         In training each term is this batch's share of a mean over the whole update, that is over all accumulated
         batches of all processes. The mean is over items for the task and the ranks, over tokens for the others.

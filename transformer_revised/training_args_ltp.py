@@ -9,8 +9,7 @@ MASKING_MODES = ("soft", "hard", "mixed")
 
 @dataclass
 class LTPTrainingArguments(TrainingArguments):
-    """
-    [`~transformers.TrainingArguments`], and how thresholds are learned. The fields' `help` documents them.
+    """[`~transformers.TrainingArguments`], and how thresholds are learned. The fields' `help` documents them.
 
     Raises:
         ValueError: a value out of range.

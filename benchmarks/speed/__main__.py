@@ -53,8 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_benchmark(args: argparse.Namespace, lengths: np.ndarray) -> dict:
-    """
-    Runs all works; returns the content of speed.json.
+    """Runs all works; returns the content of speed.json.
 
     Args:
         lengths: `[N]`, tokens of the functions of W4, uncut.

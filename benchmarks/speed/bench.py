@@ -29,8 +29,7 @@ MATRIX_PRODUCTS = "matrix products"  # stands for a model in the keys of times
 
 
 class Bench:
-    """
-    All models, and how each work is run with them.
+    """All models, and how each work is run with them.
 
     Args:
         args: what `parse_flags` returns.
@@ -48,8 +47,7 @@ class Bench:
 
     @torch.no_grad()
     def check_agreement(self) -> dict:
-        """
-        Compares the float32 logits of LTP without pruning and of Longformer on two functions.
+        """Compares the float32 logits of LTP without pruning and of Longformer on two functions.
 
         Raises:
             RuntimeError: they differ by more than `AGREEMENT`, so that a comparison of their speed says nothing.
@@ -196,8 +194,7 @@ def _training_step(
 
 
 def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch.device) -> tuple[list[Callable], int]:
-    """
-    The matrix products of one layer as plain `linear` calls: four of the attention, two of the feed-forward part.
+    """The matrix products of one layer as plain `linear` calls: four of the attention, two of the feed-forward part.
 
     Args:
         tokens: packed tokens of each batch.
@@ -222,8 +219,7 @@ def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch
 
 
 def _add_ratios(rows: dict[tuple, dict], times: dict[tuple, list[float]], matrix_flops: dict[tuple, int]) -> None:
-    """
-    Adds to each row the speed relative to the other runs of its item, and its share of the matrix rate.
+    """Adds to each row the speed relative to the other runs of its item, and its share of the matrix rate.
 
     Args:
         times: seconds in each round of all runs, by item, model and dtype.

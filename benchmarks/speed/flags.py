@@ -19,8 +19,7 @@ ONLY_BFLOAT16 = ("W5", "train")  # works that are run in bfloat16 only, unless -
 
 @dataclass(frozen=True)
 class Preset:
-    """
-    Default values for one kind of machine.
+    """Default values for one kind of machine.
 
     Args:
         size: a name in `SIZES`.
@@ -49,8 +48,7 @@ PRESETS = {
 
 
 def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
-    """
-    Parses the command line `argv`; None stands for that of this process.
+    """Parses the command line `argv`; None stands for that of this process.
 
     Returns:
         The flags. Those that were not given have the values of the preset.

@@ -41,8 +41,7 @@ def peak_in_new_process(
     width: int,
     threads: int,
 ) -> int:
-    """
-    Returns the bytes by which the resident memory of a new process grows, at its peak, in forward passes of one batch.
+    """Returns the peak growth, in bytes, of a new process's resident memory during forward passes of one batch.
 
     Args:
         model, dtype, size: names in `MODELS`, `DTYPES` and `SIZES` of `benchmarks.speed.models`.

@@ -20,8 +20,7 @@ QUERY_SCALE = 8.0
 
 @dataclass(frozen=True)
 class Size:
-    """
-    The size of all models, and of their inputs.
+    """The size of all models, and of their inputs.
 
     Args:
         window: attention window, both sides together, in tokens.
@@ -70,8 +69,7 @@ SIZES = {
 def build_models(
     names: Collection[str], dtypes: Collection[str], size: Size, seed: int, ltp_attn: str | None = None
 ) -> dict[tuple[str, str], nn.Module]:
-    """
-    Returns classifiers by name and dtype, in evaluation mode.
+    """Returns classifiers by name and dtype, in evaluation mode.
 
     `ltp` never prunes. `ltp_pruned` prunes after it has been given thresholds. In float32, Longformer and both LTP
     models share the memory of their weights.
@@ -149,8 +147,7 @@ def _modernbert(size: Size) -> nn.Module:
 
 
 def new_ltp(attention: str | None, **settings) -> nn.Module:
-    """
-    Returns an LTP classifier with random weights.
+    """Returns an LTP classifier with random weights.
 
     Args:
         attention: `attn_implementation`; None: the model chooses.

@@ -21,8 +21,7 @@ SMALLEST_THRESHOLD = 1e-6  # a layer with a threshold of exactly 0 does not prun
 def prune_to_budget(
     model: nn.Module, batches: Sequence[dict[str, torch.Tensor]], budget: float, tolerance: float = TOLERANCE
 ) -> list[float]:
-    """
-    Sets the thresholds of an LTP classifier so that it executes `budget` relative FLOPs on `batches`.
+    """Sets the thresholds of an LTP classifier so that it executes `budget` relative FLOPs on `batches`.
 
     Each layer removes the same share of the tokens that reach it: its threshold is that quantile of their scores. Then
     one common shift of all thresholds meets the budget, first on a few functions, then on all.

@@ -101,8 +101,7 @@ def target_table(report: dict) -> list[dict[str, Any]]:
 
 
 def cost_table(report: dict) -> list[dict[str, Any]]:
-    """
-    Returns what a million functions of W4 cost.
+    """Returns what a million functions of W4 cost.
 
     Machine hours are the seconds of W4 / its functions * 10^6 / 3600. Core hours are machine hours times threads.
     """

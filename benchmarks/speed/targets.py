@@ -15,8 +15,7 @@ NAMES = {"longformer": "Longformer", "roberta": "RoBERTa", "ltp": "LTP unpruned"
 
 @dataclass(frozen=True)
 class Target:
-    """
-    A bound on a ratio. Without `field` and `per_token` the ratio is the time of the second run over that of the first.
+    """A bound on a ratio: without `field` and `per_token`, the time of the second run over that of the first.
 
     Args:
         what: what is compared, in words.
@@ -38,8 +37,7 @@ class Target:
 
 
 def cpu_targets(size: Size, share: float) -> list[Target]:
-    """
-    Returns the targets for a CPU.
+    """Returns the targets for a CPU.
 
     Args:
         share: relative FLOPs of `ltp_pruned`. The bounds are meant for one half.
@@ -108,8 +106,7 @@ TARGETS: dict[str, Callable[[Size, float], list[Target]]] = {
 
 
 def check_targets(targets: list[Target], rows: dict[Key, dict]) -> list[dict]:
-    """
-    Returns a row for each target. `measured` and `reached` are None if a run that the target needs was not made.
+    """Returns a row for each target. `measured` and `reached` are None if a run that the target needs was not made.
 
     Args:
         rows: the runs of speed.json, by item, model and dtype.

@@ -18,8 +18,7 @@ MAX_CALLS = 20  # of a short run in one round
 
 @dataclass(frozen=True)
 class Limits:
-    """
-    How often runs are called.
+    """How often runs are called.
 
     Args:
         rounds: largest number of rounds.
@@ -39,8 +38,7 @@ class Limits:
 
 @dataclass
 class TimedRun:
-    """
-    What is timed as one.
+    """What is timed as one.
 
     Args:
         steps: the calls that make up the run. A warm-up makes only the first.
@@ -57,8 +55,7 @@ class TimedRun:
 def time_in_rounds(
     runs: Sequence[TimedRun], rounds: int | None, limits: Limits, device: torch.device
 ) -> dict[Hashable, list[float]]:
-    """
-    Returns the seconds of each run in each round, by the key of the run.
+    """Returns the seconds of each run in each round, by the key of the run.
 
     Args:
         rounds: number of rounds; None: as many as `limits` allow.

@@ -26,8 +26,7 @@ LENGTHS_FILE = Path(__file__).with_name("function_lengths.csv")
 
 @dataclass(frozen=True)
 class Item:
-    """
-    A part of a work that is timed as one.
+    """A part of a work that is timed as one.
 
     Args:
         label: its name in the tables.
@@ -52,8 +51,7 @@ class Item:
 def work_items(
     work: str, size: Size, lengths: np.ndarray, batch_size: int = 32, max_batches: int | None = None
 ) -> list[Item]:
-    """
-    Returns the items of one work. They are timed in the same rounds.
+    """Returns the items of one work. They are timed in the same rounds.
 
     Args:
         work: a name in `WORKS`.
@@ -98,8 +96,7 @@ def _evenly_spaced(lengths: np.ndarray, count: int) -> tuple[int, ...]:
 
 
 def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: int) -> list[tuple[int, ...]]:
-    """
-    Divides the functions of one training step into parts with at most `max_tokens` computed tokens.
+    """Divides the functions of one training step into parts with at most `max_tokens` computed tokens.
 
     Padding counts where the model computes it: Longformer pads to `full`, LTP not at all, the others to the longest.
 
@@ -119,8 +116,7 @@ def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: i
 
 
 def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) -> dict[str, torch.Tensor]:
-    """
-    Returns random token ids between `<s>` and `</s>`. The ids of a function do not depend on the padding.
+    """Returns random token ids between `<s>` and `</s>`. The ids of a function do not depend on the padding.
 
     Args:
         lengths: tokens of each function.
@@ -145,8 +141,7 @@ def padded_width(model: str, size: Size) -> int:
 
 
 def read_lengths(path: Path) -> np.ndarray:
-    """
-    Returns the column `tokens` of a CSV file, `[N]` int64.
+    """Returns the column `tokens` of a CSV file, `[N]` int64.
 
     Raises:
         UserError: there is no such file or column, or a length is below 3: `<s>`, a token and `</s>`.
@@ -168,8 +163,7 @@ def read_lengths(path: Path) -> np.ndarray:
 
 
 def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
-    """
-    Returns the number of tokens of each function of a data set, uncut, `[N]` int64.
+    """Returns the number of tokens of each function of a data set, uncut, `[N]` int64.
 
     Raises:
         UserError: there is no such file, no column `functionSource`, or no such tokenizer.

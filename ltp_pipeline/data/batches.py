@@ -19,8 +19,7 @@ EVAL_HELP = (
 def sorted_batches(
     lengths: Sequence[int], *, max_tokens: int | None = None, size: int | None = None, padded: bool = False
 ) -> list[list[int]]:
-    """
-    Indices of the functions in each batch, the longest functions first.
+    """Indices of the functions in each batch, the longest functions first.
 
     Args:
         lengths: tokens of each function, `[N]`.
@@ -35,8 +34,7 @@ def sorted_batches(
 
 
 class TrainTokenBatches:
-    """
-    Batch sampler for training: each epoch has the same number of batches, with other functions and in another order.
+    """Batch sampler for training: each epoch has as many batches, with other functions and in another order.
 
     Functions are sorted by rounded length and cut into batches once. Each epoch shuffles the functions with the same
     rounded length, then the batches. Both depend only on `seed` and the epoch, so a resumed run sees the same batches.
@@ -89,8 +87,7 @@ class TrainTokenBatches:
 
 
 class EvalTokenBatches:
-    """
-    Batch sampler for evaluation: the longest functions first, and batches of one size on all processes at every step.
+    """Batch sampler for evaluation: the longest functions first. In every step all processes have batches of one size.
 
     With several processes the last step may repeat functions; `restore` drops the repetitions.
 

@@ -40,8 +40,7 @@ _DAMAGE = {
 
 @dataclass
 class FunctionFile:
-    """
-    The functions of one file.
+    """The functions of one file.
 
     Args:
         name: name of the file.
@@ -76,14 +75,13 @@ class FunctionFile:
 
 @dataclass
 class Finding:
-    """
-    Args:
-        kind: a key of `RIGHT`.
-        severity: "error": do not train or evaluate on these files; "warning": look at the rows first.
-        message: what is wrong, and how often.
-        right: what would be right.
-        count: number of rows.
-        rows: the first rows, each with `file`, `row` and details.
+    """Args:
+    kind: a key of `RIGHT`.
+    severity: "error": do not train or evaluate on these files; "warning": look at the rows first.
+    message: what is wrong, and how often.
+    right: what would be right.
+    count: number of rows.
+    rows: the first rows, each with `file`, `row` and details.
     """
 
     kind: str

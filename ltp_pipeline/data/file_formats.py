@@ -26,8 +26,7 @@ FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
 
 class BadRows:
-    """
-    Collects the rows of a file that cannot be used.
+    """Collects the rows of a file that cannot be used.
 
     Args:
         where: flag and file, for messages.

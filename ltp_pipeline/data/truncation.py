@@ -23,18 +23,16 @@ DEFAULT_MAX_SEQ_LENGTH = 1024  # tokens
 
 @dataclass(frozen=True)
 class Truncation:
-    """
-    Args:
-        mode: one of `MODES`.
-        stride: tokens between the starts of two neighbouring windows; None: half a window.
+    """Args:
+    mode: one of `MODES`.
+    stride: tokens between the starts of two neighbouring windows; None: half a window.
     """
 
     mode: str = HEAD
     stride: int | None = None
 
     def readings(self, special: np.ndarray, max_length: int) -> list[np.ndarray]:
-        """
-        Indices of the tokens that the model reads: an array for each window, or one array without windows.
+        """Indices of the tokens that the model reads: an array for each window, or one array without windows.
 
         Every array contains the special tokens at both ends, such as `<s>` and `</s>`. The last window ends at the end
         of the function and is as long as the others.

@@ -18,8 +18,7 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 
 class FlopsMeter:
-    """
-    Counts what an LTP sequence classifier computes in evaluation mode, from its outputs.
+    """Counts what an LTP sequence classifier computes in evaluation mode, from its outputs.
 
     It is a context manager: at the end of the block it detaches from the model, as `close` does.
 
@@ -90,8 +89,7 @@ class FlopsMeter:
 
 
 def summary(counts: np.ndarray) -> dict[str, Any]:
-    """
-    Returns the figures of N functions from their rows of `FlopsMeter.last`, `[N, 4 + L]` int64, in any order.
+    """Returns the figures of N functions from their rows of `FlopsMeter.last`, `[N, 4 + L]` int64, in any order.
 
     These are `relative_flops`, `full_relative_flops`, `gflops_per_function` (executed), `functions`, `tokens`, and
     `tokens_kept_per_layer`: the mean number of tokens of a function in each layer's feed-forward part. In the last

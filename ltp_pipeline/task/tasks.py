@@ -12,8 +12,7 @@ NOT_GIVEN = -100  # label of a row without a label; the library's losses ignore 
 
 @dataclass(frozen=True)
 class Task:
-    """
-    One row of the table.
+    """One row of the table.
 
     Args:
         name: also the name in the folders of pruning stages and, in lower case, of GLUE's configuration on the hub.

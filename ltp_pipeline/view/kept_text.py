@@ -25,8 +25,7 @@ def kept_texts(texts: tuple[str, ...], function: FunctionTokens, kept: np.ndarra
 
 
 def kept_text(source: str, function: FunctionTokens, kept: np.ndarray) -> str:
-    """
-    The text of the tokens in `kept` (`[n]` bool), without special tokens.
+    """The text of the tokens in `kept` (`[n]` bool), without special tokens.
 
     Neighbouring kept tokens are written as in `source`, with the characters between them. Removed tokens between two
     kept ones become one space. For example, `strcpy(buf, argv[1]);` without `(`, `[` and `]` becomes

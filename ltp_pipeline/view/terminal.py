@@ -21,8 +21,7 @@ DIM = "2"
 
 
 class TerminalView:
-    """
-    Formats a trace as terminal text.
+    """Formats a trace as terminal text.
 
     Args:
         color: whether to use colours; without them, dots stand for removed tokens.
@@ -91,8 +90,7 @@ class TerminalView:
         return re.sub(r"\S(.*\S)?", lambda match: self._sgr(codes, match[0]), text)
 
     def _source(self, trace: FunctionTrace, paint: Callable[[str, int], str], alive: np.ndarray | None = None) -> str:
-        """
-        Numbered source lines.
+        """Numbered source lines.
 
         Args:
             paint: called with the text and the number of each token; returns what to print.

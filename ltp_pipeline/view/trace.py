@@ -212,8 +212,7 @@ def trace_function(
 
 
 def printable(text: str) -> str:
-    """
-    Escapes characters that a terminal would execute or not show: control, format, surrogate and private characters,
+    """Escapes characters that a terminal would execute or not show: control, format, surrogate and private characters,
     line and paragraph separators, but not newlines and tabs. `"\\x1b[2J"` becomes `"\\\\x1b[2J"`.
     """
     return "".join(
@@ -225,8 +224,7 @@ def printable(text: str) -> str:
 
 
 def source_lines(trace: FunctionTrace) -> list[list[tuple[str, int | None]]]:
-    """
-    Splits the text that the model read into lines, and each line into pieces `(printable text, token)`.
+    """Splits the text that the model read into lines, and each line into pieces `(printable text, token)`.
 
     The token is None for characters outside all tokens. If a token includes the newline, its line ends with a piece
     `("\\n", token)`. A character that several tokens share (each holds some bytes of it) is given to the token that is

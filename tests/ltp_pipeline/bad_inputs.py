@@ -101,14 +101,13 @@ SCRIPTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """
-    Args:
-        run: calls the command with a list of flags.
-        what: what is wrong, for the table.
-        flags: the flags, separated by spaces.
-        files: the files beside good.csv: content by name.
-        upto: where the words of a library begin, which change between versions. The table ends there.
-        says: pattern of the message: its flag and key value. None: these are compared with the table in the docs.
+    """Args:
+    run: calls the command with a list of flags.
+    what: what is wrong, for the table.
+    flags: the flags, separated by spaces.
+    files: the files beside good.csv: content by name.
+    upto: where the words of a library begin, which change between versions. The table ends there.
+    says: pattern of the message: its flag and key value. None: these are compared with the table in the docs.
     """
 
     run: Callable[[list[str]], None]

@@ -30,8 +30,7 @@ MAX_WEIGHTS = 2**28
 
 @dataclass
 class BandedPlan:
-    """
-    `M` blocks of `C` queries and `K` keys each.
+    """`M` blocks of `C` queries and `K` keys each.
 
     Args:
         queries: `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
@@ -89,9 +88,7 @@ def banded_attention(
 def _explicit_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor | None, plan: BandedPlan, dropout: float
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """
-    Attention with its weights in memory: the context `[M, H, C, d]` (`None` without `value`) and the importance `[N]`.
-    """
+    """Attention with its weights in memory: context `[M, H, C, d]` (`None` without `value`) and importance `[N]`."""
     bias, contexts, received = plan.bias(query.dtype), [], []
     for part in _steps(len(query), query.shape[1] * query.shape[2] * key.shape[2]):
         scores = query[part] @ key[part].transpose(2, 3)
@@ -160,8 +157,7 @@ def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
 
 
 def _block_table(packed: PackedSequence, size: int, stretch: int, half_window: int) -> np.ndarray:
-    """
-    `[M, 3 + S]` int64. For each block: its first query, the end of its sequence and its first key (packed indices);
+    """`[M, 3 + S]` int64. For each block: its first query, the end of its sequence and its first key (packed indices);
     then, if `stretch` is shorter than a sequence, the global tokens of its sequence as indices into
     `packed.global_index`, filled up with -1.
     """

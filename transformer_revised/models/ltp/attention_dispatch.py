@@ -20,8 +20,7 @@ IMPLEMENTATIONS = ("eager", "sdpa")
 
 
 def choose_implementation(requested: str | None, device: torch.device, output_attentions: bool = False) -> str:
-    """
-    One of `IMPLEMENTATIONS`.
+    """One of `IMPLEMENTATIONS`.
 
     Args:
         requested: `config._attn_implementation`; `None` if the user set nothing.
@@ -48,8 +47,7 @@ def local_attention(
     importance_gradient: bool = False,
     overwrite_query: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """
-    Local attention and importance by either plan. [`tiled_attention`] documents the arguments and the results.
+    """Local attention and importance by either plan. [`tiled_attention`] documents the arguments and the results.
 
     Only a `TilePlan` uses `overwrite_query`.
     """

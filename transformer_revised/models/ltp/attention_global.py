@@ -20,8 +20,7 @@ from .packed_sequence import PackedSequence
 
 
 def folding_is_cheaper(num_tokens: np.ndarray, num_queries: np.ndarray, num_heads: int, hidden_size: int) -> bool:
-    """
-    Whether global attention over a batch takes fewer multiply-adds with `key_global` and `value_global` folded
+    """Whether global attention over a batch takes fewer multiply-adds with `key_global` and `value_global` folded
     ([`global_attention`]).
 
     Args:
@@ -47,8 +46,7 @@ def global_attention(
     value: nn.Linear,
     dropout: float = 0.0,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """
-    Attention of the global tokens to all alive tokens of their sequence.
+    """Attention of the global tokens to all alive tokens of their sequence.
 
     Folding uses two identities. `q . (W_k x + b_k) = (W_k^T q) . x + q . b_k`: the second term is the same for every
     `x`, so that it does not change the softmax. `sum_j a_j (W_v x_j + b_v) = W_v (sum_j a_j x_j) + b_v sum_j a_j`.
@@ -87,8 +85,7 @@ def global_attention(
 def _attention_to_states(
     queries: torch.Tensor, states: torch.Tensor, num_queries: list[int], num_tokens: list[int], dropout: float
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """
-    Attention of `queries` (`[G, H, D]`) with the `states` (`[N, D]`) of their sequences as keys and as values.
+    """Attention of `queries` (`[G, H, D]`) with the `states` (`[N, D]`) of their sequences as keys and as values.
 
     Sequences with the same numbers of queries and of padded keys ([`folded_keys`]) are multiplied together, in groups
     whose sizes are powers of two.
@@ -135,9 +132,8 @@ def _index(index: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 
 
 def suits_padding(packed: PackedSequence, num_heads: int, hidden_size: int, only_first_token: bool) -> bool:
-    """
-    Whether `padded_global_attention` can be used and is cheaper: on a GPU, if the first token of each sequence is its
-    only global token (`only_first_token` ignores others), and if sequences are long enough for folding.
+    """Whether `padded_global_attention` can be used and is cheaper: on a GPU, if the first token of each sequence is
+    its only global token (`only_first_token` ignores others), and if sequences are long enough for folding.
     """
     if not reading_back_stalls(packed.positions.device) or not packed.host_lengths.first_is_global:
         return False
@@ -154,8 +150,7 @@ def padded_global_attention(
     value: nn.Linear,
     dropout: float = 0.0,
 ) -> torch.Tensor:
-    """
-    Folded [`global_attention`] with one global token in each sequence, computed on the padded batch `[B, L, D]`.
+    """Folded [`global_attention`] with one global token in each sequence, computed on the padded batch `[B, L, D]`.
 
     Args:
         query: `[B, H, d]`, of each sequence's global token, already divided by `sqrt(d)`.

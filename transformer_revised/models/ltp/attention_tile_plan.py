@@ -101,8 +101,7 @@ def padded(number: int, step: int) -> int:
 
 
 def powers_of_two(number: int, most: int | None = None) -> Iterator[tuple[int, int]]:
-    """
-    Cuts `number` items into ranges whose sizes are powers of two, at most `most`: `7 -> (0, 4), (4, 6), (6, 7)`.
+    """Cuts `number` items into ranges whose sizes are powers of two, at most `most`: `7 -> (0, 4), (4, 6), (6, 7)`.
 
     oneDNN compiles a kernel for each shape of a product. With few shapes, all kernels are soon compiled.
     """

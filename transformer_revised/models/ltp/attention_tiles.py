@@ -38,8 +38,7 @@ class Block:
 
 
 class Tile:
-    """
-    Blocks of one padded size, which are multiplied together.
+    """Blocks of one padded size, which are multiplied together.
 
     Args:
         blocks: `G` blocks.
@@ -176,8 +175,7 @@ class Tile:
 
 @dataclass
 class TilePlan:
-    """
-    The tiles that compute local attention for one set of alive tokens and one window.
+    """The tiles that compute local attention for one set of alive tokens and one window.
 
     Args:
         pairs: `[B]` int64, query-key pairs computed for each sequence, padding included.
@@ -201,8 +199,7 @@ def tiled_attention(
     importance_gradient: bool = False,
     overwrite_query: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """
-    Local attention by tiles (Longformer, Beltagy et al. 2020, section 3.1).
+    """Local attention by tiles (Longformer, Beltagy et al. 2020, section 3.1).
 
     Args:
         query: `[H, N, d]`, already divided by `sqrt(d)`. `key` and `value` have the same shape and dtype.
@@ -229,8 +226,7 @@ def tiled_attention(
 
 
 class _TiledAttention(torch.autograd.Function):
-    """
-    `(query, key, value) -> (context, importance)`. The backward pass computes the probabilities of each tile again
+    """`(query, key, value) -> (context, importance)`. The backward pass computes the probabilities of each tile again
     instead of keeping them, so that memory grows with the number of tokens and not of pairs.
     """
 
@@ -315,8 +311,7 @@ def _seeded(seed: int | None, device: torch.device) -> torch.Generator | None:
 
 
 def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -> torch.Tensor:
-    """
-    0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`.
+    """0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`.
 
     Each random int64 is split into four int16, which decide about four weights. Drawing random numbers is most of the
     cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
@@ -331,8 +326,7 @@ def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -
 def tiled_attention_weights(
     query: torch.Tensor, key: torch.Tensor, packed: PackedSequence, plan: TilePlan, half_window: int
 ) -> torch.Tensor:
-    """
-    The weights of `tiled_attention` in Longformer's layout, for `output_attentions`.
+    """The weights of `tiled_attention` in Longformer's layout, for `output_attentions`.
 
     Returns:
         `[B, H, L, G + 2 * w + 1]`, where `G` is the largest number of global tokens in a sequence and `w` is

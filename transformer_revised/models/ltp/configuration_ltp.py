@@ -9,8 +9,7 @@ SCORE_NORMALIZATIONS = ("max", "mean", "rel")
 
 @strict
 class LTPConfig(LongformerConfig):
-    r"""
-    Configuration of [`LTPModel`] and its heads: the fields of [`LongformerConfig`], and how tokens are pruned.
+    r"""Configuration of [`LTPModel`] and its heads: the fields of [`LongformerConfig`], and how tokens are pruned.
 
     Args:
         prune_mode (`str`, *optional*, defaults to `"absolute_threshold"`):

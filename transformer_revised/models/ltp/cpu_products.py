@@ -41,8 +41,7 @@ ONEDNN_DTYPES = _onednn_dtypes()
 def linear(
     layer: nn.Module, x: torch.Tensor, *, gelu: bool = False, residual: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """
-    `layer(x)`; then the exact GELU if `gelu`; then plus `residual` if that is given.
+    """`layer(x)`; then the exact GELU if `gelu`; then plus `residual` if that is given.
 
     Args:
         layer: `nn.Linear` or a layer that replaces it, `D_in -> D_out`.
@@ -145,9 +144,8 @@ def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: t
 
 
 def pieces(x: torch.Tensor) -> list[slice]:
-    """
-    The slices in which the `N` rows of `x` are computed: 1,100 rows as 512, 512, 64 and 12. One slice on a GPU or with
-    gradients.
+    """The slices in which the `N` rows of `x` are computed: 1,100 rows as 512, 512, 64 and 12. One slice on a GPU or
+    with gradients.
 
     oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows. After pruning
     each layer of each batch has a different number. Pieces have only 135 sizes, whose kernels are soon all compiled.
@@ -162,8 +160,7 @@ def pieces(x: torch.Tensor) -> list[slice]:
 
 @dataclass
 class Workspace:
-    """
-    Named buffers that the layers of one forward pass reuse, instead of allocating memory in each layer.
+    """Named buffers that the layers of one forward pass reuse, instead of allocating memory in each layer.
 
     A tensor taken under a name is overwritten by the next tensor taken under that name, so a layer must not return it.
     Tokens are only removed, so the buffers of the first layer are large enough for all layers.
@@ -187,9 +184,8 @@ def projected_heads(
     workspace: Workspace | None = None,
     name: str = "",
 ) -> torch.Tensor:
-    """
-    `layer(x) * scale`, split into heads: `[N, D]` to `[H, N, d]`. On a CPU the result is contiguous, because products
-    of contiguous heads are twice as fast.
+    """`layer(x) * scale`, split into heads: `[N, D]` to `[H, N, d]`. On a CPU the result is contiguous, because
+    products of contiguous heads are twice as fast.
 
     Args:
         workspace: where the result is stored under `name`, on a CPU without gradients.
@@ -219,8 +215,7 @@ def after_attention(
     residual: torch.Tensor,
     kept: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """
-    The rest of a layer after its attention: attention output and feed-forward part, piece by piece.
+    """The rest of a layer after its attention: attention output and feed-forward part, piece by piece.
 
     Args:
         context: `[N, H, d]`.

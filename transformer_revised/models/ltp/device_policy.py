@@ -17,8 +17,7 @@ def reading_back_stalls(device: torch.device) -> bool:
 
 
 def run_uncompiled(function: Callable) -> Callable:
-    """
-    Decorator: `torch.compile` calls the function instead of tracing it.
+    """Decorator: `torch.compile` calls the function instead of tracing it.
 
     It is for functions whose steps depend on which tokens are alive. `torch.compiler.disable` at import time would
     import the compiler for every user, so it is applied only while something is compiled.

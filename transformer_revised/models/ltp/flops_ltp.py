@@ -34,8 +34,7 @@ def layer_counts(output) -> list[LayerCounts]:
 
 
 def layer_flops(config, counts: LayerCounts, fold: bool = True) -> np.ndarray:
-    """
-    FLOPs of one layer, `[B]` int64.
+    """FLOPs of one layer, `[B]` int64.
 
     Args:
         config: a Longformer-like configuration.
@@ -62,8 +61,7 @@ def executed_flops(config, layers: list[LayerCounts]) -> np.ndarray:
 def unpruned_flops(
     config, packed: PackedSequence, full: bool = False, device: torch.device | None = None
 ) -> np.ndarray:
-    """
-    FLOPs of a batch when nothing is pruned, `[B]`.
+    """FLOPs of a batch when nothing is pruned, `[B]`.
 
     Args:
         full: compute every token in every layer, as Longformer does. An LTP model computes only the first token in the
@@ -92,8 +90,7 @@ def _head_flops(config) -> int:
 
 
 def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[torch.Tensor]) -> torch.Tensor:
-    """
-    Expected relative FLOPs of a sequence classifier that removes tokens with some probability; differentiable.
+    """Expected relative FLOPs of a sequence classifier that removes tokens with some probability; differentiable.
 
     The formula is that of `layer_flops` with expected counts. Each query is counted with the keys in its window and
     half a block on either side, because its block computes these, too; in a sequence of one block, with all keys. The

@@ -15,9 +15,8 @@ from transformers.models.longformer.modeling_longformer import (
 
 @dataclass
 class LTPPruningFields:
-    """
-    Fields that every LTP output has after Longformer's. `B` is the batch size, `L` the padded length. Each tuple has
-    one entry for each layer.
+    """Fields that every LTP output has after Longformer's. `B` is the batch size, `L` the padded length. Each tuple
+    has one entry for each layer.
 
     Args:
         attention_sentence_lengths (`tuple[torch.LongTensor]`):

@@ -87,8 +87,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         return self._model.training and not self._model.hard_masking
 
     def set_hard_masking(self, hard: bool) -> None:
-        """
-        Chooses whether training removes tokens (True) or multiplies them by soft masks (False). Evaluation removes.
+        """Chooses whether training removes tokens (True) or multiplies them by soft masks (False). Evaluation removes.
 
         Raises:
             ValueError: soft masking for a prune mode without thresholds.
@@ -98,9 +97,8 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         self._model.hard_masking = bool(hard)
 
     def prepack_weights(self) -> None:
-        """
-        Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a CPU.
-        These are then a few percent faster, with the same results.
+        """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
+        CPU. These are then a few percent faster, with the same results.
 
         The copies follow changes by an optimiser or `load_state_dict`. After a change through `weight.data` call this
         again. The copies are not saved or copied with the model.
@@ -121,8 +119,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     @torch.no_grad()
     def get_rest_token_indices(self, **batch) -> list[torch.Tensor]:
-        """
-        The tokens that are alive after the last layer in evaluation.
+        """The tokens that are alive after the last layer in evaluation.
 
         Args:
             batch: the arguments of `forward`.
@@ -141,8 +138,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
 @dataclass
 class PackedEncoding:
-    """
-    What the layers return to a head.
+    """What the layers return to a head.
 
     Args:
         states: `[M, D]`, the states of the tokens alive after the last layer.
@@ -186,8 +182,7 @@ class LTPEncoder(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, packed: PackedSequence, options: ForwardOptions
     ) -> tuple[torch.Tensor, list[LayerTrace], tuple[torch.Tensor, ...]]:
-        """
-        Returns the states `[M, D]` of the tokens alive after the last layer, the traces of the layers, and with
+        """Returns the states `[M, D]` of the tokens alive after the last layer, the traces of the layers, and with
         `output_hidden_states` the input of each layer and the output of the last, `[B, L, D]` each.
         """
         traces: list[LayerTrace] = []
@@ -239,8 +234,7 @@ class LTPModel(LTPPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPBaseModelOutputWithPooling:
-        r"""
-        Args:
+        r"""Args:
             input_ids, attention_mask, token_type_ids, position_ids: `[B, L]` int64, as in Longformer.
             global_attention_mask: `[B, L]`, 1 for global tokens. These attend to all tokens of their sequence, all
                 attend to them, and they are never removed. Without the mask the first token of each sequence is
@@ -279,8 +273,7 @@ class LTPModel(LTPPreTrainedModel):
         only_first_token: bool = False,
         **kwargs,
     ) -> PackedEncoding:
-        """
-        [`forward`] up to the packed states; the arguments are the same, and others are ignored.
+        """[`forward`] up to the packed states; the arguments are the same, and others are ignored.
 
         Args:
             only_first_token: the caller reads only `first_states` of the result. The last layer then computes only

@@ -29,8 +29,7 @@ from .prune_modules import PRUNERS, TokenPruner
 
 @dataclass
 class ForwardOptions:
-    """
-    What one forward pass computes; the same for all layers.
+    """What one forward pass computes; the same for all layers.
 
     Args:
         soft: multiply tokens by soft masks (in training) instead of removing them.
@@ -92,8 +91,7 @@ class LTPLayer(GradientCheckpointingLayer):
     def forward(
         self, hidden_states: torch.Tensor, packed: PackedSequence, options: ForwardOptions
     ) -> tuple[torch.Tensor, LayerTrace]:
-        """
-        Args:
+        """Args:
             hidden_states: `[N, D]`, states of the `N` alive tokens.
             packed: where these tokens come from.
 
@@ -181,8 +179,7 @@ class LTPSelfAttention(LongformerSelfAttention):
         with_importance: bool,
         only_first_token: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None, LayerTrace]:
-        """
-        Args:
+        """Args:
             hidden_states: `[N, D]`.
             with_importance: whether to compute the attention that each token receives.
             only_first_token: compute the context of each sequence's first token only.
@@ -232,9 +229,8 @@ class LTPSelfAttention(LongformerSelfAttention):
         return projected_heads(getattr(self, name), hidden_states, self.num_heads, scale, workspace, name)
 
     def _global_attention(self, hidden_states, packed, options, only_first_token):
-        """
-        The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`, and
-        the weights in Longformer's layout if they are returned.
+        """The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`,
+        and the weights in Longformer's layout if they are returned.
         """
         if suits_padding(packed, self.num_heads, self.embed_dim, only_first_token) and not options.output_attentions:
             index = packed.first_index
@@ -260,8 +256,7 @@ class LTPSelfAttention(LongformerSelfAttention):
     def attend_globally(
         self, hidden_states: torch.Tensor, packed: PackedSequence, global_rows: list[np.ndarray]
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-        """
-        Attention of some global tokens to all alive tokens of their sequence.
+        """Attention of some global tokens to all alive tokens of their sequence.
 
         Args:
             global_rows: for each sequence the packed indices of its global tokens; `G` in all.

@@ -19,8 +19,7 @@ from .device_policy import reading_back_stalls, run_uncompiled
 
 @dataclass(frozen=True)
 class HostLengths:
-    """
-    Numbers of tokens of a batch, stored on the CPU so that they need not be read back from a GPU.
+    """Numbers of tokens of a batch, stored on the CPU so that they need not be read back from a GPU.
 
     Args:
         lengths, num_global: alive tokens and global tokens of each sequence, `[B]` int64.
@@ -55,8 +54,7 @@ class HostLengths:
 
 @dataclass
 class PackedSequence:
-    """
-    Where the `N` tokens of a packed batch come from.
+    """Where the `N` tokens of a packed batch come from.
 
     Args:
         sequence_of (`torch.LongTensor` of shape `[N]`): index of each token's sequence in the batch, ascending.
@@ -85,8 +83,7 @@ class PackedSequence:
     @classmethod
     @run_uncompiled
     def from_masks(cls, attention_mask: torch.Tensor, global_attention_mask: torch.Tensor | None) -> PackedSequence:
-        """
-        Args:
+        """Args:
             attention_mask: `[B, L]`, above 0 for real tokens; any may be missing, not only the last ones.
             global_attention_mask: `[B, L]`, above 0 for global tokens; `None` for the first real token of each
                 sequence.
@@ -233,8 +230,7 @@ class PackedSequence:
 
     @run_uncompiled
     def keep(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
-        """
-        Removes tokens. Only the new lengths are read back from the device.
+        """Removes tokens. Only the new lengths are read back from the device.
 
         Args:
             mask: `[N]` bool, True for the tokens to keep, which include all global ones.

@@ -17,8 +17,7 @@ MIN_THRESHOLD = 1e-5
 
 
 class TokenPruner(nn.Module):
-    """
-    Decides which tokens a layer keeps.
+    """Decides which tokens a layer keeps.
 
     A subclass sets `normalization` and defines `is_active` and `hard_mask`. Its constructor takes an [`LTPConfig`] and
     `layer_id`, which counts from 0.
@@ -37,8 +36,7 @@ class TokenPruner(nn.Module):
         raise NotImplementedError
 
     def scores(self, importance: torch.Tensor, packed: PackedSequence, num_heads: int) -> torch.Tensor:
-        """
-        Normalises importance, so that sequences can be compared.
+        """Normalises importance, so that sequences can be compared.
 
         Args:
             importance: `[N]` float32, the attention that each token receives, summed over heads and over the queries
@@ -63,8 +61,7 @@ class TokenPruner(nn.Module):
 
 
 class PrunerWithThreshold(TokenPruner):
-    """
-    Removes the tokens whose score is below the layer's threshold. A subclass decides what the threshold is.
+    """Removes the tokens whose score is below the layer's threshold. A subclass decides what the threshold is.
 
     Args:
         base_threshold: the threshold, or the part of it that is not learned.
@@ -110,8 +107,7 @@ class RisingThresholdPruner(PrunerWithThreshold):
 
 
 class AbsoluteThresholdPruner(PrunerWithThreshold):
-    """
-    Learned Token Pruning (Kim et al., KDD 2022, section 3): the threshold is
+    """Learned Token Pruning (Kim et al., KDD 2022, section 3): the threshold is
     `final_token_threshold * layer / num_layers` plus a learned offset.
     """
 
@@ -145,9 +141,8 @@ def _rising_threshold(config, layer_id: int) -> float:
 
 
 class TopKPruner(TokenPruner):
-    """
-    SpAtten's cascade (Wang et al., HPCA 2021, section III-A): a sequence keeps its most important tokens, as many as a
-    share of those it started with. The share is 1 in the first max(3, 15 %) layers and then falls linearly to
+    """SpAtten's cascade (Wang et al., HPCA 2021, section III-A): a sequence keeps its most important tokens, as many
+    as a share of those it started with. The share is 1 in the first max(3, 15 %) layers and then falls linearly to
     `token_keep_rate` after the last.
     """
 
@@ -184,8 +179,7 @@ PRUNERS: dict[str, type[TokenPruner]] = {
 
 
 def read_active_layers(pruners: list[TokenPruner | None]) -> dict[int, bool]:
-    """
-    Reads learned thresholds from a GPU, all with one transfer.
+    """Reads learned thresholds from a GPU, all with one transfer.
 
     Returns:
         Index of each layer whose threshold was read -> whether the layer can remove tokens. For the other layers read

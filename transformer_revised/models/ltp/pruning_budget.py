@@ -33,8 +33,7 @@ class UnreachableTargetError(ValueError):
 
 
 class ComputeBudget(TrainerCallback, ExportableState):
-    """
-    The controller of soft training.
+    """The controller of soft training.
 
     Args:
         target: the budget: relative FLOPs at the end, above 0, at most 1.
@@ -67,8 +66,7 @@ class ComputeBudget(TrainerCallback, ExportableState):
         return self.start + (self.target - self.start) * min(1.0, progress / RAMP)
 
     def penalty(self, config, attention_mask: torch.Tensor, output, thresholds: list, progress: float) -> torch.Tensor:
-        """
-        `coefficient * r` of a batch, `[]`. `r` is the mean over the sequences, weighted by their tokens.
+        """`coefficient * r` of a batch, `[]`. `r` is the mean over the sequences, weighted by their tokens.
 
         Args:
             attention_mask: `[B, L]`.
@@ -124,8 +122,7 @@ def active_offsets(model: LTPPreTrainedModel) -> list[nn.Parameter]:
 def meet_target(
     model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.005
 ) -> float:
-    """
-    Adds one number to all learned thresholds, so that the model executes `target` relative FLOPs on `batches`.
+    """Adds one number to all learned thresholds, so that the model executes `target` relative FLOPs on `batches`.
 
     Returns:
         The relative FLOPs reached, the nearest to `target` of all shifts tried. They can differ from `target`: if many

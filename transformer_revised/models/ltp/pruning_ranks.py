@@ -18,8 +18,7 @@ INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask"
 
 
 class Teacher:
-    """
-    A frozen, unpruned copy of a sequence classifier in its current state.
+    """A frozen, unpruned copy of a sequence classifier in its current state.
 
     Args:
         model: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
@@ -37,8 +36,7 @@ class Teacher:
 
     @torch.no_grad()
     def importance(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """
-        The attention that each token receives from the global tokens in the last layer, summed over heads.
+        """The attention that each token receives from the global tokens in the last layer, summed over heads.
 
         Args:
             inputs: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
@@ -57,9 +55,9 @@ class Teacher:
 def rank_loss(
     scores: tuple[torch.Tensor | None, ...], importance: torch.Tensor, attention_mask: torch.Tensor
 ) -> torch.Tensor:
-    """
-    Mean over layers of `sum_pairs |gap| * log(1 + exp(-sign(gap) * margin)) / sum_pairs |gap|`, `[B]` float32, where
-    `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's scores.
+    """Mean over layers of `sum_pairs |gap| * log(1 + exp(-sign(gap) * margin)) / sum_pairs |gap|`, `[B]` float32,
+    where `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's
+    scores.
 
     Args:
         scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for a layer that removes nothing. The last

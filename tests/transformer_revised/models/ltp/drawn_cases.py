@@ -1,5 +1,4 @@
-"""
-Random models and batches from a seed and a few integers, with the results of `tests/dense_reference.py` for them.
+"""Random models and batches from a seed and a few integers, with the results of `tests/dense_reference.py` for them.
 
 `Case(...)`, which hypothesis prints on a failure, is enough to build them again. Rounding errors may decide about a
 score that is very near the threshold, or very near the next score at the cut of `topk`. So cases with a relative
@@ -79,11 +78,10 @@ class Drawn:
         blind: bool = False,
         **config,
     ):
-        """
-        Args:
-            default_globals: the head's default global tokens from the ids of a sequence, if not the first real token.
-            ties: scores may be equal; do not reject the case.
-            blind: the query weights are 0, so that local attention is uniform.
+        """Args:
+        default_globals: the head's default global tokens from the ids of a sequence, if not the first real token.
+        ties: scores may be equal; do not reject the case.
+        blind: the query weights are 0, so that local attention is uniform.
         """
         self.case, self.mode, self.dtype, self.soft, self.training = case, mode, dtype, soft, soft or training
         self.layers = case.layers + 2 * (mode == "topk")  # its first three layers remove nothing

@@ -120,9 +120,8 @@ def test_evaluation_of_long_texts(case, mode):
 @given(case=TIED_CASES)
 @drawn(50)
 def test_of_equal_tokens_the_earlier_is_kept(case):
-    """
-    Uniform attention over the whole text gives every token the same importance, bit for bit if their number is a power
-    of two. Of four layers only the last removes tokens.
+    """Uniform attention over the whole text gives every token the same importance, bit for bit if their number is a
+    power of two. Of four layers only the last removes tokens.
     """
     it = Drawn(case, "topk", ties=True, blind=True, attention_window=[2 * MAX_LENGTH] * 4)
     output = it.run(output_pruning=True)

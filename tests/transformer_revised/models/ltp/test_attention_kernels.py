@@ -92,9 +92,8 @@ def layout(request, blocks):
 @pytest.mark.parametrize("gradient", ["none", "context", "context and importance"])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_against_dense_attention(layout, implementation, gradient, dropout):
-    """
-    The values are unit vectors, so that the context is the attention weights after dropout. Which were dropped is read
-    from it; the rest must agree with dense attention that drops the same weights.
+    """The values are unit vectors, so that the context is the attention weights after dropout. Which were dropped is
+    read from it; the rest must agree with dense attention that drops the same weights.
     """
     (packed, half_window), learns_importance = layout, gradient == "context and importance"
     n = len(packed)

@@ -1,5 +1,4 @@
-"""
-Gradients against central finite differences, in float64.
+"""Gradients against central finite differences, in float64.
 
 The gradient treats scores as constants. But a threshold changes the scores of later layers, so a plain difference of
 losses is another number. The tests therefore record the scores of all layers and keep them fixed while they change a
