@@ -6,8 +6,10 @@ Their columns are label and code; for a GLUE task, label and the columns of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table
@@ -20,12 +22,11 @@ from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 class ExtractArguments(PrunedModelArguments):
     """Flags of ltp_extract_and_save.py."""
 
-    output_dir: str = field(
-        default="pruned_data",
-        metadata={"help": "Folder to write to. May also be given as the last argument, without the flag."},
+    output_dir: str = HfArg(
+        default="pruned_data", help="Folder to write to. May also be given as the last argument, without the flag."
     )
-    keep_layer: int | None = field(
-        default=None, metadata={"help": "Keep the tokens alive after this layer, counted from 1 (default: the last)."}
+    keep_layer: int | None = HfArg(
+        default=None, help="Keep the tokens alive after this layer, counted from 1 (default: the last)."
     )
 
 

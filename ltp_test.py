@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.flags import parse_arguments
@@ -16,30 +18,23 @@ from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 class ReportArguments(PrunedModelArguments):
     """Flags of ltp_test.py."""
 
-    num_functions: int = field(
+    num_functions: int = HfArg(
         default=4,
-        metadata={
-            "help": "Number of functions to show: the first ones of the file, half with label 1 and half with label 0 "
-            "(MNLI: with any label)."
-        },
+        help="Number of functions to show: the first ones of the file, half with label 1 and half with label 0 "
+        "(MNLI: with any label).",
     )
-    function_index: list[int] | None = field(
-        default=None, metadata={"help": "Show these rows of the file instead; the first row after the header is 1."}
+    function_index: list[int] | None = HfArg(
+        default=None, help="Show these rows of the file instead; the first row after the header is 1."
     )
-    num_sampled: int = field(
-        default=200,
-        metadata={"help": "Number of functions, spread evenly over the file, in the figure of tokens per layer."},
+    num_sampled: int = HfArg(
+        default=200, help="Number of functions, spread evenly over the file, in the figure of tokens per layer."
     )
-    max_lines: int = field(
-        default=40,
-        metadata={"help": "Maximum number of source lines printed for each layer; 0: all. The HTML page shows all."},
+    max_lines: int = HfArg(
+        default=40, help="Maximum number of source lines printed for each layer; 0: all. The HTML page shows all."
     )
-    output_dir: str = field(
-        default="visualisation", metadata={"help": "Folder for visualisation.html, .png and .json."}
-    )
-    no_color: bool = field(
-        default=False,
-        metadata={"help": "Print without colours. They are also off without a terminal or if NO_COLOR is set."},
+    output_dir: str = HfArg(default="visualisation", help="Folder for visualisation.html, .png and .json.")
+    no_color: bool = HfArg(
+        default=False, help="Print without colours. They are also off without a terminal or if NO_COLOR is set."
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
@@ -31,23 +33,22 @@ FILES = {"nargs": "+", "metavar": "FILE", "help": "files of functions, the train
 class CheckArguments(ColumnArguments):
     """What is checked, and what counts as an error."""
 
-    tokenizer: str | None = field(
-        default=None, metadata={"help": "Checkpoint whose tokenizer counts the tokens (default: lexical tokens)."}
+    tokenizer: str | None = HfArg(
+        default=None, help="Checkpoint whose tokenizer counts the tokens (default: lexical tokens)."
     )
-    max_length: int = field(default=1024, metadata={"help": "Tokens that a model will read."})
-    near_duplicates: float = field(
+    max_length: int = HfArg(default=1024, help="Tokens that a model will read.")
+    near_duplicates: float = HfArg(
         default=THRESHOLD,
-        metadata={
-            "metavar": "SHARE",
-            "help": "Functions are near duplicates if their sets of four-token runs have at least this Jaccard "
-            "similarity (0.7 to 1); 0: no search.",
-        },
+        metadata={"metavar": "SHARE"},
+        help="Functions are near duplicates if their sets of four-token runs have at least this Jaccard "
+        "similarity (0.7 to 1); 0: no search.",
     )
-    allow: list[str] = field(
+    allow: list[str] = HfArg(
         default_factory=list,
-        metadata={"metavar": "KIND", "help": f"Kinds of findings to report only as warnings: {', '.join(RIGHT)}."},
+        metadata={"metavar": "KIND"},
+        help=f"Kinds of findings to report only as warnings: {', '.join(RIGHT)}.",
     )
-    output_file: Path | None = field(default=None, metadata={"help": "JSON file to which the findings are written."})
+    output_file: Path | None = HfArg(default=None, help="JSON file to which the findings are written.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

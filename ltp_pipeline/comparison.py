@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
@@ -58,22 +59,18 @@ COLUMNS = {
 class ComparisonArguments(ReadingArguments, TruncationArguments):
     """Which checkpoints are compared, and on which functions."""
 
-    checkpoints: list[str] = field(
-        metadata={"metavar": "NAME=FOLDER", "help": "Checkpoints; the others are compared with the first."}
+    checkpoints: list[str] = HfArg(
+        metadata={"metavar": "NAME=FOLDER"}, help="Checkpoints; the others are compared with the first."
     )
-    test_file: str = field(metadata={"help": "Functions, with columns functionSource and label."})
-    task_name: str = field(default="code", metadata={"help": f"code, vdisc, or a GLUE task: {', '.join(GLUE_NAMES)}."})
-    output_dir: str = field(default="comparison", metadata={"help": "Folder for comparison.json and comparison.csv."})
-    max_length: int = field(default=1024, metadata={"help": "Cut functions to this many tokens."})
-    batch_size: int | None = field(
-        default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
-    )
-    max_tokens_per_batch: int | None = field(default=None, metadata={"help": EVAL_HELP})
-    rounds: int = field(default=3, metadata={"help": "Number of timed passes over all functions."})
-    dtype: str = field(
-        default=AUTO, metadata={"choices": DTYPES, "help": f"Data type of the computation: {DTYPE_HELP}"}
-    )
-    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
+    test_file: str = HfArg(help="Functions, with columns functionSource and label.")
+    task_name: str = HfArg(default="code", help=f"code, vdisc, or a GLUE task: {', '.join(GLUE_NAMES)}.")
+    output_dir: str = HfArg(default="comparison", help="Folder for comparison.json and comparison.csv.")
+    max_length: int = HfArg(default=1024, help="Cut functions to this many tokens.")
+    batch_size: int | None = HfArg(default=None, help="Functions in a batch (default: see --max_tokens_per_batch).")
+    max_tokens_per_batch: int | None = HfArg(default=None, help=EVAL_HELP)
+    rounds: int = HfArg(default=3, help="Number of timed passes over all functions.")
+    dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
+    bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
 
 
 @dataclass

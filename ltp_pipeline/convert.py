@@ -7,7 +7,9 @@ The result prunes nothing yet: run_glue_code_metrics.py fine-tunes it, and run_c
 model.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.flags import parse_arguments
@@ -18,14 +20,12 @@ from ltp_pipeline.model.conversion import ATTENTION_WINDOW, MAX_POSITIONS, conve
 class ConversionArguments:
     """Which checkpoint is converted, and the size of the result."""
 
-    model_name_or_path: str = field(metadata={"help": "Checkpoint to convert: a folder or a hub name."})
-    output_dir: str = field(metadata={"help": "New folder for the LTP checkpoint."})
-    max_positions: int = field(
-        default=MAX_POSITIONS, metadata={"help": "Maximum length of a text of the result, in tokens."}
-    )
-    attention_window: int = field(
+    model_name_or_path: str = HfArg(help="Checkpoint to convert: a folder or a hub name.")
+    output_dir: str = HfArg(help="New folder for the LTP checkpoint.")
+    max_positions: int = HfArg(default=MAX_POSITIONS, help="Maximum length of a text of the result, in tokens.")
+    attention_window: int = HfArg(
         default=ATTENTION_WINDOW,
-        metadata={"help": "Attention window of every layer, an even number of tokens: half of them on each side."},
+        help="Attention window of every layer, an even number of tokens: half of them on each side.",
     )
 
 

@@ -7,9 +7,11 @@ The special tokens are RoBERTa's, with the ids that a Longformer expects: `<s>` 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
@@ -26,12 +28,10 @@ SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 class TokenizerArguments(ReadingArguments):
     """The functions, and the size of the tokenizer."""
 
-    train_file: str = field(metadata={"help": "Functions, with columns functionSource and label."})
-    output_dir: Path = field(metadata={"help": "Folder in which the tokenizer is saved."})
-    vocab_size: int = field(
-        default=8000, metadata={"help": f"Maximum number of tokens, at least {SMALLEST_VOCABULARY}."}
-    )
-    max_length: int = field(default=1024, metadata={"help": "Longest input of the model, in tokens."})
+    train_file: str = HfArg(help="Functions, with columns functionSource and label.")
+    output_dir: Path = HfArg(help="Folder in which the tokenizer is saved.")
+    vocab_size: int = HfArg(default=8000, help=f"Maximum number of tokens, at least {SMALLEST_VOCABULARY}.")
+    max_length: int = HfArg(default=1024, help="Longest input of the model, in tokens.")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":

@@ -1,7 +1,8 @@
 """The arguments of [`LTPTrainer`]: the library's, and how thresholds are learned."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from transformers.hf_argparser import HfArg
 from transformers.training_args import TrainingArguments
 
 MASKING_MODES = ("soft", "hard", "mixed")
@@ -15,51 +16,40 @@ class LTPTrainingArguments(TrainingArguments):
         ValueError: a value out of range.
     """
 
-    masking_mode: str = field(
+    masking_mode: str = HfArg(
         default="hard",
-        metadata={
-            "help": "soft: multiply tokens by the soft mask sigmoid((score - threshold) / temperature) and learn the "
-            "thresholds. hard: remove tokens, with fixed thresholds. mixed: soft in the first half of the steps, hard "
-            "in the second.",
-            "choices": MASKING_MODES,
-        },
+        metadata={"choices": MASKING_MODES},
+        help="soft: multiply tokens by the soft mask sigmoid((score - threshold) / temperature) and learn the "
+        "thresholds. hard: remove tokens, with fixed thresholds. mixed: soft in the first half of the steps, hard "
+        "in the second.",
     )
-    lambda_threshold: float = field(
-        default=0.0, metadata={"help": "Weight of the regularizer, the sum over layers of the soft mask's mean."}
+    lambda_threshold: float = HfArg(
+        default=0.0, help="Weight of the regularizer, the sum over layers of the soft mask's mean."
     )
-    lr_threshold: float | None = field(
+    lr_threshold: float | None = HfArg(
         default=None,
-        metadata={
-            "help": "Peak learning rate of the thresholds, with the schedule of the other learning rate (default: the "
-            "model's learning rate; with a budget, a rate that is high enough to meet it)."
-        },
+        help="Peak learning rate of the thresholds, with the schedule of the other learning rate (default: the "
+        "model's learning rate; with a budget, a rate that is high enough to meet it).",
     )
-    weight_decay_threshold: float = field(default=0.0, metadata={"help": "Weight decay of the thresholds."})
-    temperature: float | None = field(
+    weight_decay_threshold: float = HfArg(default=0.0, help="Weight decay of the thresholds.")
+    temperature: float | None = HfArg(
+        default=None, help="Width of the soft mask in units of the score (default: the checkpoint's own)."
+    )
+    target_flops: float | None = HfArg(
         default=None,
-        metadata={"help": "Width of the soft mask in units of the score (default: the checkpoint's own)."},
+        help="Budget: relative FLOPs of the trained model, above 0, at most 1 (default: the checkpoint's own). "
+        "Soft training learns thresholds that approach it. Every training ends with a shift of the thresholds "
+        "to this budget.",
     )
-    target_flops: float | None = field(
-        default=None,
-        metadata={
-            "help": "Budget: relative FLOPs of the trained model, above 0, at most 1 (default: the checkpoint's own). "
-            "Soft training learns thresholds that approach it. Every training ends with a shift of the thresholds "
-            "to this budget."
-        },
-    )
-    calibration_samples: int = field(
+    calibration_samples: int = HfArg(
         default=128,
-        metadata={
-            "help": "Number of functions on which thresholds are shifted to meet the budget, evenly spread over the "
-            "evaluation data (over the training data if there is none). Their labels are not read."
-        },
+        help="Number of functions on which thresholds are shifted to meet the budget, evenly spread over the "
+        "evaluation data (over the training data if there is none). Their labels are not read.",
     )
-    rank_distillation: float = field(
+    rank_distillation: float = HfArg(
         default=0.0,
-        metadata={
-            "help": "Weight, such as 0.3, of a loss in soft training by which early layers learn to order tokens as "
-            "the last layer of the unpruned starting model does (after ToP, KDD 2023)."
-        },
+        help="Weight, such as 0.3, of a loss in soft training by which early layers learn to order tokens as "
+        "the last layer of the unpruned starting model does (after ToP, KDD 2023).",
     )
 
     def __post_init__(self) -> None:

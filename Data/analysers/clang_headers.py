@@ -15,11 +15,10 @@ from ltp_pipeline.code.functions import SourceFile
 
 STUB = Path(__file__).resolve().parent / "libc_stub.h"
 LIBC = (
-    "alloca arpa/inet assert ctype dirent errno fcntl getopt grp inttypes libgen locale malloc math memory "
-    "net/if netdb netinet/in netinet/tcp poll pthread pwd regex sched semaphore setjmp signal stdio stdlib string "
-    "strings sys/file "
-    "sys/ioctl sys/mman sys/param sys/poll sys/resource sys/select sys/socket sys/stat sys/time sys/types sys/uio "
-    "sys/un sys/utsname sys/wait sys/errno sys/fcntl sys/signal syslog termios time unistd utime wchar wctype"
+    "alloca arpa/inet assert ctype dirent errno fcntl getopt grp inttypes libgen locale malloc math memory net/if "
+    "netdb netinet/in netinet/tcp poll pthread pwd regex sched semaphore setjmp signal stdio stdlib string strings "
+    "sys/file sys/ioctl sys/mman sys/param sys/poll sys/resource sys/select sys/socket sys/stat sys/time sys/types "
+    "sys/uio sys/un sys/utsname sys/wait sys/errno sys/fcntl sys/signal syslog termios time unistd utime wchar wctype"
 ).split()
 COMPILER = frozenset(
     "stddef stdarg stdint stdbool float limits iso646 stdalign stdnoreturn stdatomic tgmath immintrin emmintrin "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.data.truncation import MODES
 
@@ -12,20 +14,16 @@ from ltp_pipeline.data.truncation import MODES
 class ColumnArguments:
     """Which columns of a file hold the functions and their labels."""
 
-    text_column: str | None = field(
-        default=None,
-        metadata={"help": "Column with the code (default: functionSource, code or text). Not for GLUE tasks."},
+    text_column: str | None = HfArg(
+        default=None, help="Column with the code (default: functionSource, code or text). Not for GLUE tasks."
     )
-    label_column: str = field(
-        default="label",
-        metadata={"help": "Column with the label: 0 or 1, true or false; for a GLUE task a number or a name."},
+    label_column: str = HfArg(
+        default="label", help="Column with the label: 0 or 1, true or false; for a GLUE task a number or a name."
     )
-    label_map: str | None = field(
+    label_map: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "The class of each name in the column of labels: good=0,bad=1, or a JSON file with such an "
-            "object. Not for GLUE tasks."
-        },
+        help="The class of each name in the column of labels: good=0,bad=1, or a JSON file with such an "
+        "object. Not for GLUE tasks.",
     )
 
 
@@ -33,13 +31,11 @@ class ColumnArguments:
 class ReadingArguments(ColumnArguments):
     """How rows of a file become functions and their labels."""
 
-    on_bad_rows: str = field(
+    on_bad_rows: str = HfArg(
         default="error",
-        metadata={
-            "choices": ("error", "skip"),
-            "help": "What to do with a row that has no code or an unknown label: stop with an error, or skip the row "
-            "and report it.",
-        },
+        metadata={"choices": ("error", "skip")},
+        help="What to do with a row that has no code or an unknown label: stop with an error, or skip the row "
+        "and report it.",
     )
 
 
@@ -47,19 +43,15 @@ class ReadingArguments(ColumnArguments):
 class TruncationArguments:
     """Which tokens of a function are read if it is longer than the model's input."""
 
-    truncation: str | None = field(
+    truncation: str | None = HfArg(
         default=None,
-        metadata={
-            "choices": MODES,
-            "help": "Which tokens of a too long function are read: its head, its tail, half of each (head_tail), or "
-            "all, in overlapping windows. Evaluation uses the window with the highest "
-            "probability of class 1; training uses each window as an example with the function's label (default: as "
-            "the checkpoint was trained, else head).",
-        },
+        metadata={"choices": MODES},
+        help="Which tokens of a too long function are read: its head, its tail, half of each (head_tail), or all, in "
+        "overlapping windows. Evaluation uses the window with the highest probability of class 1; training uses each "
+        "window as an example with the function's label (default: as the checkpoint was trained, else head).",
     )
-    window_stride: int | None = field(
-        default=None,
-        metadata={"help": "Tokens between the starts of two neighbouring windows (default: half a window)."},
+    window_stride: int | None = HfArg(
+        default=None, help="Tokens between the starts of two neighbouring windows (default: half a window)."
     )
 
 
@@ -69,46 +61,27 @@ class DataArguments(ReadingArguments, TruncationArguments):
 
     _argument_group_name = "functions, or items of a GLUE task"
 
-    train_file: str | None = field(
+    train_file: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
-            "(each also .gz), or Parquet. For a GLUE task, a file with that task's columns and label; a split "
-            "without a file is read from the hub."
-        },
+        help="Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
+        "(each also .gz), or Parquet. For a GLUE task, a file with that task's columns and label; a split "
+        "without a file is read from the hub.",
     )
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Functions to evaluate on, in the same format."}
+    validation_file: str | None = HfArg(default=None, help="Functions to evaluate on, in the same format.")
+    validation_mismatched_file: str | None = HfArg(
+        default=None, help="MNLI only: items of the mismatched genres, evaluated after --validation_file."
     )
-    validation_mismatched_file: str | None = field(
+    test_file: str | None = HfArg(default=None, help="Functions to evaluate the final model on, in the same format.")
+    max_seq_length: int | None = HfArg(
         default=None,
-        metadata={"help": "MNLI only: items of the mismatched genres, evaluated after --validation_file."},
+        aliases=["--max_seq_len"],
+        help="Cut functions to this many tokens (default: as the checkpoint was trained, else 1024).",
     )
-    test_file: str | None = field(
-        default=None, metadata={"help": "Functions to evaluate the final model on, in the same format."}
+    # The original commands use this flag. It has no effect, because padding is never computed.
+    pad_to_max_length: bool = HfArg(default=False, help=argparse.SUPPRESS)
+    max_train_samples: int | None = HfArg(default=None, help="Train only on the first N functions of the file.")
+    max_eval_samples: int | None = HfArg(
+        default=None, aliases=["--max_val_samples"], help="Evaluate only on the first N functions of the file."
     )
-    max_seq_length: int | None = field(
-        default=None,
-        metadata={
-            "aliases": ["--max_seq_len"],
-            "help": "Cut functions to this many tokens (default: as the checkpoint was trained, else 1024).",
-        },
-    )
-    pad_to_max_length: bool = field(
-        default=False,
-        # The original commands use this flag. It has no effect, because padding is never computed.
-        metadata={"help": argparse.SUPPRESS},
-    )
-    max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train only on the first N functions of the file."}
-    )
-    max_eval_samples: int | None = field(
-        default=None,
-        metadata={"aliases": ["--max_val_samples"], "help": "Evaluate only on the first N functions of the file."},
-    )
-    max_test_samples: int | None = field(
-        default=None, metadata={"help": "Test only on the first N functions of the file."}
-    )
-    overwrite_cache: bool = field(
-        default=False, metadata={"help": "Tokenize again and overwrite the tokens in the cache."}
-    )
+    max_test_samples: int | None = HfArg(default=None, help="Test only on the first N functions of the file.")
+    overwrite_cache: bool = HfArg(default=False, help="Tokenize again and overwrite the tokens in the cache.")

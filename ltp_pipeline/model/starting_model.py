@@ -1,7 +1,9 @@
 """Makes the classifier that fine-tuning starts from: a checkpoint, a converted checkpoint, or random weights."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model import conversion
@@ -20,39 +22,30 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
-    model_name_or_path: str | None = field(
+    model_name_or_path: str | None = HfArg(
+        default=None, help="Checkpoint to start from: a folder or a hub name (default: random weights, --config_name)."
+    )
+    config_name: str | None = HfArg(
+        default=None, help="Configuration of a model with random weights: a JSON file or a folder."
+    )
+    tokenizer_name: str | None = HfArg(
+        default=None, help="Folder or hub name of the tokenizer (default: that of the checkpoint)."
+    )
+    window_size: int | None = HfArg(
         default=None,
-        metadata={
-            "help": "Checkpoint to start from: a folder or a hub name (default: random weights, --config_name)."
-        },
+        help="Attention window of every layer, an even number of tokens: each token attends to half of it on "
+        "each side (default: that of the checkpoint; with --convert_to_ltp 512).",
     )
-    config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of a model with random weights: a JSON file or a folder."}
+    convert_to_ltp: bool = HfArg(
+        default=False, help="Convert a BERT or RoBERTa checkpoint, such as CodeBERT, to LTP and fine-tune the result."
     )
-    tokenizer_name: str | None = field(
-        default=None, metadata={"help": "Folder or hub name of the tokenizer (default: that of the checkpoint)."}
+    max_positions: int | None = HfArg(
+        default=None, help="With --convert_to_ltp: maximum length of an input, in tokens (default: 4096)."
     )
-    window_size: int | None = field(
-        default=None,
-        metadata={
-            "help": "Attention window of every layer, an even number of tokens: each token attends to half of it on "
-            "each side (default: that of the checkpoint; with --convert_to_ltp 512)."
-        },
-    )
-    convert_to_ltp: bool = field(
-        default=False,
-        metadata={"help": "Convert a BERT or RoBERTa checkpoint, such as CodeBERT, to LTP and fine-tune the result."},
-    )
-    max_positions: int | None = field(
-        default=None,
-        metadata={"help": "With --convert_to_ltp: maximum length of an input, in tokens (default: 4096)."},
-    )
-    task_name: str = field(
+    task_name: str = HfArg(
         default="code",
-        metadata={
-            "help": "code: whether a function is defective. vdisc: which of VDISC's five groups of defects a function "
-            f"has. Or a GLUE task: {', '.join(GLUE_NAMES)}."
-        },
+        help="code: whether a function is defective. vdisc: which of VDISC's five groups of defects a function "
+        f"has. Or a GLUE task: {', '.join(GLUE_NAMES)}.",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import parse_arguments, read_flags
@@ -35,110 +36,85 @@ class FineTuningArguments(LTPTrainingArguments):
 
     _argument_group_name = "training (mostly the library's own flags)"
 
-    overwrite_output_dir: bool = field(
-        default=False,
-        metadata={"help": "Replace an earlier result in --output_dir, after the new result is complete."},
+    overwrite_output_dir: bool = HfArg(
+        default=False, help="Replace an earlier result in --output_dir, after the new result is complete."
     )
-    eval_strategy: str = field(
+    eval_strategy: str = HfArg(
         default="no",
-        metadata={
-            "aliases": ["--evaluation_strategy"],
-            "help": "When to evaluate during training: no, steps or epoch. The final model is always evaluated.",
-        },
+        aliases=["--evaluation_strategy"],
+        help="When to evaluate during training: no, steps or epoch. The final model is always evaluated.",
     )
-    logging_steps: float = field(default=50, metadata={"help": "Log the loss every N steps."})
-    save_strategy: str = field(
+    logging_steps: float = HfArg(default=50, help="Log the loss every N steps.")
+    save_strategy: str = HfArg(
         default="epoch",
-        metadata={
-            "help": "When to save intermediate checkpoints, from which an interrupted run can be resumed: no, steps "
-            "or epoch. They are removed when the run is complete; see --save_total_limit."
-        },
+        help="When to save intermediate checkpoints, from which an interrupted run can be resumed: no, steps "
+        "or epoch. They are removed when the run is complete; see --save_total_limit.",
     )
-    save_total_limit: int | None = field(
+    save_total_limit: int | None = HfArg(
         default=None,
-        metadata={
-            "help": "Keep at most N intermediate checkpoints, also after the run (default: the last one, removed when "
-            "the run is complete)."
-        },
+        help="Keep at most N intermediate checkpoints, also after the run (default: the last one, removed when "
+        "the run is complete).",
     )
     keep_checkpoints: bool = field(init=False, default=False)
     command: str = field(init=False, default="")
-    resume_from_checkpoint: str | None = field(
+    resume_from_checkpoint: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "Continue training from this checkpoint-N folder. If the other flags are unchanged, the result is "
-            "the same as without the interruption. last (or True): use the newest complete checkpoint of the "
-            "interrupted run with the same output folder; if there is none, start from the beginning."
-        },
+        help="Continue training from this checkpoint-N folder. If the other flags are unchanged, the result is "
+        "the same as without the interruption. last (or True): use the newest complete checkpoint of the "
+        "interrupted run with the same output folder; if there is none, start from the beginning.",
     )
-    restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "When resuming, restore the counters of early stopping and other callbacks."}
+    restore_callback_states_from_checkpoint: bool = HfArg(
+        default=True, help="When resuming, restore the counters of early stopping and other callbacks."
     )
-    metric_for_best_model: str | None = field(
+    metric_for_best_model: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "Metric by which --load_best_model_at_end chooses the best step: accuracy, f1, recall, precision, "
-            "false_alarm_rate, auc, loss or, for an LTP model, relative_flops (default: f1; for a GLUE task its "
-            "official metric)."
-        },
+        help="Metric by which --load_best_model_at_end chooses the best step: accuracy, f1, recall, precision, "
+        "false_alarm_rate, auc, loss or, for an LTP model, relative_flops (default: f1; for a GLUE task its "
+        "official metric).",
     )
-    early_stopping_patience: int | None = field(
+    early_stopping_patience: int | None = HfArg(
         default=None,
-        metadata={
-            "help": "Stop training after N evaluations in a row without improvement; implies --load_best_model_at_end "
-            "(default: never)."
-        },
+        help="Stop training after N evaluations in a row without improvement; implies --load_best_model_at_end "
+        "(default: never).",
     )
-    early_stopping_threshold: float = field(
-        default=0.0, metadata={"help": "Smallest change of the metric that early stopping counts as an improvement."}
+    early_stopping_threshold: float = HfArg(
+        default=0.0, help="Smallest change of the metric that early stopping counts as an improvement."
     )
-    class_weights: str = field(
+    class_weights: str = HfArg(
         default="none",
-        metadata={
-            "choices": ("none", "balanced"),
-            "help": "balanced: weight the loss of each class by the inverse of its share of the training functions.",
-        },
+        metadata={"choices": ("none", "balanced")},
+        help="balanced: weight the loss of each class by the inverse of its share of the training functions.",
     )
-    label_smoothing_factor: float = field(
+    label_smoothing_factor: float = HfArg(
         default=0.0,
-        metadata={
-            "aliases": ["--label_smoothing"],
-            "help": "Share of each training label that is spread evenly over all classes; may be combined with "
-            "--class_weights.",
-        },
+        aliases=["--label_smoothing"],
+        help="Share of each training label that is spread evenly over all classes; may be combined with "
+        "--class_weights.",
     )
-    max_false_alarm: float | None = field(
+    max_false_alarm: float | None = HfArg(
         default=None,
-        metadata={
-            "help": "After training, choose the lowest decision threshold at which at most this share of the "
-            "validation functions of class 0, such as 0.05, is predicted as class 1. It is stored in the checkpoint "
-            "as decision_threshold, and predictions and metrics use it (default: predict the more probable class)."
-        },
+        help="After training, choose the lowest decision threshold at which at most this share of the "
+        "validation functions of class 0, such as 0.05, is predicted as class 1. It is stored in the checkpoint "
+        "as decision_threshold, and predictions and metrics use it (default: predict the more probable class).",
     )
-    max_tokens_per_batch: int | None = field(
+    max_tokens_per_batch: int | None = HfArg(
         default=None,
-        metadata={
-            "help": "Form batches, in training and evaluation, from functions of similar length with at most N tokens "
-            "in total, instead of a fixed number of functions. Padding counts only for models that compute it, unlike "
-            f"LTP (default: --per_device_train_batch_size in training, {DEFAULT_MAX_TOKENS} tokens in evaluation)"
-        },
+        help="Form batches, in training and evaluation, from functions of similar length with at most N tokens "
+        "in total, instead of a fixed number of functions. Padding counts only for models that compute it, unlike "
+        f"LTP (default: --per_device_train_batch_size in training, {DEFAULT_MAX_TOKENS} tokens in evaluation)",
     )
-    per_device_eval_batch_size: int | None = field(
-        default=None,
-        metadata={"help": "Number of functions in an evaluation batch (default: see --max_tokens_per_batch)."},
+    per_device_eval_batch_size: int | None = HfArg(
+        default=None, help="Number of functions in an evaluation batch (default: see --max_tokens_per_batch)."
     )
     max_eval_tokens_per_batch: int | None = field(init=False, default=None)
-    dtype: str = field(
+    dtype: str = HfArg(
         default=AUTO,
-        metadata={
-            "choices": DTYPES,
-            "help": f"Data type of matrix products: {DTYPE_HELP} Weights stay float32 during training.",
-        },
+        metadata={"choices": DTYPES},
+        help=f"Data type of matrix products: {DTYPE_HELP} Weights stay float32 during training.",
     )
-    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
-    disable_tqdm: bool | None = field(
-        default=None,
-        metadata={"help": "Print lines instead of a progress bar (default: if the output is not a terminal)."},
+    bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
+    disable_tqdm: bool | None = HfArg(
+        default=None, help="Print lines instead of a progress bar (default: if the output is not a terminal)."
     )
 
     def __post_init__(self) -> None:
@@ -186,40 +162,30 @@ class StageArguments:
 
     _argument_group_name = "stage"
 
-    restore: str = field(
-        metadata={"help": "Checkpoint to start from: a fine-tuned Longformer, or the result of an earlier stage."}
-    )
+    restore: str = HfArg(help="Checkpoint to start from: a fine-tuned Longformer, or the result of an earlier stage.")
     # The original commands use --arch. Its only effect is the name of the default result folder.
-    arch: str = field(default="ltp-base", metadata={"choices": ("ltp-base", "ltp-large"), "help": argparse.SUPPRESS})
-    task: str = field(
+    arch: str = HfArg(default="ltp-base", metadata={"choices": ("ltp-base", "ltp-large")}, help=argparse.SUPPRESS)
+    task: str = HfArg(
         default="CODE",
-        metadata={
-            "help": f"Task that --restore was fine-tuned for: CODE, VDISC or a GLUE task: {', '.join(GLUE_NAMES)}."
-        },
+        help=f"Task that --restore was fine-tuned for: CODE, VDISC or a GLUE task: {', '.join(GLUE_NAMES)}.",
     )
-    eval: bool = field(
-        default=False,
-        metadata={"help": "Only evaluate --restore on --validation_file. No checkpoint is written or changed."},
+    eval: bool = HfArg(
+        default=False, help="Only evaluate --restore on --validation_file. No checkpoint is written or changed."
     )
-    prune_mode: str | None = field(
+    prune_mode: str | None = HfArg(
+        default=None, help="Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."
+    )
+    final_token_threshold: float | None = HfArg(
         default=None,
-        metadata={"help": "Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."},
+        help="Initial thresholds: layer l of L, counted from 0, starts at l / L of this value (default: that "
+        "of the checkpoint, if it prunes, or 0.01; 0.6 with --target_flops).",
     )
-    final_token_threshold: float | None = field(
+    score_normalization: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "Initial thresholds: layer l of L, counted from 0, starts at l / L of this value (default: that "
-            "of the checkpoint, if it prunes, or 0.01; 0.6 with --target_flops)."
-        },
-    )
-    score_normalization: str | None = field(
-        default=None,
-        metadata={
-            "choices": ("max", "mean", "rel"),
-            "help": "A token's score is its importance divided by: the largest importance in the function (max), the "
-            "number of heads and queries (mean), or the number of heads, which makes uniform attention 1 (rel). "
-            "(default: that of the checkpoint, if it prunes, or max; rel with --target_flops)",
-        },
+        metadata={"choices": ("max", "mean", "rel")},
+        help="A token's score is its importance divided by: the largest importance in the function (max), the "
+        "number of heads and queries (mean), or the number of heads, which makes uniform attention 1 (rel). "
+        "(default: that of the checkpoint, if it prunes, or max; rel with --target_flops)",
     )
 
 
@@ -231,64 +197,50 @@ class StageTrainingArguments(FineTuningArguments):
     and sets the library's field `weight_decay`, which is not a flag here.
     """
 
-    output_dir: str | None = field(
+    output_dir: str | None = HfArg(
         default=None,
-        metadata={
-            "help": "Folder of the result (default: checkpoints/base/TASK/PRUNE_MODE/rate_R/temperature_T/lambda_L/"
-            "lr_LR; for hard pruning RESTORE/hard/lr_LR; for --eval RESTORE/eval/VALIDATION_FILE)."
-        },
+        help="Folder of the result (default: checkpoints/base/TASK/PRUNE_MODE/rate_R/temperature_T/lambda_L/"
+        "lr_LR; for hard pruning RESTORE/hard/lr_LR; for --eval RESTORE/eval/VALIDATION_FILE).",
     )
-    learning_rate: float = field(default=2e-5, metadata={"aliases": ["--lr"], "help": "Peak learning rate."})
-    per_device_train_batch_size: int = field(
-        default=8, metadata={"aliases": ["--bs"], "help": "Number of functions in a training batch."}
+    learning_rate: float = HfArg(default=2e-5, aliases=["--lr"], help="Peak learning rate.")
+    per_device_train_batch_size: int = HfArg(
+        default=8, aliases=["--bs"], help="Number of functions in a training batch."
     )
-    num_train_epochs: float = field(
-        default=3.0, metadata={"aliases": ["--epoch"], "help": "Number of passes over the training data."}
-    )
-    lambda_threshold: float = field(
-        default=0.0, metadata={"aliases": ["--lambda"], "help": "Weight of the regularizer of soft pruning."}
+    num_train_epochs: float = HfArg(default=3.0, aliases=["--epoch"], help="Number of passes over the training data.")
+    lambda_threshold: float = HfArg(
+        default=0.0, aliases=["--lambda"], help="Weight of the regularizer of soft pruning."
     )
     weight_decay: float = field(init=False, default=0.0)
-    model_weight_decay: float = field(default=0.0, metadata={"help": "Weight decay of the model's weights."})
-    weight_decay_threshold: float = field(
-        default=0.0,
-        metadata={"aliases": ["--weight_decay", "--weight-decay"], "help": "Weight decay of the thresholds."},
+    model_weight_decay: float = HfArg(default=0.0, help="Weight decay of the model's weights.")
+    weight_decay_threshold: float = HfArg(
+        default=0.0, aliases=["--weight_decay", "--weight-decay"], help="Weight decay of the thresholds."
     )
-    save_steps: float | None = field(
+    save_steps: float | None = HfArg(
         default=None,
-        metadata={
-            "aliases": ["--save_step"],
-            "help": "Save, log and (without --no_load) evaluate every N steps (default: every epoch).",
-        },
+        aliases=["--save_step"],
+        help="Save, log and (without --no_load) evaluate every N steps (default: every epoch).",
     )
-    eval_steps: float | None = field(
-        default=None, metadata={"help": "Evaluate every N steps (default: --save_step; with --no_load never)."}
+    eval_steps: float | None = HfArg(
+        default=None, help="Evaluate every N steps (default: --save_step; with --no_load never)."
     )
-    logging_steps: float | None = field(
-        default=None, metadata={"help": "Log the loss every N steps (default: --save_step, else 50)."}
+    logging_steps: float | None = HfArg(
+        default=None, help="Log the loss every N steps (default: --save_step, else 50)."
     )
-    eval_strategy: str | None = field(
+    eval_strategy: str | None = HfArg(
         default=None,
-        metadata={
-            "aliases": ["--evaluation_strategy"],
-            "help": "When to evaluate during training: no, steps or epoch (default: see --eval_steps).",
-        },
+        aliases=["--evaluation_strategy"],
+        help="When to evaluate during training: no, steps or epoch (default: see --eval_steps).",
     )
-    save_strategy: str | None = field(
-        default=None,
-        metadata={"help": "When to save intermediate checkpoints: no, steps or epoch (default: see --save_step)."},
+    save_strategy: str | None = HfArg(
+        default=None, help="When to save intermediate checkpoints: no, steps or epoch (default: see --save_step)."
     )
-    no_load: bool = field(
+    no_load: bool = HfArg(
         default=False,
-        metadata={
-            "help": "Use the model of the last step as the result, not that of the best evaluated step. In soft "
-            "pruning the best step may be an early one that prunes little."
-        },
+        help="Use the model of the last step as the result, not that of the best evaluated step. In soft "
+        "pruning the best step may be an early one that prunes little.",
     )
-    save_all: bool = field(default=False, metadata={"help": "Keep every intermediate checkpoint beside the result."})
-    cuda: str | None = field(
-        default=None, metadata={"help": "Numbers of the GPUs to use, such as 0 or 0,1 (default: all)."}
-    )
+    save_all: bool = HfArg(default=False, help="Keep every intermediate checkpoint beside the result.")
+    cuda: str | None = HfArg(default=None, help="Numbers of the GPUs to use, such as 0 or 0,1 (default: all).")
 
     def __post_init__(self) -> None:
         if self.cuda is not None:

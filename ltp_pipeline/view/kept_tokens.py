@@ -6,11 +6,12 @@ import os
 import sys
 from argparse import SUPPRESS
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
@@ -40,42 +41,33 @@ if TYPE_CHECKING:
 class PrunedModelArguments(ReadingArguments, TruncationArguments):
     """Flags of the scripts that show or write what a pruned model keeps."""
 
-    model_name_or_path: str = field(metadata={"help": "Folder of a pruned (LTP) checkpoint."})
-    train_file: str | None = field(
-        default=None,
-        metadata={"help": "Functions, with columns functionSource and label: CSV, TSV, JSON, JSON lines, Parquet."},
+    model_name_or_path: str = HfArg(help="Folder of a pruned (LTP) checkpoint.")
+    train_file: str | None = HfArg(
+        default=None, help="Functions, with columns functionSource and label: CSV, TSV, JSON, JSON lines, Parquet."
     )
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Functions of the validation split, in the same format."}
-    )
-    task_name: str = field(
+    validation_file: str | None = HfArg(default=None, help="Functions of the validation split, in the same format.")
+    task_name: str = HfArg(
         default="code",
-        metadata={
-            "help": "The task that the checkpoint was fine-tuned for: code or vdisc (functions), or one of "
-            f"{', '.join(GLUE_NAMES)}."
-        },
+        help="The task that the checkpoint was fine-tuned for: code or vdisc (functions), or one of "
+        f"{', '.join(GLUE_NAMES)}.",
     )
-    max_length: int = field(
-        default=1024,
-        metadata={"help": "Maximum number of tokens that are read of a function.", "aliases": ["--max_seq_length"]},
+    max_length: int = HfArg(
+        default=1024, aliases=["--max_seq_length"], help="Maximum number of tokens that are read of a function."
     )
-    per_device_eval_batch_size: int | None = field(
-        default=None, metadata={"help": "Functions in a batch (default: see --max_tokens_per_batch)."}
+    per_device_eval_batch_size: int | None = HfArg(
+        default=None, help="Functions in a batch (default: see --max_tokens_per_batch)."
     )
-    max_tokens_per_batch: int | None = field(default=None, metadata={"help": EVAL_HELP})
-    device: str | None = field(
-        default=None,
-        metadata={"help": "Device to run on, such as cpu or cuda:0 (default: the GPU of each process, else the CPU)."},
+    max_tokens_per_batch: int | None = HfArg(default=None, help=EVAL_HELP)
+    device: str | None = HfArg(
+        default=None, help="Device to run on, such as cpu or cuda:0 (default: the GPU of each process, else the CPU)."
     )
-    use_cpu: bool = field(default=False, metadata={"help": "Run on the CPU."})
-    dtype: str = field(
-        default=AUTO, metadata={"choices": DTYPES, "help": f"Data type of the computation: {DTYPE_HELP}"}
-    )
-    bf16: bool | None = field(default=None, metadata={"help": BF16_HELP, "nargs": "?", "const": True})
+    use_cpu: bool = HfArg(default=False, help="Run on the CPU.")
+    dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
+    bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
     # Flags of the original commands. They have no effect: padding is never computed, and evaluation prunes hard.
-    pad_to_max_length: bool = field(default=False, metadata={"help": SUPPRESS})
-    temperature: float | None = field(default=None, metadata={"help": SUPPRESS})
-    masking_mode: Literal["hard", "soft", "mixed"] = field(default="hard", metadata={"help": SUPPRESS})
+    pad_to_max_length: bool = HfArg(default=False, help=SUPPRESS)
+    temperature: float | None = HfArg(default=None, help=SUPPRESS)
+    masking_mode: Literal["hard", "soft", "mixed"] = HfArg(default="hard", help=SUPPRESS)
 
 
 @dataclass
