@@ -101,8 +101,7 @@ def random_classifier(
         window: attention window of each layer.
         threshold: the same in all layers; None: the model does not prune.
 
-    Raises:
-        UserError: LTP does not know the attention implementation.
+    Raises UserError if LTP does not know the attention implementation.
     """
     torch.manual_seed(0)
     model = new_ltp(
@@ -129,8 +128,7 @@ def random_batch(lengths: list[int], global_columns: list[int]) -> dict[str, tor
 def counted_flops(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[int, object]:
     """Returns the FLOPs that the counter sees in a forward pass, and the output of that pass.
 
-    Raises:
-        RuntimeError: the model executed a matrix product for which there is no formula.
+    Raises RuntimeError if the model executed a matrix product for which there is no formula.
     """
     formulas = flop_formulas()
     executed = ExecutedOperators()

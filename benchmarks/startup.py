@@ -67,8 +67,7 @@ def time_programs(programs: dict[str, list[str]], rounds: int) -> list[dict[str,
         programs: the arguments of Python for each program. The other programs are compared with the first.
         rounds: number of measured rounds.
 
-    Raises:
-        UserError: a program fails.
+    Raises UserError if a program fails.
     """
     wall: dict[str, list[float]] = {name: [] for name in programs}
     processor: dict[str, list[float]] = {name: [] for name in programs}

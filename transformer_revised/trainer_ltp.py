@@ -52,8 +52,7 @@ class LTPTrainer(Trainer):
             [`torch.nn.CrossEntropyLoss`] (label smoothing included) divided by the number of items.
         others: as the Trainer's.
 
-    Raises:
-        ValueError: `args.target_flops` for a model that is not an [`LTPForSequenceClassification`].
+    Raises ValueError if `args.target_flops` is given for a model that is not an [`LTPForSequenceClassification`].
     """
 
     def __init__(
@@ -114,8 +113,7 @@ class LTPTrainer(Trainer):
     def train(self, *args, **kwargs):
         """Trains as the library does. With a compute budget (`target_flops`) the model meets it when training ends.
 
-        Raises:
-            UnreachableTargetError: the budget cannot be met, or the model has no learned thresholds.
+        Raises UnreachableTargetError if the budget cannot be met, or the model has no learned thresholds.
         """
         if self._target_flops is None:
             return super().train(*args, **kwargs)

@@ -12,8 +12,7 @@ MASKING_MODES = ("soft", "hard", "mixed")
 class LTPTrainingArguments(TrainingArguments):
     """[`~transformers.TrainingArguments`], and how thresholds are learned. The fields' `help` documents them.
 
-    Raises:
-        ValueError: a value out of range.
+    Raises ValueError for a value out of range.
     """
 
     masking_mode: str = HfArg(

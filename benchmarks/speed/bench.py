@@ -49,8 +49,7 @@ class Bench:
     def check_agreement(self) -> dict:
         """Compares the float32 logits of LTP without pruning and of Longformer on two functions.
 
-        Raises:
-            RuntimeError: they differ by more than `AGREEMENT`, so that a comparison of their speed says nothing.
+        Raises RuntimeError if they differ by more than `AGREEMENT`, so that a comparison of their speed says nothing.
         """
         full, logits = self.size.full, []
         for name in ("ltp", "longformer"):

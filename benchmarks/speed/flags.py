@@ -53,8 +53,7 @@ def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
     Returns:
         The flags. Those that were not given have the values of the preset.
 
-    Raises:
-        UserError: a value is out of range, or there is no such device.
+    Raises UserError if a value is out of range, or there is no such device.
     """
     args = _parser(description).parse_args(argv)
     preset = PRESETS[args.preset]

@@ -79,8 +79,7 @@ def build_models(
         dtypes: names in `DTYPES`.
         ltp_attn: `attn_implementation` of LTP; None: the model chooses.
 
-    Raises:
-        UserError: LTP does not know `ltp_attn`.
+    Raises UserError if LTP does not know `ltp_attn`.
     """
     makers = {"longformer": _longformer, "roberta": _roberta, "modernbert": _modernbert}
     models, weights = {}, None
@@ -153,8 +152,7 @@ def new_ltp(attention: str | None, **settings) -> nn.Module:
         attention: `attn_implementation`; None: the model chooses.
         settings: other arguments of `LTPConfig`.
 
-    Raises:
-        UserError: LTP does not know `attention`.
+    Raises UserError if LTP does not know `attention`.
     """
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 

@@ -29,8 +29,7 @@ def prune_to_budget(
     Returns:
         The thresholds, one a layer.
 
-    Raises:
-        UserError: the budget cannot be met within `tolerance`.
+    Raises UserError if the budget cannot be met within `tolerance`.
     """
     from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError, meet_target
 

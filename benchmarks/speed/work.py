@@ -143,8 +143,7 @@ def padded_width(model: str, size: Size) -> int:
 def read_lengths(path: Path) -> np.ndarray:
     """Returns the column `tokens` of a CSV file, `[N]` int64.
 
-    Raises:
-        UserError: there is no such file or column, or a length is below 3: `<s>`, a token and `</s>`.
+    Raises UserError if there is no such file or column, or a length is below 3: `<s>`, a token and `</s>`.
     """
     import pandas as pd
 
@@ -165,8 +164,7 @@ def read_lengths(path: Path) -> np.ndarray:
 def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
     """Returns the number of tokens of each function of a data set, uncut, `[N]` int64.
 
-    Raises:
-        UserError: there is no such file, no column `functionSource`, or no such tokenizer.
+    Raises UserError if there is no such file, no column `functionSource`, or no such tokenizer.
     """
     import pandas as pd
 

@@ -33,8 +33,7 @@ def parse_arguments(
         positional: name of each positional argument -> its options for `add_argument`. The result then ends with a
             namespace of their values. Such a command accepts no JSON file of flags.
 
-    Raises:
-        UserError: a dataclass rejects a value, or the JSON file cannot be used.
+    Raises UserError if a dataclass rejects a value, or the JSON file cannot be used.
     """
     parser = _FlagParser(
         dataclasses,
@@ -64,8 +63,7 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
     If its only argument is the name of a JSON file, the object in that file gives the flags: `{"lr": 1e-4}` is
     `--lr 0.0001`, a list is a flag with several values, and a flag with null is omitted.
 
-    Raises:
-        UserError: the file cannot be read, or does not contain a JSON object.
+    Raises UserError if the file cannot be read, or does not contain a JSON object.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if len(argv) != 1 or not argv[0].endswith(".json"):

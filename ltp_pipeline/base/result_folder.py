@@ -78,8 +78,7 @@ def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
         target: final place of the result.
         resume: keep the files of an interrupted run in `TARGET.unfinished`; otherwise the folder starts empty.
 
-    Raises:
-        UserError: the folder cannot be created, or a process on another machine does not see it.
+    Raises UserError if the folder cannot be created, or a process on another machine does not see it.
     """
     work = unfinished(target)
     processes.barrier()  # before it, other processes may still read what is removed next

@@ -76,8 +76,7 @@ def read_table(
         as_text: columns of a CSV or TSV that stay text even if all their values are numbers; None: all columns.
         bad_rows: collects malformed rows; None: they are errors.
 
-    Raises:
-        UserError: the file does not exist, has another format, is empty or is malformed.
+    Raises UserError if the file does not exist, has another format, is empty or is malformed.
     """
     read = FORMATS[format_of(path, where)]
     return read(path, where, as_text, BadRows(where) if bad_rows is None else bad_rows)
@@ -102,8 +101,7 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
         where: flag and file, for messages.
         keep_bad_bytes: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
 
-    Raises:
-        UserError: the file does not exist, is empty or is not UTF-8 text.
+    Raises UserError if the file does not exist, is empty or is not UTF-8 text.
     """
     raw = _read_bytes(path, where)
     if not raw.strip():

@@ -33,8 +33,7 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
         The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts a
         number float64, NaN if missing).
 
-    Raises:
-        UserError: something is wrong with the file; the message names the flag, the file and the row.
+    Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading, path = reading or ReadingArguments(), Path(path)
     where, label_column = f"{flag} {path}", reading.label_column
@@ -60,8 +59,7 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
     Args:
         flag: the flag that could name a file instead, for messages.
 
-    Raises:
-        UserError: the split is neither on the hub nor in the cache.
+    Raises UserError if the split is neither on the hub nor in the cache.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -100,8 +98,7 @@ def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> Non
     Args:
         where: the origin of the rows, for messages.
 
-    Raises:
-        UserError: labels are missing or all the same.
+    Raises UserError if labels are missing or all the same.
     """
     labels = frame["label"]
     missing = labels.isna() | (labels == NOT_GIVEN)

@@ -37,8 +37,7 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
     Returns:
         The frame of each split, as [`read_functions`] or [`read_glue`] returns it.
 
-    Raises:
-        UserError: a file is missing or bad.
+    Raises UserError if a file is missing or bad.
     """
     if not task.reads_functions:
         check_glue_flags(task, data)
@@ -103,8 +102,7 @@ def read_functions(
         then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
         numbers, from 1, of the rows that were skipped.
 
-    Raises:
-        UserError: something is wrong with the file; the message names the flag, the file and the row.
+    Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading = reading or ReadingArguments()
     bad_rows = BadRows(f"{flag} {path}", skip=reading.on_bad_rows == "skip")

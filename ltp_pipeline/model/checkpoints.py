@@ -146,8 +146,7 @@ def load_with_missing(
         dtype: dtype of the weights; learned offsets are always float32. bfloat16 is for evaluation only: the weights
             of an LTP model are then prepacked.
 
-    Raises:
-        UserError: there is no such checkpoint, or a weight has another shape.
+    Raises UserError if there is no such checkpoint, or a weight has another shape.
     """
     options = {"config": config, "dtype": dtype, **hub_options(path), "ignore_mismatched_sizes": True}
     with _as_user_error(path, flag, "weights"), _quiet_library():

@@ -71,8 +71,7 @@ def convert(
     Returns:
         The LTP model, and the names of its weights that `source` does not have: they are initialised at random.
 
-    Raises:
-        UserError: the source cannot be converted, or a number is out of range.
+    Raises UserError if the source cannot be converted, or a number is out of range.
     """
     import transformer_revised
 
@@ -136,8 +135,7 @@ def load_source(
         flag: the flag that named `path`, for messages.
         dtype: of the weights.
 
-    Raises:
-        UserError: there is no checkpoint at `path`, weights are missing, or it cannot be converted.
+    Raises UserError if there is no checkpoint at `path`, weights are missing, or it cannot be converted.
     """
     import transformers
 

@@ -53,8 +53,7 @@ class FlopsMeter:
     def pop(self) -> dict[str, Any]:
         """Returns the figures of all forward passes since the last call, see `summary`.
 
-        Raises:
-            RuntimeError: there was no forward pass in evaluation mode.
+        Raises RuntimeError if there was no forward pass in evaluation mode.
         """
         if not self._functions:
             raise RuntimeError("no forward pass in evaluation mode was recorded")

@@ -48,8 +48,7 @@ def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> t
         asked: value of `--dtype`.
         bf16: value of `--bf16`; None if the flag was not given.
 
-    Raises:
-        UserError: `asked` is not one of `DTYPES`, or the two flags contradict each other.
+    Raises UserError if `asked` is not one of `DTYPES`, or the two flags contradict each other.
     """
     if asked not in DTYPES:
         raise UserError(f"--dtype {asked}: expected {', '.join(DTYPES)}")

@@ -66,8 +66,7 @@ def load_classifier(
         new_head: whether the classification head may start at random.
         dtype: of the weights of a checkpoint: float32, or bfloat16 for evaluation.
 
-    Raises:
-        UserError: there is no such checkpoint or configuration, it does not fit, or `--window_size` is wrong.
+    Raises UserError if there is no such checkpoint or configuration, it does not fit, or `--window_size` is wrong.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -83,8 +82,7 @@ def load_classifier(
 def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
     """Loads the configuration for `load_classifier`, from `--config_name` or the checkpoint.
 
-    Raises:
-        UserError: there is none, it is wrong, or `--window_size` is wrong.
+    Raises UserError if there is none, if it is wrong, or if `--window_size` is wrong.
     """
     flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
     config = load_config(args.config_name or args.model_name_or_path, flag=flag)

@@ -42,8 +42,7 @@ def check_numbers(args: FineTuningArguments, data: DataArguments) -> None:
 def adapt_to_task(args: FineTuningArguments, task: Task) -> FineTuningArguments:
     """A copy of `args` in which the metric for the best step is the task's first one, unless a flag gave another.
 
-    Raises:
-        UserError: a flag that `task` does not allow.
+    Raises UserError for a flag that `task` does not allow.
     """
     if args.metric_for_best_model is None:
         larger = True if args.greater_is_better is None else args.greater_is_better

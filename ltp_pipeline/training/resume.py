@@ -35,8 +35,7 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
             of an interrupted run with the same `output_dir`, if there is one; or "False" or None for none.
         output_dir: folder of the result.
 
-    Raises:
-        UserError: the folder is not a complete checkpoint, or the best checkpoint of its run is missing.
+    Raises UserError if the folder is not a complete checkpoint, or the best checkpoint of its run is missing.
     """
     checkpoint = find_checkpoint(args.resume_from_checkpoint, output_dir, args.world_size)
     if checkpoint is not None and args.load_best_model_at_end:

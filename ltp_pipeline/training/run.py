@@ -47,8 +47,7 @@ def run(start: Start) -> dict[str, Any]:
     Returns:
         All metrics, as in all_results.json.
 
-    Raises:
-        UserError: a flag, a file or a checkpoint cannot be used, or the model no longer computes finite numbers.
+    Raises UserError if a flag, a file or a checkpoint cannot be used, or the model no longer computes finite numbers.
     """
     data, task = start.data, start.task
     check_numbers(start.args, data)
@@ -164,8 +163,7 @@ def evaluate_split(
         thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
         `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
 
-    Raises:
-        UserError: the model computes infinite numbers or NaN.
+    Raises UserError if the model computes infinite numbers or NaN.
     """
     output = trainer.predict(dataset, metric_key_prefix=split)
     logits, labels = output.predictions, output.label_ids

@@ -52,16 +52,14 @@ class Start(ABC):
     def check(self) -> Path:
         """Checks the flags about the model, before any data is read. Returns the folder of the result.
 
-        Raises:
-            UserError: no such checkpoint, or flags that contradict each other or the checkpoint.
+        Raises UserError if there is no such checkpoint, or if flags contradict each other or the checkpoint.
         """
 
     @abstractmethod
     def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Loads the model, with weights of `dtype` ("float32", ...), and its tokenizer.
 
-        Raises:
-            UserError: one of them cannot be loaded.
+        Raises UserError if one of them cannot be loaded.
         """
 
     @abstractmethod
@@ -191,8 +189,7 @@ def pruning_settings(
     Returns:
         prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
 
-    Raises:
-        UserError: the model cannot prune, or is not a model of `task`.
+    Raises UserError if the model cannot prune, or is not a model of `task`.
     """
     if config.model_type not in PRUNABLE:
         raise UserError(

@@ -41,8 +41,7 @@ def write_pruned_files(
     Returns:
         The counts for each file, as in extraction.json; None in all processes except the main one.
 
-    Raises:
-        UserError: a file, the checkpoint, a flag or `output_dir` cannot be used.
+    Raises UserError if a file, the checkpoint, a flag or `output_dir` cannot be used.
     """
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
     files = {flag: path for flag, path in files.items() if path is not None}

@@ -89,8 +89,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     def set_hard_masking(self, hard: bool) -> None:
         """Chooses whether training removes tokens (True) or multiplies them by soft masks (False). Evaluation removes.
 
-        Raises:
-            ValueError: soft masking for a prune mode without thresholds.
+        Raises ValueError for soft masking with a prune mode without thresholds.
         """
         if not hard and self.config.prune_mode == "topk":
             raise ValueError('prune mode "topk" has no threshold and so no soft masks: use hard masking')

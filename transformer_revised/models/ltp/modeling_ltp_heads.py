@@ -202,8 +202,7 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
         Returns:
             [`LTPQuestionAnsweringModelOutput`], with `start_logits` and `end_logits` `[B, L]`.
 
-        Raises:
-            ValueError: no `global_attention_mask`, and no separator that ends the question.
+        Raises ValueError if there is neither a `global_attention_mask` nor a separator that ends the question.
         """
         if global_attention_mask is None:
             question_end = _first_separator(input_ids, self.config)
@@ -251,8 +250,7 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
             [`LTPMultipleChoiceModelOutput`], with `logits` `[B, choices]`. The fields of pruning have `B * choices`
             rows, one for each choice.
 
-        Raises:
-            ValueError: no `global_attention_mask`, and no separator before a choice.
+        Raises ValueError if there is neither a `global_attention_mask` nor a separator before a choice.
         """
         num_choices = (input_ids if input_ids is not None else inputs_embeds).shape[1]
         inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds

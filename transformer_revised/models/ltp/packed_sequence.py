@@ -88,8 +88,7 @@ class PackedSequence:
             global_attention_mask: `[B, L]`, above 0 for global tokens; `None` for the first real token of each
                 sequence.
 
-        Raises:
-            ValueError: a sequence has no real token.
+        Raises ValueError if a sequence has no real token.
         """
         real = attention_mask > 0
         host = HostLengths.of_masks(real, global_attention_mask)

@@ -128,8 +128,7 @@ def meet_target(
         The relative FLOPs reached, the nearest to `target` of all shifts tried. They can differ from `target`: if many
         tokens have the same score, a small shift removes all of them.
 
-    Raises:
-        UnreachableTargetError: no shift removes enough: layers before the first threshold compute every token.
+    Raises UnreachableTargetError if no shift removes enough: layers before the first threshold compute every token.
     """
     parameters = active_offsets(model)
     if not parameters:
