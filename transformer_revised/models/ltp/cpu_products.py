@@ -148,7 +148,7 @@ def pieces(x: torch.Tensor) -> list[slice]:
     with gradients.
 
     oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows. After pruning
-    each layer of each batch has a different number. Pieces have only 135 sizes, whose kernels are soon all compiled.
+    each layer of each batch has a different number. Pieces have only 134 sizes, whose kernels are soon all compiled.
     """
     n = len(x)
     if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling() or n < 2 * PIECE_STEP:
