@@ -43,6 +43,7 @@ def make_tokenizer(trim_offsets: bool = True) -> PreTrainedTokenizerFast:
         sep_token="</s>",
         pad_token="<pad>",
         unk_token="<unk>",
+        mask_token="<mask>",
     )
 
 

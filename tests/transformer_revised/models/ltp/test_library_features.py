@@ -62,27 +62,10 @@ def test_lora_trains_adapters_alone():
     assert all("lora_" in name or "classifier" in name for name in changed)
 
 
-@pytest.mark.parametrize("soft", [True, False])
-def test_gradients_are_the_same_on_every_run(soft):
-    """With dropout, from one seed."""
-    runs = []
-    for _ in range(2):
-        model = tiny_model(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1).train()
-        model.set_hard_masking(not soft)
-        torch.manual_seed(7)
-        model(**random_batch([90, 60]), labels=torch.tensor([0, 1])).loss.backward()
-        runs.append([p.grad for p in model.parameters() if p.grad is not None])
-    assert len(runs[0]) > 50
-    assert all(torch.equal(a, b) for a, b in zip(*runs))
-
-
-def test_token_types_and_positions_are_read():
-    model = tiny_model(type_vocab_size=2)
+def test_positions_are_read():
+    model = tiny_model()
     batch = random_batch([30])
-    zeros, ones = torch.zeros_like(batch["input_ids"]), torch.ones_like(batch["input_ids"])
     plain = model(**batch).logits
-    assert torch.equal(model(**batch, token_type_ids=zeros).logits, plain)
-    assert not torch.equal(model(**batch, token_type_ids=ones).logits, plain)
     positions = torch.arange(2, 32)[None]
     assert torch.equal(model(**batch, position_ids=positions).logits, plain)
     assert not torch.equal(model(**batch, position_ids=positions + 1).logits, plain)

@@ -3,18 +3,16 @@
 `test_against_dense_reference.py` compares their logits with pruning, also of tokens that were removed.
 """
 
-import json
-
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
-from transformers import LongformerConfig, PreTrainedTokenizerFast, pipeline
+from transformers import pipeline
 
 import transformer_revised
 
-from .tiny import TINY, random_batch, tiny_config
+from ....pruned_checkpoint import make_tokenizer
+from .tiny import longformer_twin, random_batch, tiny_config
 
 SEPARATOR = 2
 # head: its Auto class, configuration beside the tiny one, labels for a batch of 2 x 60
@@ -34,11 +32,8 @@ def make_model(head, seed=0, **settings):
     return getattr(transformer_revised, f"LTPFor{head}")(config).eval()
 
 
-def longformer_twin(model, head):
-    settings = {k: v for k, v in model.config.to_dict().items() if k in TINY and k != "final_token_threshold"}
-    twin = getattr(transformers, f"LongformerFor{head}")(LongformerConfig(**settings, **HEADS[head][1])).eval()
-    twin.load_state_dict({k: v for k, v in model.state_dict().items() if "pruner" not in k})
-    return twin
+def twin_of(model, head):
+    return longformer_twin(model, getattr(transformers, f"LongformerFor{head}"))
 
 
 def batch_for(head, with_labels=True):
@@ -75,7 +70,7 @@ def head(request):
 def test_unpruned_head_is_longformers(head):
     """Logits and loss, with the global tokens that each head chooses by itself."""
     model, batch = make_model(head), batch_for(head)
-    ours, theirs = model(**batch), longformer_twin(model, head)(**batch)
+    ours, theirs = model(**batch), twin_of(model, head)(**batch)
     close(ours.loss, theirs.loss)
     real = batch["attention_mask"] > 0
     for name in LOGITS.get(head, ("logits",)):
@@ -85,7 +80,7 @@ def test_unpruned_head_is_longformers(head):
 
 def test_gradients_are_longformers(head):
     model, batch = make_model(head), batch_for(head)
-    twin = longformer_twin(model, head)
+    twin = twin_of(model, head)
     model(**batch).loss.backward()
     twin(**batch).loss.backward()
     theirs = dict(twin.named_parameters())
@@ -112,11 +107,12 @@ def test_auto_class_and_round_trip(head, sharded, tmp_path):
 
 
 def test_a_longformer_head_loads_as_it_is(head, tmp_path):
+    """Thresholds start at their fixed part, which is 0 here."""
     model = make_model(head)
-    longformer_twin(model, head).save_pretrained(tmp_path)
-    loaded, info = type(model).from_pretrained(tmp_path, prune_mode=None, output_loading_info=True)
+    twin_of(model, head).save_pretrained(tmp_path)
+    loaded, info = type(model).from_pretrained(tmp_path, final_token_threshold=0.0, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
-    assert loaded.config.model_type == "ltp"
+    assert loaded.config.model_type == "ltp" and loaded.thresholds().tolist() == [0] * 4
     batch = batch_for(head, with_labels=False)
     name = LOGITS.get(head, ("logits",))[0]
     close(loaded.eval()(**batch)[name], model(**batch)[name])
@@ -156,42 +152,22 @@ def test_resized_embeddings_stay_tied():
     assert model(**batch).logits.shape == (2, 60, 70)
 
 
-@pytest.fixture(scope="module")
-def tokenizer_folder(tmp_path_factory):
-    """A word-level tokenizer of 64 words with RoBERTa's special tokens."""
-    folder = tmp_path_factory.mktemp("tokenizer")
-    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "int", "buf", "strcpy", "where", "is", "the", "bug", "="]
-    vocabulary = {word: i for i, word in enumerate(words + [f"w{i}" for i in range(64 - len(words))])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", pad_token="<pad>", eos_token="</s>",
-        sep_token="</s>", unk_token="<unk>", mask_token="<mask>", model_max_length=200,
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
-
-
 @pytest.mark.parametrize(
-    "task, head, inputs, key",
+    "task, head, inputs, key, results",
     [
-        ("text-classification", "SequenceClassification", "int buf = w3", "label"),
-        ("fill-mask", "MaskedLM", "int <mask> = w3", "token_str"),
-        ("token-classification", "TokenClassification", "int buf = w3", "entity"),
+        ("text-classification", "SequenceClassification", "int add", "label", 1),
+        ("fill-mask", "MaskedLM", "int <mask>", "token_str", 5),
+        ("token-classification", "TokenClassification", "int a", "entity", 2),
     ],
 )
-def test_pipelines(task, head, inputs, key, tokenizer_folder, tmp_path):
-    model = make_model(head, prune_mode="absolute_threshold")
-    model.save_pretrained(tmp_path)
-    result = pipeline(task, model=str(tmp_path), tokenizer=str(tokenizer_folder))(inputs)
-    assert json.dumps([str(r[key]) for r in result])
-    assert all(0 <= float(r["score"]) <= 1 for r in result)
-    assert len(result) == {"text-classification": 1, "fill-mask": 5, "token-classification": 4}[task]
+def test_pipelines(task, head, inputs, key, results):
+    model = make_model(head, prune_mode="absolute_threshold", vocab_size=300)
+    found = pipeline(task, model=model, tokenizer=make_tokenizer())(inputs)
+    assert len(found) == results and all(key in each and 0 <= float(each["score"]) <= 1 for each in found)
 
 
-def test_fast_tokenizer_encodes_pairs_for_question_answering(tokenizer_folder):
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
-    batch = tokenizer("where is the bug", "int buf = w3", return_tensors="pt")
-    output = make_model("QuestionAnswering")(**{k: v for k, v in batch.items() if k != "token_type_ids"})
-    assert output.global_lengths[0].tolist() == [5]  # <s> and the four words of the question
+def test_the_tokens_of_a_question_are_global():
+    batch = make_tokenizer()("int a", "int b;", return_tensors="pt")
+    output = make_model("QuestionAnswering", vocab_size=300)(batch["input_ids"], batch["attention_mask"])
+    assert output.global_lengths[0].tolist() == [batch["input_ids"][0].tolist().index(SEPARATOR)]
     assert output.start_logits.shape == batch["input_ids"].shape

@@ -41,12 +41,6 @@ def test_normalizations(packed, normalization, expected):
     torch.testing.assert_close(module.scores(importance, packed, num_heads=2), torch.tensor(expected))
 
 
-def test_threshold_rises_with_the_layer_and_adds_what_was_learned():
-    assert pruner(layer=0).threshold.item() == 0
-    assert pruner(layer=3).threshold.item() == pytest.approx(0.3)
-    assert pruner(layer=3, learned=0.05).threshold.item() == pytest.approx(0.35)
-
-
 def test_only_a_threshold_of_exactly_zero_is_inactive():
     assert not pruner(layer=0).is_active
     assert pruner(layer=0, learned=-0.1).is_active
@@ -62,15 +56,6 @@ def test_hard_mask_keeps_the_threshold_itself_and_global_tokens(packed):
 def test_hard_mask_at_a_negative_threshold_still_drops_what_got_nothing(packed):
     scores = torch.tensor([1.0, 0.0, 9e-6, 2e-5, 1.0, 0.5])
     assert pruner(learned=-1.0).hard_mask(scores, packed).tolist() == [True, False, False, True, True, True]
-
-
-def test_soft_mask_and_its_gradient():
-    module = pruner()
-    scores = torch.tensor([0.2, 0.3, 0.1])
-    mask = module.soft_mask(scores, temperature=0.1)
-    torch.testing.assert_close(mask, torch.tensor([0.0, 1.0, -1.0]).sigmoid())
-    mask[0].backward()
-    torch.testing.assert_close(module.keep_threshold.grad, torch.tensor(-0.25 / 0.1))
 
 
 @pytest.mark.parametrize(

@@ -6,45 +6,10 @@ import pytest
 import torch
 
 from transformer_revised import LTPTrainer
-from transformer_revised.models.ltp.attention_tile_plan import tile_plan
-from transformer_revised.models.ltp.attention_tiles import tiled_attention
-from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.pruning_ranks import DISTANCES, Teacher, rank_loss
 
 from ...test_trainer_ltp import SOFT, arguments, different_lengths, pad
 from .tiny import random_batch, tiny_model
-
-
-def test_importance_has_the_gradient_of_finite_differences():
-    """Several blocks of queries, global tokens in and out of reach, two sequences."""
-    mask = random_batch([150, 9])["attention_mask"]
-    is_global = torch.zeros_like(mask)
-    is_global[:, 0] = is_global[0, 140] = 1
-    packed = PackedSequence.from_masks(mask, is_global)
-    plan = tile_plan(packed, 3)
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(2, len(packed), 2, dtype=torch.float64) for _ in range(3))
-    weight = torch.randn(len(packed), dtype=torch.float64)
-    tangent = torch.randn(2, *query.shape, dtype=torch.float64)
-
-    def loss(step: float) -> torch.Tensor:
-        context, importance = tiled_attention(
-            query + step * tangent[0], key + step * tangent[1], value, plan,
-            with_importance=True, importance_gradient=True,
-        )  # fmt: skip
-        return (weight * importance.square()).sum() + context.square().sum()
-
-    step = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
-    loss(step).backward()
-    difference = (loss(1e-5) - loss(-1e-5)) / 2e-5
-    torch.testing.assert_close(step.grad, difference, rtol=1e-6, atol=1e-8)
-
-
-def test_without_being_asked_importance_has_none():
-    packed = PackedSequence.from_masks(random_batch([20])["attention_mask"], None)
-    query = torch.randn(2, 20, 2, requires_grad=True)
-    _, importance = tiled_attention(query, query, query, tile_plan(packed, 3), with_importance=True)
-    assert not importance.requires_grad
 
 
 def test_masks_pass_no_gradient_to_scores():
@@ -125,20 +90,3 @@ def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
         LTPTrainer(model, args, train_dataset=examples, data_collator=pad).train()
         after.append(order(model, batch, importance))
     assert after[1] < after[0] - 0.02 and after[1] < before - 0.02
-
-
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_accumulated_batches_learn_ranks_as_one_large_batch(tmp_path, checkpointing):
-    updates = []
-    for batch_size, steps in ((7, 1), (3, 3)):
-        model = tiny_model()
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        args = arguments(
-            tmp_path, max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=steps,
-            rank_distillation=1.0, learning_rate=1.0, optim="sgd", train_sampling_strategy="sequential",
-            remove_unused_columns=False, gradient_checkpointing=checkpointing and batch_size == 3, **SOFT,
-        )  # fmt: skip
-        LTPTrainer(model, args, train_dataset=different_lengths(), data_collator=pad).train()
-        updates.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
-    for name, update in updates[0].items():
-        torch.testing.assert_close(updates[1][name], update, rtol=1e-5, atol=1e-5, msg=name)

@@ -1,6 +1,7 @@
 """Small random models and batches for tests."""
 
 import torch
+from transformers import LongformerConfig, LongformerForSequenceClassification
 
 from transformer_revised import LTPConfig, LTPForSequenceClassification
 
@@ -19,6 +20,14 @@ def tiny_config(**settings) -> LTPConfig:
 def tiny_model(seed=0, **settings) -> LTPForSequenceClassification:
     torch.manual_seed(seed)
     return LTPForSequenceClassification(tiny_config(**settings)).eval()
+
+
+def longformer_twin(model, head=LongformerForSequenceClassification):
+    """The library's Longformer with the same weights."""
+    settings = {k: v for k, v in model.config.to_dict().items() if k in TINY and k != "final_token_threshold"}
+    twin = head(LongformerConfig(**settings, num_labels=model.config.num_labels)).eval()
+    twin.load_state_dict({k: v for k, v in model.state_dict().items() if "pruner" not in k})
+    return twin
 
 
 def random_batch(lengths, seed=0) -> dict[str, torch.Tensor]:
