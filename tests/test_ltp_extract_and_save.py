@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 import ltp_extract_and_save
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view import pruned_files
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_text import kept_text
@@ -111,12 +110,3 @@ def test_an_interrupted_run_leaves_the_old_files(monkeypatch, pruned_checkpoint,
     with pytest.raises(KeyboardInterrupt):
         run(pruned_checkpoint, "--train_file", train, "--validation_file", dev, out)
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("train_pruned.csv", "old")]
-
-
-def test_nothing_is_written_for_a_flag_that_is_wrong(pruned_checkpoint, tmp_path):
-    train = save_functions(tmp_path / "train.csv")
-    with pytest.raises(UserError, match="--keep_layer 0: .* 1 to 4"):
-        run(pruned_checkpoint, "--train_file", train, "--keep_layer", 0, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(UserError, match="--output_dir .*train.csv: "):
-        run(pruned_checkpoint, "--train_file", train, train)

@@ -80,6 +80,12 @@ def check(flags: list[str]) -> None:
     main(flags)
 
 
+def convert(flags: list[str]) -> None:
+    from ltp_pipeline.convert import main
+
+    main(["--model_name_or_path", "roberta", "--output_dir", "ltp", *flags])
+
+
 def import_vdisc(flags: list[str]) -> None:
     from Data.import_vdisc import main
 
@@ -232,6 +238,8 @@ CASES = (
 
 VDISC = "--task_name vdisc --train_file a.csv"
 RTE = "--task_name RTE --train_file rte.csv --validation_file rte.csv"
+EVALUATE = "--validation_file good.csv --do_eval"
+CONVERT = "--model_name_or_path roberta --convert_to_ltp --max_positions 200"
 
 
 def _flags(run: Callable[[list[str]], None], flags: str, says: str, **files: str) -> Case:
@@ -282,6 +290,41 @@ FLAG_CASES = (
     _flags(prune, "good.csv --output_dir longformer", "--output_dir longformer.*--restore"),
     _flags(prune, "good.csv --max_seq_len 500", "--max_seq_length 500.*128"),
     _flags(prune, "good.csv --eval --output_dir good.csv", "--output_dir good.csv: cannot be written"),
+    _flags(train_on, f"good.csv {EVALUATE} --max_false_alarm 1.0", "--max_false_alarm 1.0: .*at least 0 and below 1"),
+    _flags(train_on, f"good.csv {EVALUATE} --max_false_alarm -0.1", "--max_false_alarm -0.1: "),
+    _flags(train_on, "good.csv --max_false_alarm 0.1", "--max_false_alarm 0.1: .*expected training and evaluation"),
+    _flags(fine_tune, f"{EVALUATE} --max_false_alarm 0.1", "--max_false_alarm 0.1: .*training and evaluation"),
+    _flags(
+        fine_tune,
+        f"{RTE} --do_train --do_eval --max_false_alarm 0.1",
+        "--max_false_alarm 0.1: .*not RTE",
+        rte=HUB_COLUMNS,
+    ),
+    _flags(train_on, "good.csv --max_positions 200", "--max_positions: .*--convert_to_ltp"),
+    _flags(train_on, f"good.csv {CONVERT} --max_seq_length 201", "--max_seq_length 201: expected at most 200"),
+    _flags(train_on, f"good.csv {CONVERT} --window_size 7", "--window_size 7: expected an even number of tokens"),
+    _flags(start_at_random, "--do_train --convert_to_ltp", "--convert_to_ltp: expected --model_name_or_path"),
+    _flags(convert, "--max_positions 2", "--max_positions 2: expected 3 or more"),
+    _flags(convert, "--attention_window 7", "--attention_window 7: expected an even number"),
+    _flags(convert, "--attention_window 0", "--attention_window 0: expected an even number"),
+    _flags(convert, "--output_dir longformer", "--output_dir longformer: expected a new or an empty folder"),
+    _flags(convert, "--output_dir good.csv", "--output_dir good.csv: expected a new or an empty folder"),
+    _flags(convert, "--output_dir good.csv/x", "--output_dir good.csv/x: cannot be written"),
+    _flags(compare, "good.csv --checkpoints a", "--checkpoints a: expected NAME=FOLDER"),
+    _flags(compare, "good.csv --checkpoints a=x a=y", "--checkpoints a=y: the name a is given twice"),
+    _flags(compare, "good.csv --rounds 0", "--rounds 0: expected 1 or more"),
+    _flags(train_tokenizer, "good.csv --max_length 2", "--max_length 2: "),
+    _flags(train_tokenizer, "good.csv --output_dir good.csv/t", "--output_dir good.csv/t: "),
+    _flags(check, "good.csv --max_length 2", "--max_length 2: expected 3 or more"),
+    _flags(check, "good.csv --tokenizer none", "--tokenizer none: "),
+    _flags(extract, "--train_file good.csv --keep_layer 0", "--keep_layer 0: .* 1 to 4"),
+    _flags(extract, "--train_file good.csv --output_dir good.csv", "--output_dir good.csv: "),
+    _flags(extract, "--train_file good.csv --max_length 97", "--max_length 97: .* 3 to 96"),
+    _flags(extract, "--train_file good.csv --max_length 2", "--max_length 2: .* 3 to"),
+    _flags(extract, "--train_file good.csv --max_tokens_per_batch 0", "--max_tokens_per_batch 0: .* 1 or more"),
+    _flags(extract, "--train_file good.csv --use_cpu False --device nonsense", "--device nonsense: "),
+    _flags(visualise, "--train_file good.csv --function_index 0", "--function_index 0: .* 1 to 2$"),
+    _flags(visualise, "--train_file good.csv --num_functions 0", "--num_functions 0: .* 1 or more"),
 )
 
 

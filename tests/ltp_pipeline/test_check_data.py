@@ -5,7 +5,6 @@ import json
 import pandas as pd
 import pytest
 
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.check_data import main
 from ltp_pipeline.data.data_findings import RIGHT
 from tests.ltp_pipeline.conftest import functions
@@ -116,17 +115,3 @@ def test_a_file_of_none_but_bad_rows_is_not_sound(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("code,label\na,2\n,1\n")
     code, shown = status(capsys, tmp_path / "a.csv")
     assert code == 1 and "a.csv: 2 rows cannot be used" in shown and "row 2: 'code' is empty" in shown
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["a.csv", "--max_length", "2"], "--max_length 2: expected 3 or more"),
-        (["a.csv", "--tokenizer", "none"], "--tokenizer none: "),
-    ],
-)
-def test_what_cannot_be_checked_is_an_error(tmp_path, monkeypatch, flags, message):
-    monkeypatch.chdir(tmp_path)
-    write("a.csv", functions(4))
-    with pytest.raises(UserError, match=message):
-        main(flags)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
 from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.train_tokenizer import main as train_tokenizer
@@ -60,16 +59,3 @@ def test_each_checkpoint_is_measured_in_the_order_of_its_own_tokenizer(size, two
         assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert [row["dtype"] for row in rows] == ["float32"] * 2
     assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1
-
-
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        ("--checkpoints a", "--checkpoints a: expected NAME=FOLDER"),
-        ("--checkpoints a=x a=y", "--checkpoints a=y: the name a is given twice"),
-        ("--checkpoints a={a} --rounds 0", "--rounds 0: expected 1 or more"),
-    ],
-)
-def test_flags_that_it_refuses(flags, message, two):
-    with pytest.raises(UserError, match=message):
-        main([*flags.format(**two[0]).split(), "--test_file", str(two[1])])

@@ -1,10 +1,7 @@
-from pathlib import Path
 
-import pytest
 from transformers import AutoTokenizer
 
-from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.train_tokenizer import main, train_tokenizer
+from ltp_pipeline.train_tokenizer import train_tokenizer
 
 
 def test_special_tokens_have_the_ids_that_a_longformer_expects(tokenizer_dir):
@@ -29,11 +26,3 @@ def test_the_same_texts_give_the_same_tokenizer():
     first, second = (train_tokenizer(texts, 300, 64) for _ in range(2))
     assert first.get_vocab() == second.get_vocab()
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
-
-
-@pytest.mark.parametrize("flags, flag", [("--max_length 2", "--max_length 2: "), ("", "--output_dir file/t: ")])
-def test_a_length_too_small_and_a_folder_that_cannot_be_written_are_named(files, tmp_path, monkeypatch, flags, flag):
-    monkeypatch.chdir(tmp_path)
-    Path("file").write_text("")
-    with pytest.raises(UserError, match=flag):
-        main(f"--train_file {files['train']} --output_dir file/t {flags}".split())

@@ -82,9 +82,3 @@ def test_what_must_not_be_replaced(tmp_path, monkeypatch):
         check_replaceable(other, {})
     with pytest.raises(UserError, match="thesis.tex: contains files"):
         check_replaceable(other / "thesis.tex", {})
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--output_dir .*: cannot be written"), new_result(tmp_path / "file" / "out"):
-        pass

@@ -30,13 +30,6 @@ def test_a_json_row_without_a_label_is_named(tmp_path):
     assert str(error.value).startswith(f"--validation_file {path}: row 2 ") and "'label' is 'nan'" in str(error.value)
 
 
-def test_a_single_class_is_refused_only_for_training(tmp_path):
-    path = _write(tmp_path, "code,label\na,1\nb,1\n")
-    assert read_functions(path)["label"].tolist() == [1, 1]
-    with pytest.raises(UserError, match="all 2 functions have the label 1"):
-        read_functions(path, need_both_classes=True)
-
-
 def test_labels_by_a_map_of_names(tmp_path):
     path = _write(tmp_path, "code,verdict\na,good\nb,bad\nc,good\n")
     reading = ReadingArguments(label_column="verdict", label_map="good=0,bad=1")

@@ -42,30 +42,14 @@ def test_a_longformer_checkpoint_becomes_ltp_with_its_weights(longformer_dir, ca
     assert "You are using a model of type" not in capfd.readouterr().err
 
 
-def test_a_config_edited_as_the_original_page_says(checkpoint):
-    values = {"prune_mode": "absolute_threshold", "final_token_threshold": 0.03}
-    edit_config(checkpoint, architectures=["LTPForSequenceClassification"], model_type="ltp", **values)
-    model = load_pruning_model(checkpoint, flag="--restore")
-    assert {name: getattr(model.config, name) for name in values} == values
-
-
 def test_missing_files_of_a_checkpoint(checkpoint, tmp_path):
     check_checkpoint("allenai/longformer-base-4096")
     check_checkpoint(checkpoint)
-    for path, message in (
-        ("/nowhere/at/all", "--restore /nowhere/at/all: no such folder"),
-        (checkpoint / "config.json", "config.json: this is a file"),
-        (tmp_path, f"no config.json in this folder; did you mean {checkpoint}"),
-    ):
-        with pytest.raises(UserError, match=message):
-            check_checkpoint(path)
-    for file, message in (
-        ("model.safetensors", "no weights in this folder"),
-        ("config.json", "no config.json in this folder; expected"),
-    ):
-        (checkpoint / file).unlink()
-        with pytest.raises(UserError, match=f"--model_name_or_path {checkpoint}: {message}"):
-            check_checkpoint(checkpoint, "--model_name_or_path")
+    with pytest.raises(UserError, match=f"no config.json in this folder; did you mean {checkpoint}"):
+        check_checkpoint(tmp_path)
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=f"--model_name_or_path {checkpoint}: no weights in this folder"):
+        check_checkpoint(checkpoint, "--model_name_or_path")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +57,6 @@ def test_missing_files_of_a_checkpoint(checkpoint, tmp_path):
     [
         ("{", "not a valid JSON file"),
         ("{}", "Should have a `model_type` key"),
-        ('{"model_type": "bert"}', "model type 'bert'; expected one of longformer, ltp"),
         ('{"model_type": "ltp", "prune_mode": "best"}', "has to be None or one of absolute_threshold.*, not 'best'"),
         ('{"model_type": "ltp", "vocab_size": "many"}', "Field 'vocab_size' expected int"),
     ],

@@ -76,17 +76,6 @@ def test_what_is_added(package):
     assert names["TOKENIZER_MAPPING_NAMES"] == {"ltp": "RobertaTokenizer"}
 
 
-def test_round_trip_with_bytecode(package):
-    before = snapshot(package)
-    overlay.add(package, "5.23.0")
-    use(package)
-    manifest = overlay.read_manifest(package)
-    assert overlay.changed_since(package, manifest) == {} and overlay.is_current(manifest)
-    assert overlay.remove(package, manifest) == []
-    assert snapshot(package) == before
-    assert not (package / "models/ltp").exists() and not (package / ".ltp_overlay").exists()
-
-
 @pytest.mark.parametrize("update", [False, True])
 def test_files_under_earlier_names_are_removed(package, monkeypatch, update):
     """With a manifest as it was when the files of the model had other names, and bytecode was listed."""

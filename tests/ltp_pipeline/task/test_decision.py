@@ -10,11 +10,9 @@ import pytest
 
 import run_code_metrics
 import run_glue_code_metrics
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, predicted_classes
+from ltp_pipeline.task.decision import lowest_threshold, predicted_classes
 from ltp_pipeline.task.metrics import classification_metrics
-from ltp_pipeline.task.tasks import CODE, TASKS
 
 FINE_TUNE = (
     "--model_name_or_path longformer --do_train --do_eval --train_file train.csv --validation_file test.csv "
@@ -111,18 +109,3 @@ def test_more_training_removes_it_unless_it_chooses_it_again(place, capsys):
     evaluation = "--eval --restore chosen --validation_file test.csv --dtype float32 --output_dir evaluated"
     run_code_metrics.main(evaluation.split())
     assert read("evaluated", "all_results.json")["eval_false_alarm_rate"] == 0
-
-
-@pytest.mark.parametrize(
-    "limit, task, trains, evaluates, message",
-    [
-        (1.0, CODE, True, True, "--max_false_alarm 1.0: .*at least 0 and below 1"),
-        (-0.1, CODE, True, True, "--max_false_alarm -0.1: "),
-        (0.1, TASKS["RTE"], True, True, "--max_false_alarm 0.1: .*not RTE"),
-        (0.1, CODE, True, False, "--max_false_alarm 0.1: .*expected training and evaluation"),
-        (0.1, CODE, False, True, "--max_false_alarm 0.1: .*expected training and evaluation"),
-    ],
-)
-def test_bad_limits(limit, task, trains, evaluates, message):
-    with pytest.raises(UserError, match=message):
-        check_max_false_alarm(limit, task, trains=trains, evaluates=evaluates)

@@ -81,20 +81,6 @@ def test_weights_have_the_chosen_dtype_and_thresholds_are_float32(pruned_checkpo
     assert result.scores.dtype == result.logits.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ({"max_length": MAX_LENGTH + 1}, f"--max_length {MAX_LENGTH + 1}: .* 3 to {MAX_LENGTH}"),
-        ({"max_length": 2}, "--max_length 2: .* 3 to"),
-        ({"max_tokens_per_batch": 0}, "--max_tokens_per_batch 0: .* 1 or more"),
-        ({"use_cpu": False, "device": "nonsense"}, "--device nonsense: "),
-    ],
-)
-def test_flags_that_are_refused(pruned_checkpoint, flags, message):
-    with pytest.raises(UserError, match=message):
-        load(pruned_checkpoint, **flags)
-
-
 def test_a_checkpoint_that_does_not_prune_is_refused(tmp_path):
     with pytest.raises(UserError, match='"prune_mode" is null'):
         load(save_checkpoint(tmp_path, prune_mode=None))

@@ -1,7 +1,6 @@
 import pandas as pd
 import pytest
 
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view.report import choose_functions, name_of_function
 
 
@@ -20,19 +19,6 @@ from ltp_pipeline.view.report import choose_functions, name_of_function
 )
 def test_the_first_of_each_label_or_the_given_rows_are_chosen(labels, count, rows, chosen):
     assert choose_functions(pd.Series(labels), count, rows) == chosen
-
-
-@pytest.mark.parametrize(
-    ("count", "rows", "message"),
-    [
-        (4, [1, 7], "--function_index 7: .* 1 to 6$"),
-        (4, [0], "--function_index 0: .* 1 to 6$"),
-        (0, None, "--num_functions 0: .* 1 or more"),
-    ],
-)
-def test_functions_that_are_not_there(count, rows, message):
-    with pytest.raises(UserError, match=message):
-        choose_functions(pd.Series([0, 1] * 3), count, rows)
 
 
 def test_the_name_of_a_function():
