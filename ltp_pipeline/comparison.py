@@ -75,18 +75,12 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
 
 @dataclass
 class Candidate:
-    """A loaded checkpoint, and the functions tokenized for it.
-
-    Attributes:
-        tokens: the rows of `tokenize`: functions, or windows of them.
-        batches: these rows in batches, the longest first.
-        order: `[W]`, for each row of the batches its row in `tokens`.
-    """
+    """A loaded checkpoint, and the functions tokenized for it."""
 
     model: LTPForSequenceClassification
-    tokens: Dataset
-    batches: list[BatchEncoding]
-    order: np.ndarray
+    tokens: Dataset  # the rows of `tokenize`: functions, or windows of them
+    batches: list[BatchEncoding]  # these rows in batches, the longest first
+    order: np.ndarray  # `[W]`, for each row of the batches its row in `tokens`
 
 
 def main(argv: list[str] | None = None) -> None:

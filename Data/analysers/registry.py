@@ -29,18 +29,13 @@ class AnalyserOptions:
 
 @dataclass(frozen=True)
 class Analyser:
-    """One analyser.
+    """One analyser."""
 
-    Args:
-        package: its name on PyPI.
-        languages: names of the languages that it reads.
-        run: analyses files and returns the findings of each.
-        settings: all inputs of the findings besides the file's text and the version of the package.
-    """
-
-    package: str
-    languages: tuple[str, ...]
+    package: str  # its name on PyPI
+    languages: tuple[str, ...]  # names of the languages that it reads
+    # analyses files and returns the findings of each
     run: Callable[[list[SourceFile], AnalyserOptions], list[FileFindings]]
+    # all inputs of the findings besides the file's text and the version of the package
     settings: Callable[[SourceFile, AnalyserOptions], str]
 
     def reads(self, file: SourceFile) -> bool:

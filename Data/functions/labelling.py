@@ -49,22 +49,14 @@ class LabelledFunction:
 
 @dataclass(frozen=True)
 class Labelling:
-    """How functions are found and labelled.
+    """How functions are found and labelled."""
 
-    Args:
-        analyzers: names of the analysers to run.
-        options: options of the analysers.
-        cache_dir: folder of the cached findings; None: no cache is used.
-        granularity: "function", or "file": each file is one function.
-        signatures: whether MinHash signatures are computed.
-        given: the user's own findings, by project and path.
-    """
-
-    analyzers: tuple[str, ...]
-    options: AnalyserOptions = AnalyserOptions()
-    cache_dir: Path | None = None
-    granularity: str = "function"
-    signatures: bool = False
+    analyzers: tuple[str, ...]  # names of the analysers to run
+    options: AnalyserOptions = AnalyserOptions()  # options of the analysers
+    cache_dir: Path | None = None  # folder of the cached findings; None: no cache is used
+    granularity: str = "function"  # "function", or "file": each file is one function
+    signatures: bool = False  # whether MinHash signatures are computed
+    # the user's own findings, by project and path
     given: Mapping[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict)
 
 

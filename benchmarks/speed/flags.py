@@ -19,21 +19,14 @@ ONLY_BFLOAT16 = ("W5", "train")  # works that are run in bfloat16 only, unless -
 
 @dataclass(frozen=True)
 class Preset:
-    """Default values for one kind of machine.
+    """Default values for one kind of machine."""
 
-    Args:
-        size: a name in `SIZES`.
-        dtypes: data types of W1 to W4.
-        w4_batches: largest number of batches of W4.
-        memory: works whose peak memory is measured.
-    """
-
-    size: str
+    size: str  # a name in `SIZES`
     device: str
-    dtypes: tuple[str, ...]
-    w4_batches: int
+    dtypes: tuple[str, ...]  # data types of W1 to W4
+    w4_batches: int  # largest number of batches of W4
     limits: Limits
-    memory: tuple[str, ...] = ("W1", "W3")
+    memory: tuple[str, ...] = ("W1", "W3")  # works whose peak memory is measured
 
 
 PRESETS = {

@@ -20,22 +20,17 @@ QUERY_SCALE = 8.0
 
 @dataclass(frozen=True)
 class Size:
-    """The size of all models, and of their inputs.
-
-    Args:
-        window: attention window, both sides together, in tokens.
-        full: tokens of a full input, to which Longformer pads. Other lengths are multiples or parts.
-        tolerance: largest difference between the relative FLOPs of `ltp_pruned` and `--relative_flops`. It is large
-            for a tiny model, whose attention is computed in tiles of 8 tokens or more.
-    """
+    """The size of all models, and of their inputs."""
 
     layers: int
     hidden: int
     heads: int
     intermediate: int
-    window: int
+    window: int  # attention window, both sides together, in tokens
     vocab: int
-    full: int
+    full: int  # tokens of a full input, to which Longformer pads. Other lengths are multiples or parts.
+    # largest difference between the relative FLOPs of `ltp_pruned` and `--relative_flops`. It is large for a tiny
+    # model, whose attention is computed in tiles of 8 tokens or more.
     tolerance: float = 0.01
 
     @property

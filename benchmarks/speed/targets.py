@@ -15,24 +15,17 @@ NAMES = {"longformer": "Longformer", "roberta": "RoBERTa", "ltp": "LTP unpruned"
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on a ratio: without `field` and `per_token`, the time of the second run over that of the first.
-
-    Args:
-        what: what is compared, in words.
-        bound: the smallest ratio, or the largest if `at_most`.
-        runs: the two runs of the ratio; None with `"share_of_matrix_rate"`.
-        field: `"peak_memory_bytes"`: that of the first run over that of the second. `"share_of_matrix_rate"`: the
-            lowest share of all LTP runs in `dtype`.
-        per_token: the time per token of the first run over that of the second.
-    """
+    """A bound on a ratio: without `field` and `per_token`, the time of the second run over that of the first."""
 
     work: str
     dtype: str
-    what: str
-    bound: float
-    runs: tuple[Key, Key] | None = None
+    what: str  # what is compared, in words
+    bound: float  # the smallest ratio, or the largest if `at_most`
+    runs: tuple[Key, Key] | None = None  # the two runs of the ratio; None with `"share_of_matrix_rate"`
+    # `"peak_memory_bytes"`: that of the first run over that of the second. `"share_of_matrix_rate"`: the lowest share
+    # of all LTP runs in `dtype`.
     field: str | None = None
-    per_token: bool = False
+    per_token: bool = False  # the time per token of the first run over that of the second
     at_most: bool = False
 
 

@@ -18,38 +18,25 @@ MAX_CALLS = 20  # of a short run in one round
 
 @dataclass(frozen=True)
 class Limits:
-    """How often runs are called.
+    """How often runs are called."""
 
-    Args:
-        rounds: largest number of rounds.
-        seconds: time for all rounds, if that is enough for `MIN_ROUNDS`.
-        warm_ups: calls of the first step of each run before the rounds.
-        short: a run below this number of seconds is called several times in a round.
-        settled: a run below this number of seconds is called once, not timed, before it is timed in a round. Without
-            that call, the caches would still hold the data of the run before it, which is another model's.
-    """
-
-    rounds: int
-    seconds: float
-    warm_ups: int
-    short: float
+    rounds: int  # largest number of rounds
+    seconds: float  # time for all rounds, if that is enough for `MIN_ROUNDS`
+    warm_ups: int  # calls of the first step of each run before the rounds
+    short: float  # a run below this number of seconds is called several times in a round
+    # a run below this number of seconds is called once, not timed, before it is timed in a round. Without that call,
+    # the caches would still hold the data of the run before it, which is another model's.
     settled: float = 0.0
 
 
 @dataclass
 class TimedRun:
-    """What is timed as one.
-
-    Args:
-        steps: the calls that make up the run. A warm-up makes only the first.
-        prepare: called before each timed part, and not timed.
-        practice: how many times all steps are called after the warm-ups, and not timed.
-    """
+    """What is timed as one."""
 
     key: Hashable
-    steps: Sequence[Callable[[], object]]
-    prepare: Callable[[], object] = lambda: None
-    practice: int = 0
+    steps: Sequence[Callable[[], object]]  # the calls that make up the run. A warm-up makes only the first.
+    prepare: Callable[[], object] = lambda: None  # called before each timed part, and not timed
+    practice: int = 0  # how many times all steps are called after the warm-ups, and not timed
 
 
 def time_in_rounds(

@@ -26,16 +26,11 @@ LENGTHS_FILE = Path(__file__).with_name("function_lengths.csv")
 
 @dataclass(frozen=True)
 class Item:
-    """A part of a work that is timed as one.
-
-    Args:
-        label: its name in the tables.
-        batches: for each batch, the number of tokens of each function.
-    """
+    """A part of a work that is timed as one."""
 
     work: str
-    label: str
-    batches: tuple[tuple[int, ...], ...]
+    label: str  # its name in the tables
+    batches: tuple[tuple[int, ...], ...]  # for each batch, the number of tokens of each function
 
     @property
     def functions(self) -> int:

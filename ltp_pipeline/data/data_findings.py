@@ -40,21 +40,13 @@ _DAMAGE = {
 
 @dataclass
 class FunctionFile:
-    """The functions of one file.
+    """The functions of one file."""
 
-    Args:
-        name: name of the file.
-        frame: the functions, as `read_functions` returns them.
-        tokens: lexical tokens of each function, `[N]` lists.
-        lengths: number of tokens of each function, of the model's tokenizer or lexical, `[N]`.
-        bad_rows: number of a row, from 1 -> why the row cannot be used.
-    """
-
-    name: str
-    frame: pd.DataFrame
-    tokens: list[list[str]]
-    lengths: list[int]
-    bad_rows: dict[int, str] = field(default_factory=dict)
+    name: str  # name of the file
+    frame: pd.DataFrame  # the functions, as `read_functions` returns them
+    tokens: list[list[str]]  # lexical tokens of each function, `[N]` lists
+    lengths: list[int]  # number of tokens of each function, of the model's tokenizer or lexical, `[N]`
+    bad_rows: dict[int, str] = field(default_factory=dict)  # number of a row, from 1 -> why the row cannot be used
 
     @property
     def rows(self) -> list[int]:

@@ -12,28 +12,20 @@ NOT_GIVEN = -100  # label of a row without a label; the library's losses ignore 
 
 @dataclass(frozen=True)
 class Task:
-    """One row of the table.
+    """One row of the table."""
 
-    Args:
-        name: also the name in the folders of pruning stages and, in lower case, of GLUE's configuration on the hub.
-        columns: the columns with the text of an item: one, or two that are tokenized as a pair.
-        labels: names of the classes 0, 1, ...; () if a number is predicted.
-        metrics: names of the task's metrics; by default the first one chooses the best step of a training run.
-        reads_functions: items are functions in files of this project's format; False: items are those of a GLUE task.
-        multi_label: an item may have several of `labels` at once; its label is a list of 0 and 1.
-        original_columns: names of `columns` and of the label in the files that GLUE distributes, if they differ.
-        headerless_columns: names of the columns of the file that GLUE distributes without a header.
-        hub_splits: the hub's name of each of our splits, "train", "eval" and "test".
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    labels: tuple[str, ...]
+    name: str  # also the name in the folders of pruning stages and, in lower case, of GLUE's configuration on the hub
+    columns: tuple[str, ...]  # the columns with the text of an item: one, or two that are tokenized as a pair
+    labels: tuple[str, ...]  # names of the classes 0, 1, ...; () if a number is predicted
+    # names of the task's metrics; by default the first one chooses the best step of a training run
     metrics: tuple[str, ...] = ("accuracy",)
+    # items are functions in files of this project's format; False: items are those of a GLUE task
     reads_functions: bool = False
-    multi_label: bool = False
+    multi_label: bool = False  # an item may have several of `labels` at once; its label is a list of 0 and 1
+    # names of `columns` and of the label in the files that GLUE distributes, if they differ
     original_columns: tuple[str, ...] = ()
-    headerless_columns: tuple[str, ...] = ()
+    headerless_columns: tuple[str, ...] = ()  # names of the columns of the file that GLUE distributes without a header
+    # the hub's name of each of our splits, "train", "eval" and "test"
     hub_splits: dict[str, str] = field(
         default_factory=lambda: {"train": "train", "eval": "validation", "test": "test"}, hash=False
     )

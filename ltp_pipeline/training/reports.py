@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """How one metric is shown.
+    """How one metric is shown."""
 
-    Args:
-        name: key in the results, without the name of the split.
-        heading: heading of its column in the printed table; None: not printed.
-        hub_name: name in the metadata of a model card; None: not in the metadata.
-        on_card: whether it is in the table of the model card.
-        lower_is_better: whether a smaller value is better.
-    """
-
-    name: str
-    heading: str | None = None
-    hub_name: str | None = None
-    on_card: bool = False
-    lower_is_better: bool = False
+    name: str  # key in the results, without the name of the split
+    heading: str | None = None  # heading of its column in the printed table; None: not printed
+    hub_name: str | None = None  # name in the metadata of a model card; None: not in the metadata
+    on_card: bool = False  # whether it is in the table of the model card
+    lower_is_better: bool = False  # whether a smaller value is better
 
 
 METRICS = (

@@ -32,14 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Evaluated:
-    """Maps the rows of an evaluation, in the order of computation, to one row for each function.
+    """Maps the rows of an evaluation, in the order of computation, to one row for each function."""
 
-    Args:
-        batches: the batches, if they are not in the order of the data.
-        functions: which function each row of the data is a window of, `[W]`; None: every row is a function.
-    """
-
-    batches: EvalTokenBatches | None = None
+    batches: EvalTokenBatches | None = None  # the batches, if they are not in the order of the data
+    # which function each row of the data is a window of, `[W]`; None: every row is a function
     functions: np.ndarray | None = None
 
     def in_order(self, values: Any) -> Any:

@@ -30,23 +30,15 @@ MAX_WEIGHTS = 2**28
 
 @dataclass
 class BandedPlan:
-    """`M` blocks of `C` queries and `K` keys each.
+    """`M` blocks of `C` queries and `K` keys each."""
 
-    Args:
-        queries: `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
-        is_query: `[M, C]` bool, False for those repetitions.
-        keys: `[M, K]` int64, packed indices.
-        allowed: `[M, C, K]` bool, the pairs in reach; `None` if all are.
-        place: `[N]` int64, index of each token among the `M * C` queries.
-        pairs: `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens.
-    """
-
+    # `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
     queries: torch.Tensor
-    is_query: torch.Tensor
-    keys: torch.Tensor
-    allowed: torch.Tensor | None
-    place: torch.Tensor
-    pairs: torch.Tensor
+    is_query: torch.Tensor  # `[M, C]` bool, False for those repetitions
+    keys: torch.Tensor  # `[M, K]` int64, packed indices
+    allowed: torch.Tensor | None  # `[M, C, K]` bool, the pairs in reach; `None` if all are
+    place: torch.Tensor  # `[N]` int64, index of each token among the `M * C` queries
+    pairs: torch.Tensor  # `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens
     _biases: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def bias(self, dtype: torch.dtype) -> torch.Tensor | None:

@@ -175,17 +175,11 @@ class Tile:
 
 @dataclass
 class TilePlan:
-    """The tiles that compute local attention for one set of alive tokens and one window.
+    """The tiles that compute local attention for one set of alive tokens and one window."""
 
-    Args:
-        pairs: `[B]` int64, query-key pairs computed for each sequence, padding included.
-        tiles: a token is a query of at most one of them.
-        is_complete: whether every token is a query of one of them.
-    """
-
-    pairs: np.ndarray
-    tiles: list[Tile] = field(default_factory=list)
-    is_complete: bool = True
+    pairs: np.ndarray  # `[B]` int64, query-key pairs computed for each sequence, padding included
+    tiles: list[Tile] = field(default_factory=list)  # a token is a query of at most one of them
+    is_complete: bool = True  # whether every token is a query of one of them
 
 
 def tiled_attention(

@@ -137,18 +137,12 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
 @dataclass
 class PackedEncoding:
-    """What the layers return to a head.
+    """What the layers return to a head."""
 
-    Args:
-        states: `[M, D]`, the states of the tokens alive after the last layer.
-        packed: where these tokens come from.
-        traces: what each layer did.
-        fields: the output fields that all heads have in common, [`LTPPruningFields`] and Longformer's optional ones.
-    """
-
-    states: torch.Tensor
-    packed: PackedSequence
-    traces: list[LayerTrace]
+    states: torch.Tensor  # `[M, D]`, the states of the tokens alive after the last layer
+    packed: PackedSequence  # where these tokens come from
+    traces: list[LayerTrace]  # what each layer did
+    # the output fields that all heads have in common, [`LTPPruningFields`] and Longformer's optional ones
     fields: dict
 
     @property

@@ -29,27 +29,19 @@ from .prune_modules import PRUNERS, TokenPruner
 
 @dataclass
 class ForwardOptions:
-    """What one forward pass computes; the same for all layers.
+    """What one forward pass computes; the same for all layers."""
 
-    Args:
-        soft: multiply tokens by soft masks (in training) instead of removing them.
-        temperature: width of the soft mask.
-        importance_gradient: whether scores are differentiable in soft training. Soft masks treat them as constants.
-        only_first_token: whether the caller reads only the last state of each sequence's first token.
-        output_hidden_states, output_attentions, output_pruning: what else to return.
-        active_layers: layer -> whether it can remove tokens, for layers whose threshold was read from a GPU.
-        workspace: buffers that the layers share.
-    """
-
-    soft: bool = False
-    temperature: float = 1e-5
+    soft: bool = False  # multiply tokens by soft masks (in training) instead of removing them
+    temperature: float = 1e-5  # width of the soft mask
+    # whether scores are differentiable in soft training. Soft masks treat them as constants.
     importance_gradient: bool = False
-    only_first_token: bool = False
+    only_first_token: bool = False  # whether the caller reads only the last state of each sequence's first token
     output_hidden_states: bool = False
     output_attentions: bool = False
     output_pruning: bool = False
+    # layer -> whether it can remove tokens, for layers whose threshold was read from a GPU
     active_layers: dict[int, bool] = field(default_factory=dict)
-    workspace: Workspace = field(default_factory=Workspace)
+    workspace: Workspace = field(default_factory=Workspace)  # buffers that the layers share
 
     @property
     def reads_every_token(self) -> bool:
