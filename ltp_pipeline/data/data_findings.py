@@ -67,21 +67,14 @@ class FunctionFile:
 
 @dataclass
 class Finding:
-    """Args:
-    kind: a key of `RIGHT`.
-    severity: "error": do not train or evaluate on these files; "warning": look at the rows first.
-    message: what is wrong, and how often.
-    right: what would be right.
-    count: number of rows.
-    rows: the first rows, each with `file`, `row` and details.
-    """
+    """A problem in the files."""
 
-    kind: str
-    severity: str
-    message: str
-    right: str
-    count: int
-    rows: list[dict[str, Any]]
+    kind: str  # a key of `RIGHT`
+    severity: str  # "error": do not train or evaluate on these files; "warning": look at the rows first
+    message: str  # what is wrong, and how often
+    right: str  # what would be right
+    count: int  # number of rows
+    rows: list[dict[str, Any]]  # the first rows, each with `file`, `row` and details
 
 
 def _finding(kind: str, is_error: bool, message: str, rows: Sequence[dict[str, Any]]) -> Finding:

@@ -23,13 +23,10 @@ DEFAULT_MAX_SEQ_LENGTH = 1024  # tokens
 
 @dataclass(frozen=True)
 class Truncation:
-    """Args:
-    mode: one of `MODES`.
-    stride: tokens between the starts of two neighbouring windows; None: half a window.
-    """
+    """Which tokens of a long function are read."""
 
-    mode: str = HEAD
-    stride: int | None = None
+    mode: str = HEAD  # one of `MODES`
+    stride: int | None = None  # tokens between the starts of two neighbouring windows; None: half a window
 
     def readings(self, special: np.ndarray, max_length: int) -> list[np.ndarray]:
         """Indices of the tokens that the model reads: an array for each window, or one array without windows.

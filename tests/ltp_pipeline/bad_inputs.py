@@ -107,21 +107,16 @@ SCRIPTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """Args:
-    run: calls the command with a list of flags.
-    what: what is wrong, for the table.
-    flags: the flags, separated by spaces.
-    files: the files beside good.csv: content by name.
-    upto: where the words of a library begin, which change between versions. The table ends there.
-    says: pattern of the message: its flag and key value. None: these are compared with the table in the docs.
-    """
+    """A wrong input of a command."""
 
-    run: Callable[[list[str]], None]
-    what: str
-    flags: str
-    files: dict[str, str | bytes] = field(default_factory=dict)
-    upto: str | None = None
-    says: str | None = None
+    run: Callable[[list[str]], None]  # calls the command with a list of flags
+    what: str  # what is wrong, for the table
+    flags: str  # the flags, separated by spaces
+    files: dict[str, str | bytes] = field(default_factory=dict)  # the files beside good.csv: content by name
+    upto: str | None = None  # where the words of a library begin, which change between versions. The table ends there.
+    says: str | None = (
+        None  # pattern of the message: its flag and key value. None: compared with the table in the docs
+    )
 
 
 def _hdf5(lengths: tuple[int, int] = (2, 2), group: str = "CWE-120") -> Callable[[Path], None]:

@@ -227,7 +227,8 @@ class LTPModel(LTPPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPBaseModelOutputWithPooling:
-        r"""Args:
+        r"""
+        Args:
             input_ids, attention_mask, token_type_ids, position_ids: `[B, L]` int64, as in Longformer.
             global_attention_mask: `[B, L]`, 1 for global tokens. These attend to all tokens of their sequence, all
                 attend to them, and they are never removed. Without the mask the first token of each sequence is

@@ -66,7 +66,8 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPSequenceClassifierOutput:
-        r"""Args:
+        r"""
+        Args:
             labels: as for the library's sequence classifiers: `[B]` int64 classes (`num_labels` > 1), `[B]` float
                 targets (`num_labels` = 1) or `[B, num_labels]` float (multi label).
 
@@ -115,7 +116,8 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPMaskedLMOutput:
-        r"""Args:
+        r"""
+        Args:
             labels: `[B, L]` int64 token ids, -100 for tokens without a prediction.
 
         Returns:
@@ -155,7 +157,8 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPTokenClassifierOutput:
-        r"""Args:
+        r"""
+        Args:
             labels: `[B, L]` int64 classes, -100 for tokens without a prediction.
 
         Returns:
@@ -195,7 +198,8 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
         end_positions: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPQuestionAnsweringModelOutput:
-        r"""Args:
+        r"""
+        Args:
             start_positions, end_positions: `[B]` int64, columns of the answer's first and last token. The loss ignores
                 columns beyond the input.
 
@@ -241,7 +245,8 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPMultipleChoiceModelOutput:
-        r"""Args:
+        r"""
+        Args:
             input_ids, token_type_ids, attention_mask, global_attention_mask, position_ids: `[B, choices, L]`.
             inputs_embeds: `[B, choices, L, hidden_size]`.
             labels: `[B]` int64, index of the right choice.

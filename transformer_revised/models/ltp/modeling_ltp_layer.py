@@ -83,7 +83,8 @@ class LTPLayer(GradientCheckpointingLayer):
     def forward(
         self, hidden_states: torch.Tensor, packed: PackedSequence, options: ForwardOptions
     ) -> tuple[torch.Tensor, LayerTrace]:
-        """Args:
+        """
+        Args:
             hidden_states: `[N, D]`, states of the `N` alive tokens.
             packed: where these tokens come from.
 
@@ -171,7 +172,8 @@ class LTPSelfAttention(LongformerSelfAttention):
         with_importance: bool,
         only_first_token: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None, LayerTrace]:
-        """Args:
+        """
+        Args:
             hidden_states: `[N, D]`.
             with_importance: whether to compute the attention that each token receives.
             only_first_token: compute the context of each sequence's first token only.

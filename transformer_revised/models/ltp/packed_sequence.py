@@ -19,16 +19,11 @@ from .device_policy import reading_back_stalls, run_uncompiled
 
 @dataclass(frozen=True)
 class HostLengths:
-    """Numbers of tokens of a batch, stored on the CPU so that they need not be read back from a GPU.
+    """Numbers of tokens of a batch, stored on the CPU so that they need not be read back from a GPU."""
 
-    Args:
-        lengths, num_global: alive tokens and global tokens of each sequence, `[B]` int64.
-        first_is_global: whether the first token of every sequence is global.
-    """
-
-    lengths: np.ndarray
-    num_global: np.ndarray
-    first_is_global: bool
+    lengths: np.ndarray  # `[B]` int64, alive tokens of each sequence
+    num_global: np.ndarray  # `[B]` int64, global tokens of each sequence
+    first_is_global: bool  # whether the first token of every sequence is global
 
     @classmethod
     def of_masks(cls, real: torch.Tensor, global_attention_mask: torch.Tensor | None) -> HostLengths:
@@ -54,25 +49,15 @@ class HostLengths:
 
 @dataclass
 class PackedSequence:
-    """Where the `N` tokens of a packed batch come from.
+    """Where the `N` tokens of a packed batch come from."""
 
-    Args:
-        sequence_of (`torch.LongTensor` of shape `[N]`): index of each token's sequence in the batch, ascending.
-        positions (`torch.LongTensor` of shape `[N]`): original column of each token, ascending within a sequence.
-        is_global (`torch.BoolTensor` of shape `[N]`): whether each token is a global token.
-        shape (`tuple[int, int]`): `(B, L)`, the padded batch.
-        start (`PackedSequence`, *optional*): the batch before any token was removed, if tokens were removed.
-        host_lengths (`HostLengths`, *optional*): numbers of tokens; counted if not given.
-        cache (`dict`): attention plans of these tokens, which consecutive layers share.
-    """
-
-    sequence_of: torch.Tensor
-    positions: torch.Tensor
-    is_global: torch.Tensor
-    shape: tuple[int, int]
-    start: PackedSequence | None = None
-    host_lengths: HostLengths | None = None
-    cache: dict = field(default_factory=dict, repr=False)
+    sequence_of: torch.Tensor  # `[N]` int64, index of each token's sequence in the batch, ascending
+    positions: torch.Tensor  # `[N]` int64, original column of each token, ascending within a sequence
+    is_global: torch.Tensor  # `[N]` bool, whether each token is a global token
+    shape: tuple[int, int]  # `(B, L)`, the padded batch
+    start: PackedSequence | None = None  # the batch before any token was removed, if tokens were removed
+    host_lengths: HostLengths | None = None  # numbers of tokens; counted if not given
+    cache: dict = field(default_factory=dict, repr=False)  # attention plans, which consecutive layers share
 
     def __post_init__(self) -> None:
         if self.host_lengths is None:
@@ -83,7 +68,8 @@ class PackedSequence:
     @classmethod
     @run_uncompiled
     def from_masks(cls, attention_mask: torch.Tensor, global_attention_mask: torch.Tensor | None) -> PackedSequence:
-        """Args:
+        """
+        Args:
             attention_mask: `[B, L]`, above 0 for real tokens; any may be missing, not only the last ones.
             global_attention_mask: `[B, L]`, above 0 for global tokens; `None` for the first real token of each
                 sequence.

@@ -78,10 +78,11 @@ class Drawn:
         blind: bool = False,
         **config,
     ):
-        """Args:
-        default_globals: the head's default global tokens from the ids of a sequence, if not the first real token.
-        ties: scores may be equal; do not reject the case.
-        blind: the query weights are 0, so that local attention is uniform.
+        """
+        Args:
+            default_globals: the head's default global tokens from the ids of a sequence, if not the first real token.
+            ties: scores may be equal; do not reject the case.
+            blind: the query weights are 0, so that local attention is uniform.
         """
         self.case, self.mode, self.dtype, self.soft, self.training = case, mode, dtype, soft, soft or training
         self.layers = case.layers + 2 * (mode == "topk")  # its first three layers remove nothing
