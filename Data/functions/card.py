@@ -36,8 +36,7 @@ DROPPED = {
 def to_frame(functions: Sequence[LabelledFunction], group_columns: bool = False) -> pd.DataFrame:
     """A row for each function, with the columns that Data/README.md lists.
 
-    Args:
-        group_columns: whether to add a column of 0 or 1 for each of VDISC's groups.
+    `group_columns`: whether to add a column of 0 or 1 for each of VDISC's groups.
     """
     rows = [
         (
@@ -74,8 +73,7 @@ def findings_text(splits: Mapping[str, Sequence[LabelledFunction]]) -> str:
 def describe_split(functions: Sequence[LabelledFunction], available: int) -> dict[str, Any]:
     """Counts of a split for the card: functions, share of positives, lexical tokens and projects.
 
-    Args:
-        available: number of functions before negatives were limited and a sample was drawn.
+    `available`: number of functions before negatives were limited and a sample was drawn.
     """
     tokens = sorted(function.n_tokens for function in functions) or [0]
     projects = Counter(function.function.project for function in functions)

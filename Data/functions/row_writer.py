@@ -21,8 +21,7 @@ Row = tuple[str, Any, str]  # one value for each of COLUMNS
 def open_row_writer(path: Path, label_is_list: bool) -> Iterator[Callable[[Row], Any]]:
     """Yields a function that appends a row to a new file, in the format of the file's ending.
 
-    Args:
-        label_is_list: whether a label is a list of 0s and 1s instead of one number.
+    `label_is_list`: whether a label is a list of 0s and 1s instead of one number.
     """
     with ExitStack() as stack:
         if path.suffix == ".parquet":

@@ -53,11 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_benchmark(args: argparse.Namespace, lengths: np.ndarray) -> dict:
-    """Runs all works; returns the content of speed.json.
-
-    Args:
-        lengths: `[N]`, tokens of the functions of W4, uncut.
-    """
+    """Runs all works; returns the content of speed.json. `lengths`: `[N]`, tokens of the functions of W4, uncut."""
     torch.set_num_threads(args.threads)
     report = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -30,11 +30,7 @@ class Target:
 
 
 def cpu_targets(size: Size, share: float) -> list[Target]:
-    """Returns the targets for a CPU.
-
-    Args:
-        share: relative FLOPs of `ltp_pruned`. The bounds are meant for one half.
-    """
+    """Returns the targets for a CPU. `share`: relative FLOPs of `ltp_pruned`. The bounds are meant for one half."""
 
     def faster(work: str, dtype: str, model: str, other: str, bound: float, other_dtype: str = "") -> Target:
         name = _describe_share(share) if model == "ltp_pruned" else "unpruned"
@@ -101,8 +97,7 @@ TARGETS: dict[str, Callable[[Size, float], list[Target]]] = {
 def check_targets(targets: list[Target], rows: dict[Key, dict]) -> list[dict]:
     """Returns a row for each target. `measured` and `reached` are None if a run that the target needs was not made.
 
-    Args:
-        rows: the runs of speed.json, by item, model and dtype.
+    `rows`: the runs of speed.json, by item, model and dtype.
     """
     return [_check_target(target, rows) for target in targets]
 

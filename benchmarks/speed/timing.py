@@ -44,8 +44,7 @@ def time_in_rounds(
 ) -> dict[Hashable, list[float]]:
     """Returns the seconds of each run in each round, by the key of the run.
 
-    Args:
-        rounds: number of rounds; None: as many as `limits` allow.
+    `rounds`: number of rounds; None: as many as `limits` allow.
     """
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     expected = [_warm_up(run, limits.warm_ups, synchronize) for run in tqdm(runs, desc="warm-up", leave=False)]

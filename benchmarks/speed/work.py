@@ -95,8 +95,7 @@ def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: i
 
     Padding counts where the model computes it: Longformer pads to `full`, LTP not at all, the others to the longest.
 
-    Args:
-        lengths: tokens of each function, the longest first.
+    `lengths`: tokens of each function, the longest first.
     """
     parts: list[list[int]] = []
     for length in lengths:

@@ -16,8 +16,7 @@ def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
 
     Any other exception is a bug and keeps its traceback.
 
-    Args:
-        parallel: whether the processes that a launcher has started share the work. Otherwise all but one end first.
+    `parallel`: whether the processes that a launcher has started share the work. Otherwise all but one end first.
     """
     if not parallel:
         processes.stay_single()

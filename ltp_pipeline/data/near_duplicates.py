@@ -64,8 +64,7 @@ def new_index() -> MinHashLSH:
 class NearDuplicates:
     """Finds the earlier function that is most similar to a new one.
 
-    Args:
-        threshold: lowest Jaccard similarity of the two sets of runs, LOWEST to 1.
+    `threshold`: lowest Jaccard similarity of the two sets of runs, LOWEST to 1.
     """
 
     def __init__(self, threshold: float = THRESHOLD):

@@ -140,8 +140,7 @@ def remember_truncation(config: PreTrainedConfig, truncation: Truncation) -> Non
 def truncation_report(dataset: Dataset) -> dict[str, float]:
     """The number and share of truncated functions; with windows, the numbers of windows and of functions in windows.
 
-    Args:
-        dataset: from `tokenize`; the columns `length`, `full_length` and `function` are used.
+    `dataset`: from `tokenize`; the columns `length`, `full_length` and `function` are used.
     """
     columns = {name: np.asarray(dataset[name]) for name in ("length", "full_length", "function")}
     passes = np.bincount(columns["function"])

@@ -57,8 +57,7 @@ def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: fl
 def predicted_classes(logits: np.ndarray, threshold: float | None) -> np.ndarray:
     """Classes `[N]` from logits `[N, C]`.
 
-    Args:
-        threshold: for two classes, the probability above which class 1 is predicted; None: the most probable class.
+    `threshold`: for two classes, the probability above which class 1 is predicted; None: the most probable class.
     """
     if threshold is None:
         return np.asarray(logits).argmax(axis=-1)
@@ -73,8 +72,7 @@ def stored_threshold(config: PreTrainedConfig) -> float | None:
 def drop_threshold(config: PreTrainedConfig, *, chosen_again: bool) -> None:
     """Removes the decision threshold before training, because it was chosen for the model before this training.
 
-    Args:
-        chosen_again: whether the run will choose a new one; if not, a note is printed.
+    `chosen_again`: whether the run will choose a new one; if not, a note is printed.
     """
     if stored_threshold(config) is None:
         return

@@ -50,8 +50,7 @@ class Task:
     def measure(self, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
         """The task's metrics from logits `[N, C]` and labels, `[N]` or `[N, C]`; {} if the rows have no labels.
 
-        Args:
-            threshold: for CODE, the probability above which class 1 is predicted; None: the more probable class.
+        `threshold`: for CODE, the probability above which class 1 is predicted; None: the more probable class.
         """
         if not has_labels(labels):
             return {}

@@ -162,8 +162,7 @@ class KeptShares:
     def pop(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor] = lambda own: own) -> list[float] | None:
         """Shares since the last call, one per layer; None if there was no training step since then.
 
-        Args:
-            sum_over_processes: adds up a tensor `[1 + L]` of counts over all processes.
+        `sum_over_processes`: adds up a tensor `[1 + L]` of counts over all processes.
         """
         counts = sum_over_processes(torch.tensor([float(count) for count in self._totals]))
         self._totals = [0] * len(self._totals)
