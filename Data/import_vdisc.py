@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from Data.functions.row_writer import FORMATS, Row, open_row_writer
 from Data.sources.vdisc_files import GROUPS, TEXT, open_vdisc, read_vdisc
 from ltp_pipeline.base.errors import UserError, run_main
-from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.base.files import format_table, replaced_together, write_json
 from ltp_pipeline.base.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -79,17 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _import_files(files: list[h5py.File], names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     """Writes all tables to a temporary folder, then moves them into place together. Returns the counts of each."""
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=args.output_dir))
     seen: set[bytes] | None = set() if args.deduplicate else None
-    try:
+    with replaced_together(args.output_dir) as staging:
         counts = [_import_file(file, staging / name, args, seen) for file, name in zip(files, names)]
         settings = {name: getattr(args, name) for name in ("label", "deduplicate", "limit", "seed")}
         write_json(staging / "import.json", {**settings, "groups": list(GROUPS), "files": counts})
-        for name in (*names, "import.json"):
-            os.replace(staging / name, args.output_dir / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return counts
 
 

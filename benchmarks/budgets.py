@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"--folder {args.folder}: {path.name} is missing; expected what `bash demo.sh` makes")
     args.output_dir.mkdir(parents=True, exist_ok=True)
     start = args.folder / "code_test"
-    unpruned = {"run": "unpruned", **evaluate_unpruned(args, start)}
+    unpruned_flags = ["--restore", str(start), "--eval"]
+    unpruned = {"run": "unpruned", **_run_once(args, args.output_dir / "unpruned", unpruned_flags)}
     lambdas = [run_lambda(args, start, weight) for weight in args.lambdas]
     budgets = [row for target in args.targets for row in run_budget(args, start, target)]
     for name, rows in (("lambdas", lambdas), ("budgets", budgets)):
@@ -46,11 +47,6 @@ def main(argv: list[str] | None = None) -> None:
     report = {"unpruned": unpruned, "lambdas": lambdas, "budgets": budgets, "stage_flags": _common_flags(args)}
     write_json(args.output_dir / "training.json", report)
     _draw(args.output_dir / "training.png", report)
-
-
-def evaluate_unpruned(args: argparse.Namespace, checkpoint: Path) -> dict:
-    """Returns the metrics of the fine-tuned checkpoint."""
-    return _run_once(args, args.output_dir / "unpruned", ["--restore", str(checkpoint), "--eval"])
 
 
 def run_lambda(args: argparse.Namespace, start: Path, weight: float) -> dict:

@@ -57,9 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare_counts(attention: str | None = None, dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[dict]:
     """Returns a row for each case: the reported FLOPs, the FLOPs of the counter, and the problem if there is one.
 
-    Args:
-        attention: `attn_implementation` of LTP; None: the model chooses.
-        dtypes: names in `DTYPES`.
+    `attention`: `attn_implementation` of LTP; None: the model chooses.
     """
     from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts
 
@@ -98,7 +96,6 @@ def random_classifier(
     """Returns a classifier of 4 layers of width 128 with random weights.
 
     Args:
-        window: attention window of each layer.
         threshold: the same in all layers; None: the model does not prune.
 
     Raises UserError if LTP does not know the attention implementation.

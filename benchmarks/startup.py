@@ -65,7 +65,6 @@ def time_programs(programs: dict[str, list[str]], rounds: int) -> list[dict[str,
 
     Args:
         programs: the arguments of Python for each program. The other programs are compared with the first.
-        rounds: number of measured rounds.
 
     Raises UserError if a program fails.
     """

@@ -126,10 +126,7 @@ def compare(
     Args:
         paths: name and folder of each checkpoint. The others are compared with the first.
         frame: functions, or items of `task`, see `read_labelled`.
-        max_length: maximum number of tokens in a function.
         sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
-        rounds: number of timed passes.
-        dtype: data type of weights and computation.
         truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
 
     Returns:

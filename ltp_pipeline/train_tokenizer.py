@@ -38,7 +38,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "
     """Trains a byte-level BPE with at most `vocab_size` tokens: fewer if few pairs occur twice. It is deterministic.
 
     Args:
-        texts: the texts to learn merges from.
         vocab_size: maximum number of tokens, including the special tokens and the 256 bytes.
         max_length: recorded as `model_max_length`.
     """

@@ -22,7 +22,6 @@ def findings_of(
     """The findings of one analyser in each file; None for a file that it cannot parse.
 
     Args:
-        name: name of the analyser.
         cache_dir: folder of the cache; None: no cache is used.
 
     Raises UserError if the cache cannot be written to, and RuntimeError if the analyser fails.

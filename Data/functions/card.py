@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +14,7 @@ import pandas as pd
 
 from Data.functions.labelling import LabelledFunction
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
 from ltp_pipeline.task.tasks import VDISC
 
 NAMES = {"train": "train_subset", "validation": "validation", "test": "test"}
@@ -137,19 +135,15 @@ def write_dataset(
 
     Raises UserError if the folder cannot be written to.
     """
-    names = [f"{NAMES[split]}.{file_format}" for split in frames]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as staging:
-            for name, frame in zip(names, frames.values(), strict=True):
+        with replaced_together(folder) as staging:
+            for split, frame in frames.items():
                 if file_format == "csv":
-                    write_csv(Path(staging, name), frame)
+                    write_csv(staging / f"{NAMES[split]}.csv", frame)
                 else:
-                    frame.to_parquet(Path(staging, name), index=False)
-            write_text(Path(staging, FINDINGS), findings)
-            write_text(Path(staging, PAGE), card_page(card))
-            write_json(Path(staging, CARD), card)
-            for name in (*names, FINDINGS, PAGE, CARD):
-                os.replace(Path(staging, name), folder / name)
+                    frame.to_parquet(staging / f"{NAMES[split]}.parquet", index=False)
+            write_text(staging / FINDINGS, findings)
+            write_text(staging / PAGE, card_page(card))
+            write_json(staging / CARD, card)
     except OSError as error:
         raise UserError(f"--output_dir: cannot write to {folder}: {error.strerror}") from None

@@ -29,12 +29,7 @@ MATRIX_PRODUCTS = "matrix products"  # stands for a model in the keys of times
 
 
 class Bench:
-    """All models, and how each work is run with them.
-
-    Args:
-        args: what `parse_flags` returns.
-        lengths: `[N]`, tokens of the functions of W4, uncut.
-    """
+    """All models, and how each work is run with them. `lengths`: `[N]`, tokens of the functions of W4, uncut."""
 
     def __init__(self, args: argparse.Namespace, lengths: np.ndarray):
         self.args, self.lengths = args, lengths

@@ -30,7 +30,13 @@ def peak_on_gpu(forward: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def peak_in_new_process(
+def peak_in_new_process(*arguments) -> int:
+    """Returns [`peak_growth`] of these arguments, measured in a new process."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(peak_growth, *arguments).result()
+
+
+def peak_growth(
     model: str,
     dtype: str,
     size: str,
@@ -41,19 +47,13 @@ def peak_in_new_process(
     width: int,
     threads: int,
 ) -> int:
-    """Returns the peak growth, in bytes, of a new process's resident memory during forward passes of one batch.
+    """Returns the bytes by which this process's resident memory grows, at its peak, in forward passes of one batch.
 
     Args:
         model, dtype, size: names in `MODELS`, `DTYPES` and `SIZES` of `benchmarks.speed.models`.
         thresholds: those of `ltp_pruned`; None for other models.
         lengths, width: as in `benchmarks.speed.work.make_batch`.
     """
-    arguments = (model, dtype, size, seed, ltp_attn, thresholds, lengths, width, threads)
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak_growth, *arguments).result()
-
-
-def _peak_growth(model, dtype, size, seed, ltp_attn, thresholds, lengths, width, threads) -> int:
     torch.set_num_threads(threads)
     classifier = build_models([model], [dtype], SIZES[size], seed, ltp_attn)[model, dtype]
     if thresholds:

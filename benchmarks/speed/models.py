@@ -145,7 +145,6 @@ def new_ltp(attention: str | None, **settings) -> nn.Module:
 
     Args:
         attention: `attn_implementation`; None: the model chooses.
-        settings: other arguments of `LTPConfig`.
 
     Raises UserError if LTP does not know `attention`.
     """

@@ -49,7 +49,6 @@ def work_items(
     """Returns the items of one work. They are timed in the same rounds.
 
     Args:
-        work: a name in `WORKS`.
         lengths: `[N]`, tokens of the functions of W4, uncut.
         batch_size: functions in a batch of W4, and in a training step.
         max_batches: largest number of batches of W4; None: all.

@@ -3,7 +3,9 @@
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,19 @@ def write_text(path: str | Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def replaced_together(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder. When the block ends, the files in it replace those in `folder`, which may be missing.
+
+    If the block fails, `folder` stays as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as staging:
+        yield Path(staging)
+        for file in sorted(Path(staging).iterdir()):
+            os.replace(file, folder / file.name)
 
 
 def write_json(path: str | Path, obj: Any) -> None:

@@ -23,24 +23,21 @@ RESULT_MARK = "training_args.bin"  # every training run writes this file, so it 
 CHECKPOINTS = "checkpoint-*"
 
 
-def check_replaceable(target: Path, needed: dict[str, str | Path | None], flag: str = "--output_dir") -> None:
+def check_replaceable(target: Path, needed: dict[str, str | Path | None]) -> None:
     """Raises UserError if a result must not replace what is at `target`.
 
-    Args:
-        target: folder of the result.
-        needed: flag -> its path, which must not be inside `target`.
-        flag: the flag that named `target`.
+    `needed`: flag -> its path, which must not be inside `target`.
     """
     place = target.resolve()
     for name, path in {**needed, "the working directory": Path.cwd()}.items():
         if path is not None and Path(path).exists() and place in (Path(path).resolve(), *Path(path).resolve().parents):
             raise UserError(
-                f"{flag} {target}: the result would replace {name} ({path}); expected another folder: "
+                f"--output_dir {target}: the result would replace {name} ({path}); expected another folder: "
                 "give one with --output_dir"
             )
     if target.exists() and not holds_result(target) and (not target.is_dir() or any(target.iterdir())):
         raise UserError(
-            f"{flag} {target}: contains files that are not a result of this program; "
+            f"--output_dir {target}: contains files that are not a result of this program; "
             "expected a new folder, an empty one or an earlier result"
         )
 
@@ -74,10 +71,7 @@ def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
 
     If the block fails, `target` stays as it was. Only the main process creates and moves folders; the others wait.
 
-    Args:
-        target: final place of the result.
-        resume: keep the files of an interrupted run in `TARGET.unfinished`; otherwise the folder starts empty.
-
+    `resume`: keep the files of an interrupted run in `TARGET.unfinished`; otherwise the folder starts empty.
     Raises UserError if the folder cannot be created, or a process on another machine does not see it.
     """
     work = unfinished(target)

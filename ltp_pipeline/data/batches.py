@@ -42,9 +42,7 @@ class TrainTokenBatches:
 
     Args:
         lengths: tokens of each function, `[N]`; none above `max_tokens`.
-        max_tokens: maximum tokens in a batch.
         padded: whether the model computes padding; then padding counts as tokens.
-        seed: seed of the order.
         processes, rank: the number of processes that share the batches, and the index of this one.
     """
 

@@ -1,4 +1,7 @@
-"""Reads tables (CSV, TSV, JSON, JSON lines, Parquet) as data frames. Error messages name the row or line."""
+"""Reads tables (CSV, TSV, JSON, JSON lines, Parquet) as data frames.
+
+Error messages begin with `where`, the flag and the file, and name the row or line.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,7 @@ FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 class BadRows:
     """Collects the rows of a file that cannot be used.
 
-    Args:
-        where: flag and file, for messages.
-        skip: skip such rows and report them; otherwise the first one raises an error.
+    `skip`: skip such rows and report them; otherwise the first one raises an error.
     """
 
     def __init__(self, where: str, skip: bool = False):
@@ -72,7 +73,6 @@ def read_table(
 
     Args:
         path: the file; its ending, one of `ENDINGS`, gives the format.
-        where: flag and file, for messages.
         as_text: columns of a CSV or TSV that stay text even if all their values are numbers; None: all columns.
         bad_rows: collects malformed rows; None: they are errors.
 
@@ -98,7 +98,6 @@ def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
     """The text of a UTF-8 file, decompressed if its name ends in .gz.
 
     Args:
-        where: flag and file, for messages.
         keep_bad_bytes: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
 
     Raises UserError if the file does not exist, is empty or is not UTF-8 text.

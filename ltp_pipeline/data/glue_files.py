@@ -27,7 +27,6 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
 
     Args:
         reading: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
-        flag: the flag that named the file, for messages.
 
     Returns:
         The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts a
@@ -55,9 +54,6 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
 
 def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
     """Reads a split ("train", "eval", ...) of a GLUE task from the hub, or from the hub's cache on this machine.
-
-    Args:
-        flag: the flag that could name a file instead, for messages.
 
     Raises UserError if the split is neither on the hub nor in the cache.
     """
@@ -94,9 +90,6 @@ def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> Non
     """Checks that the rows of a split have the labels it needs.
 
     Every row needs a label, and in "train" the labels must differ. Only a "test" split may have no labels at all.
-
-    Args:
-        where: the origin of the rows, for messages.
 
     Raises UserError if labels are missing or all the same.
     """

@@ -90,10 +90,8 @@ def read_functions(
     """Reads a file of labelled functions: CSV, TSV, JSON or JSON lines, each also gzipped, or Parquet.
 
     Args:
-        path: the file; its ending gives the format.
         reading: the columns, the meaning of labels, and whether a row without code or with an unknown label raises an
             error or is skipped and reported. For what a label may be see [`as_class`].
-        flag: the flag that named the file, for messages.
         need_both_classes: raise an error if only one class occurs, because training on it is useless.
         groups: names of the labels of a task with several labels at once; see [`as_groups`].
 

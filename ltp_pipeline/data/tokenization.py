@@ -79,7 +79,6 @@ def tokenize(
         frame: holds the columns of `task`, and `label`; its index is each row's position in the file.
         segments: whether to add `token_type_ids` (which text of a pair a token belongs to), if the tokenizer has them.
         truncation: which tokens of a long text are read; None: its head.
-        overwrite_cache: tokenize even if the token ids are cached.
 
     Returns:
         Dataset in the order of `frame`, without padding, with a row for each function or, if `truncation` is windows,
@@ -189,9 +188,7 @@ def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> 
 
     If the cache cannot be read or written, builds the data set, prints a line and continues.
 
-    Args:
-        build: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
-        overwrite: build the data set even if it is cached.
+    `build`: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
     """
     from filelock import FileLock
 

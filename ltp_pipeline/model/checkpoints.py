@@ -78,7 +78,6 @@ def load_pruning_model(
 
     Args:
         path: folder or hub name of a Longformer or LTP checkpoint.
-        flag: the flag that named it, for messages.
         dtype: see `load_with_missing`.
         overrides: values of the configuration to change, such as `prune_mode` and `temperature`.
 
@@ -139,9 +138,7 @@ def load_with_missing(
 
     Args:
         model_class: a model class or Auto class of the library.
-        path: folder or hub name.
         config: replaces the configuration of the checkpoint.
-        flag: the flag that named `path`, for messages.
         new_head: whether a classification head for another number of classes is replaced by a random one.
         dtype: dtype of the weights; learned offsets are always float32. bfloat16 is for evaluation only: the weights
             of an LTP model are then prepacked.

@@ -130,10 +130,7 @@ def load_source(
     """Loads the model to convert, with its head if LTP has that head too.
 
     Args:
-        path: folder or hub name.
         config: replaces the configuration of the checkpoint.
-        flag: the flag that named `path`, for messages.
-        dtype: of the weights.
 
     Raises UserError if there is no checkpoint at `path`, weights are missing, or it cannot be converted.
     """

@@ -43,7 +43,6 @@ def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: fl
     Args:
         scores: probability of class 1, `[N]`.
         labels: 0 or 1, `[N]`.
-        max_false_alarm: the limit, from 0 to 1.
     """
     clean = np.sort(scores[labels == 0])[::-1]
     allowed = int(np.floor(max_false_alarm * len(clean) + 1e-9))

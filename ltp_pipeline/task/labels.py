@@ -13,38 +13,38 @@ LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
 
 
-def parse_label_map(given: str | None, flag: str = "--label_map") -> dict[str, int] | None:
+def parse_label_map(given: str | None) -> dict[str, int] | None:
     """The class of each name, from `good=0,bad=1` or a JSON file with an object such as `{"good": 0, "bad": 1}`.
 
-    Raises UserError, which names `flag`, for another form, a class that is not 0 or 1, or a name with two classes.
+    Raises UserError for another form, a class that is not 0 or 1, or a name with two classes.
     """
     if given is None:
         return None
     if Path(given).suffix.lower() == ".json":
-        pairs = _pairs_of_file(Path(given), flag)
+        pairs = _pairs_of_file(Path(given))
     else:
         pairs = [tuple(part.rpartition("=")[::2]) for part in given.split(",")]
     label_map: dict[str, int] = {}
     for name, value in pairs:
         name, number = str(name).strip(), LABELS.get(str(value).strip().lower())
         if not name:
-            raise UserError(f"{flag} {given}: {FORM}")
+            raise UserError(f"--label_map {given}: {FORM}")
         if number is None:
-            raise UserError(f"{flag} {given}: {name} is {value!r}; expected 0 or 1")
+            raise UserError(f"--label_map {given}: {name} is {value!r}; expected 0 or 1")
         if label_map.setdefault(name, number) != number:
-            raise UserError(f"{flag} {given}: {name} is both 0 and 1; expected one of them")
+            raise UserError(f"--label_map {given}: {name} is both 0 and 1; expected one of them")
     return label_map
 
 
-def _pairs_of_file(path: Path, flag: str) -> list[tuple[Any, Any]]:
+def _pairs_of_file(path: Path) -> list[tuple[Any, Any]]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{flag} {path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"--label_map {path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{flag} {path}: not well-formed JSON: {error}") from error
+        raise UserError(f"--label_map {path}: not well-formed JSON: {error}") from error
     if not isinstance(read, dict):
-        raise UserError(f'{flag} {path}: expected one JSON object, such as {{"good": 0, "bad": 1}}')
+        raise UserError(f'--label_map {path}: expected one JSON object, such as {{"good": 0, "bad": 1}}')
     return list(read.items())
 
 
@@ -71,7 +71,6 @@ def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
     Args:
         value: a list with 0 or 1 (or true or false) for each group, a list of some of the names, or a text of some of
             the names with spaces between them; "" for no group.
-        names: names of the groups.
     """
     entries = _entries(value)
     if entries is None and isinstance(value, str):

@@ -33,11 +33,8 @@ def write_model_card(
     """Writes `folder`/README.md from model_card_template.md.
 
     Args:
-        config: configuration of the model.
         results: all metrics, as in all_results.json.
         data: one row for each split, see `describe_splits`.
-        task: what the model was trained for.
-        command: the command line that made the model.
     """
     prune_mode = getattr(config, "prune_mode", None)
     metadata = ModelCardData(

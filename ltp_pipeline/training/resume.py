@@ -33,7 +33,6 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
     Args:
         args: `resume_from_checkpoint` is a checkpoint-N folder; or "True" or "last" for the newest complete checkpoint
             of an interrupted run with the same `output_dir`, if there is one; or "False" or None for none.
-        output_dir: folder of the result.
 
     Raises UserError if the folder is not a complete checkpoint, or the best checkpoint of its run is missing.
     """

@@ -161,17 +161,7 @@ class PruningStage(Start):
             return Path(stage.restore, "eval", Path(self.data.validation_file or self.task.hub_splits["eval"]).stem)
         if args.masking_mode == "hard":
             return hard_dir(stage.restore, args.learning_rate)
-        soft = stage_dir(
-            "checkpoints",
-            stage.arch,
-            self.task.name,
-            self.pruning["prune_mode"],
-            float(self.pruning["final_token_threshold"]),
-            float(self.pruning["temperature"]),
-            args.lambda_threshold,
-            args.learning_rate,
-            args.target_flops,
-        )
+        soft = stage_dir(stage.arch, self.task.name, self.pruning, args)
         return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
 
 
@@ -213,27 +203,17 @@ def pruning_settings(
     return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
 
 
-def stage_dir(
-    root: str | Path,
-    arch: str,
-    task: str,
-    prune_mode: str,
-    rate: float,
-    temperature: float,
-    lambda_: float,
-    lr: float,
-    target_flops: float | None = None,
-) -> Path:
+def stage_dir(arch: str, task: str, pruning: dict[str, Any], args: StageTrainingArguments) -> Path:
     """Default folder of the result of soft pruning. With a budget, `target_<target_flops>` follows `lambda_<lambda>`.
 
-    >>> stage_dir("checkpoints", "ltp-base", "CODE", "absolute_threshold", 0.01, 1e-5, 0.1, 2e-5).as_posix()
-    'checkpoints/base/CODE/absolute_threshold/rate_0.01/temperature_1e-05/lambda_0.1/lr_2e-05'
+    `pruning`: see `pruning_settings`.
     """
-    size = arch.removeprefix("ltp-")
-    settings = [f"rate_{rate}", f"temperature_{temperature}", f"lambda_{lambda_}"]
-    if target_flops is not None:
-        settings.append(f"target_{target_flops}")
-    return Path(root, size, task, prune_mode, *settings, f"lr_{lr}")
+    rate, temperature = float(pruning["final_token_threshold"]), float(pruning["temperature"])
+    settings = [f"rate_{rate}", f"temperature_{temperature}", f"lambda_{args.lambda_threshold}"]
+    if args.target_flops is not None:
+        settings.append(f"target_{args.target_flops}")
+    size, mode = arch.removeprefix("ltp-"), pruning["prune_mode"]
+    return Path("checkpoints", size, task, mode, *settings, f"lr_{args.learning_rate}")
 
 
 def hard_dir(restore: str | Path, lr: float) -> Path:

@@ -149,7 +149,6 @@ def prune_functions(
 
     Args:
         batch_size, max_tokens: maximum functions or tokens in a batch; see `sorted_batches`.
-        description: label of the progress bar.
 
     Yields:
         `(index in functions, PrunedFunction)`, the longest functions first.

@@ -12,9 +12,7 @@ from ltp_pipeline.view.trace import FunctionTrace, printable, source_lines
 def html_page(traces: list[FunctionTrace], title: str) -> str:
     """Renders page.html.j2, which contains the HTML, the styles and the script. The page needs no other file.
 
-    Args:
-        traces: the functions, all from the same model.
-        title: title of the page, such as the path of the checkpoint.
+    `traces`: the functions, all from the same model.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

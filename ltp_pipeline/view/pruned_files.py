@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import pandas as pd
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_csv, write_json
+from ltp_pipeline.base.files import replaced_together, write_csv, write_json
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.readers import read_labelled
@@ -74,7 +72,10 @@ def write_pruned_files(
             "dtype": dtype_name(model.dtype),
             "files": [counts for _, counts in results.values()],
         }
-        _write_together(output_dir, {name: frame for name, (frame, _) in results.items()}, report)
+        with replaced_together(output_dir) as staging:
+            for name, (frame, _) in results.items():
+                write_csv(staging / name, frame)
+            write_json(staging / "extraction.json", report)
     return report["files"]
 
 
@@ -126,13 +127,3 @@ def _counts(
         "share_kept": tokens_kept / tokens,
         "empty_functions": sum(not any(texts) for texts, _ in kept),
     }
-
-
-def _write_together(folder: Path, frames: dict[str, pd.DataFrame], report: dict[str, Any]) -> None:
-    """Writes all files to a temporary folder, then moves them to `folder`: an interrupted run changes none there."""
-    with tempfile.TemporaryDirectory(prefix=".extract-", dir=folder) as temporary:
-        for name, frame in frames.items():
-            write_csv(Path(temporary, name), frame)
-        write_json(Path(temporary, "extraction.json"), report)
-        for name in [*frames, "extraction.json"]:
-            os.replace(Path(temporary, name), folder / name)

@@ -1,6 +1,5 @@
 """The command that converts a checkpoint: what it prints, and which flags it refuses."""
 
-
 import pytest
 from safetensors.torch import load_file
 from transformers import AutoTokenizer

@@ -1,4 +1,3 @@
-
 from transformers import AutoTokenizer
 
 from ltp_pipeline.train_tokenizer import train_tokenizer

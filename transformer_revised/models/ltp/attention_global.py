@@ -56,7 +56,6 @@ def global_attention(
         hidden_states: `[N, D]`, the packed tokens, `D = H * d`, in the dtype of `query`.
         num_queries, num_tokens: global and alive tokens of each sequence, `B` numbers with the sums `G` and `N`.
         key, value: the layers `key_global` and `value_global`, `D -> D`.
-        dropout: probability of dropping an attention weight.
 
     Returns:
         The context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`.
@@ -156,7 +155,6 @@ def padded_global_attention(
         query: `[B, H, d]`, of each sequence's global token, already divided by `sqrt(d)`.
         hidden_states: `[N, D]`, the packed tokens, `D = H * d`.
         key, value: the layers `key_global` and `value_global`, `D -> D`.
-        dropout: probability of dropping an attention weight.
 
     Returns:
         The context `[B, D]`.
