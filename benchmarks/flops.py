@@ -95,9 +95,7 @@ def random_classifier(
 ) -> torch.nn.Module:
     """Returns a classifier of 4 layers of width 128 with random weights.
 
-    Args:
-        threshold: the same in all layers; None: the model does not prune.
-
+    `threshold`: the same in all layers; None: the model does not prune.
     Raises UserError if LTP does not know the attention implementation.
     """
     torch.manual_seed(0)

@@ -63,9 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 def time_programs(programs: dict[str, list[str]], rounds: int) -> list[dict[str, Any]]:
     """Measures how long programs run, in seconds.
 
-    Args:
-        programs: the arguments of Python for each program. The other programs are compared with the first.
-
+    `programs`: the arguments of Python for each program. The other programs are compared with the first.
     Raises UserError if a program fails.
     """
     wall: dict[str, list[float]] = {name: [] for name in programs}

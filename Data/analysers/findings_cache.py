@@ -21,9 +21,7 @@ def findings_of(
 ) -> list[FileFindings]:
     """The findings of one analyser in each file; None for a file that it cannot parse.
 
-    Args:
-        cache_dir: folder of the cache; None: no cache is used.
-
+    `cache_dir`: folder of the cache; None: no cache is used.
     Raises UserError if the cache cannot be written to, and RuntimeError if the analyser fails.
     """
     keys = [findings_key(name, file, options) for file in files]

@@ -25,9 +25,7 @@ def read_findings(
     `file` is a path inside its project, or `project/path` where several projects have that path. A row with label 0
     is not a finding: someone has looked at the line and found no defect.
 
-    Args:
-        label_map: the class, 0 or 1, of each name in the column `label`; None: the labels are 0 and 1.
-
+    `label_map`: the class, 0 or 1, of each name in the column `label`; None: the labels are 0 and 1.
     Raises UserError, which names the row, for a missing column, an unknown file, a line or CWE that is not a number,
     or an unknown label.
     """

@@ -143,9 +143,7 @@ def _modernbert(size: Size) -> nn.Module:
 def new_ltp(attention: str | None, **settings) -> nn.Module:
     """Returns an LTP classifier with random weights.
 
-    Args:
-        attention: `attn_implementation`; None: the model chooses.
-
+    `attention`: `attn_implementation`; None: the model chooses.
     Raises UserError if LTP does not know `attention`.
     """
     from transformer_revised import LTPConfig, LTPForSequenceClassification

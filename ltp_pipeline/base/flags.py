@@ -62,7 +62,6 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
 
     If its only argument is the name of a JSON file, the object in that file gives the flags: `{"lr": 1e-4}` is
     `--lr 0.0001`, a list is a flag with several values, and a flag with null is omitted.
-
     Raises UserError if the file cannot be read, or does not contain a JSON object.
     """
     argv = list(sys.argv[1:] if argv is None else argv)

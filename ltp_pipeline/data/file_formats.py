@@ -97,9 +97,7 @@ def format_of(path: Path, where: str) -> str:
 def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
     """The text of a UTF-8 file, decompressed if its name ends in .gz.
 
-    Args:
-        keep_bad_bytes: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
-
+    `keep_bad_bytes`: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
     Raises UserError if the file does not exist, is empty or is not UTF-8 text.
     """
     raw = _read_bytes(path, where)

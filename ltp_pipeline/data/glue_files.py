@@ -90,7 +90,6 @@ def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> Non
     """Checks that the rows of a split have the labels it needs.
 
     Every row needs a label, and in "train" the labels must differ. Only a "test" split may have no labels at all.
-
     Raises UserError if labels are missing or all the same.
     """
     labels = frame["label"]

@@ -129,9 +129,7 @@ def load_source(
 ) -> "PreTrainedModel":
     """Loads the model to convert, with its head if LTP has that head too.
 
-    Args:
-        config: replaces the configuration of the checkpoint.
-
+    `config`: replaces the configuration of the checkpoint.
     Raises UserError if there is no checkpoint at `path`, weights are missing, or it cannot be converted.
     """
     import transformers

@@ -239,9 +239,7 @@ def make_trainer(
 ) -> ClassifierTrainer:
     """The trainer of a run, with the callbacks that its flags choose.
 
-    Args:
-        data: the tokenized splits; "train" and "eval" are used during training.
-
+    `data`: the tokenized splits; "train" and "eval" are used during training.
     Raises:
         UserError: a function is longer than a batch, or `--target_flops` for a model that does not prune.
     """
