@@ -288,7 +288,7 @@ def masked_lm_logits(weights: Weights, traces: list[DenseTrace], config: dict) -
     return functional.linear(hidden, weights["longformer.embeddings.word_embeddings.weight"], weights["lm_head.bias"])
 
 
-def token_logits(weights: Weights, traces: list[DenseTrace]) -> Tensor:
+def token_logits(weights: Weights, traces: list[DenseTrace], config: dict) -> Tensor:
     """`[B, L, C]`."""
     return linear(weights, "classifier", torch.stack([trace.hidden for trace in traces]))
 

@@ -1,5 +1,6 @@
 """A tiny world for the pipeline's tests: C functions, a tokenizer learned from them, a Longformer of three layers."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -81,3 +82,18 @@ def save_longformer(tokenizer_dir: Path, folder: Path) -> Path:
     LongformerForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(folder)
     return folder
+
+
+def fill(place: Path, files: dict[str, Path], longformer_dir: Path) -> Path:
+    """Puts train.csv, test.csv and the Longformer into `place`."""
+    for name in ("train", "test"):
+        shutil.copy(files[name], place / f"{name}.csv")
+    shutil.copytree(longformer_dir, place / "longformer")
+    return place
+
+
+@pytest.fixture
+def workplace(files, longformer_dir, tmp_path, monkeypatch) -> Path:
+    """The working directory: train.csv, test.csv and the Longformer."""
+    monkeypatch.chdir(fill(tmp_path, files, longformer_dir))
+    return tmp_path

@@ -18,6 +18,7 @@ import pytest
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.training.resume import checkpoints_in, what_is_missing
 from tests.ltp_pipeline.conftest import functions, save_longformer
+from tests.pruned_checkpoint import make_tokenizer
 
 # Mixed masking: soft, then hard. Dropout is on. A checkpoint is written every two steps.
 FLAGS = (
@@ -31,17 +32,13 @@ KILLS = int(os.environ.get("KILLS", 2))
 
 @pytest.mark.slow
 def test_killed_and_resumed_runs_end_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    from ltp_pipeline.train_tokenizer import main as train_tokenizer
-
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore:resource_tracker")  # it counts what killed processes did not return
     multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.run"])
     for name, first, count in (("train", 0, 24), ("test", 100, 8)):
         functions(count, first).to_csv(tmp_path / f"{name}.csv", index=False)
-    tokenizer = tmp_path / "tokenizer"
-    flags = f"--train_file {tmp_path}/train.csv --output_dir {tokenizer} --vocab_size 400 --max_length 96"
-    train_tokenizer(flags.split())
-    save_longformer(tokenizer, tmp_path / "start")
+    make_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    save_longformer(tmp_path / "tokenizer", tmp_path / "start")
 
     uninterrupted = Run(tmp_path, "uninterrupted")
     uninterrupted.wait()

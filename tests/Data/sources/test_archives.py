@@ -17,9 +17,9 @@ def read_archive(path):
     return archives.read_archive(path, "a", suffixes_of(["c", "cpp"]))
 
 
-def make_tar(path, contents, special=()):
+def make_tar(path, contents, special=(), mode="w:gz"):
     """`contents`: name to content of a file. `special`: (name, kind) of other members, which lead to /etc/passwd."""
-    with tarfile.open(path, "w:gz") as archive:
+    with tarfile.open(path, mode) as archive:
         for name, kind in special:
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = kind, "/etc/passwd"

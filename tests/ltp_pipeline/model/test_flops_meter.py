@@ -6,25 +6,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops import flop_formulas
 from ltp_pipeline.model.flops_meter import FlopsMeter
-from transformer_revised import LTPConfig, LTPForSequenceClassification
+from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
 
-
-def tiny_model(**settings):
-    torch.manual_seed(0)
-    config = LTPConfig(
-        **{
-            "vocab_size": 64, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
-            "intermediate_size": 128, "max_position_embeddings": 402, "type_vocab_size": 1, "attention_window": 16,
-            "final_token_threshold": 0.5, "initializer_range": 0.2, **settings,
-        }
-    )  # fmt: skip
-    return LTPForSequenceClassification(config).eval()
-
-
-def batch_of(lengths):
-    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-    ids = torch.randint(4, 64, mask.shape).masked_fill(~mask, 1)
-    return {"input_ids": ids, "attention_mask": mask.long()}
+SIZES = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 402, "final_token_threshold": 0.5}
 
 
 def counted(model, batch):
@@ -36,7 +20,7 @@ def counted(model, batch):
 @pytest.mark.parametrize("settings", [{}, {"prune_mode": None}, {"attention_window": [16, 8, 64, 16]}])
 @pytest.mark.parametrize("lengths", [[400], [300, 17, 1, 160]])
 def test_executed_flops_are_those_the_counter_sees(settings, lengths):
-    model, batch = tiny_model(**settings), batch_of(lengths)
+    model, batch = tiny_model(**SIZES, **settings), random_batch(lengths)
     with FlopsMeter(model) as meter:
         seen = counted(model, batch)
     result = meter.pop()
@@ -46,10 +30,10 @@ def test_executed_flops_are_those_the_counter_sees(settings, lengths):
 
 @pytest.mark.parametrize("globals_", [[0], [4], [0, 3, 9]])
 def test_relative_flops_is_the_ratio_of_two_runs(globals_):
-    batch = batch_of([300, 100])
+    batch = random_batch([300, 100])
     batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"])
     batch["global_attention_mask"][:, globals_] = 1
-    pruned, plain = tiny_model(), tiny_model(prune_mode=None)
+    pruned, plain = tiny_model(**SIZES), tiny_model(**SIZES, prune_mode=None)
     plain.load_state_dict(pruned.state_dict(), strict=False)
     with FlopsMeter(pruned) as meter:
         ratio = counted(pruned, batch) / counted(plain, batch)
@@ -59,9 +43,9 @@ def test_relative_flops_is_the_ratio_of_two_runs(globals_):
 
 
 def test_unpruned_model_is_at_one_and_below_one_of_the_papers_baseline():
-    model = tiny_model(prune_mode=None)
+    model = tiny_model(**SIZES, prune_mode=None)
     with FlopsMeter(model) as meter:
-        counted(model, batch_of([200, 50]))
+        counted(model, random_batch([200, 50]))
     result = meter.pop()
     assert result["relative_flops"] == 1
     assert 0.5 < result["full_relative_flops"] < 0.75  # one layer of four is not computed, nor the global projections
@@ -70,7 +54,7 @@ def test_unpruned_model_is_at_one_and_below_one_of_the_papers_baseline():
 
 
 def test_padding_costs_nothing():
-    model, batch = tiny_model(), batch_of([60, 30])
+    model, batch = tiny_model(**SIZES), random_batch([60, 30])
     wide = {k: torch.nn.functional.pad(v, (0, 300), value=1 if k == "input_ids" else 0) for k, v in batch.items()}
     with FlopsMeter(model) as meter, torch.no_grad():
         model(**batch)
@@ -80,15 +64,15 @@ def test_padding_costs_nothing():
 
 
 def test_training_passes_are_not_counted():
-    model = tiny_model().train()
+    model = tiny_model(**SIZES).train()
     with FlopsMeter(model) as meter:
-        model(**batch_of([20]))
+        model(**random_batch([20]))
     with pytest.raises(RuntimeError, match="no forward pass"):
         meter.pop()
 
 
 def test_a_closed_meter_has_no_hook():
-    model = tiny_model()
+    model = tiny_model(**SIZES)
     with FlopsMeter(model):
         assert len(model._forward_hooks) == 1
     assert not model._forward_hooks

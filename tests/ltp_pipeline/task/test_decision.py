@@ -1,7 +1,6 @@
 """Decision thresholds for a rate of false alarms: chosen on validation, stored, used, removed by more training."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,6 @@ FINE_TUNE = (
     "--max_seq_length 96 --max_steps 2 --dtype float32"
 )
 STAGE = "--train_file train.csv --validation_file test.csv --max_steps 1 --no_load --masking_mode hard --dtype float32"
-
-
-@pytest.fixture
-def place(files, longformer_dir, tmp_path, monkeypatch):
-    for name in ("train", "test"):
-        shutil.copy(files[name], tmp_path / f"{name}.csv")
-    shutil.copytree(longformer_dir, tmp_path / "longformer")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def read(folder, name):
@@ -67,7 +57,7 @@ def test_metrics_follow_the_threshold_except_auc():
     assert predicted_classes(logits, None).tolist() == [1, 1, 0, 1]
 
 
-def test_it_is_chosen_on_validation_stored_and_used(place, capsys):
+def test_it_is_chosen_on_validation_stored_and_used(workplace, capsys):
     run_glue_code_metrics.main(
         f"{FINE_TUNE} --max_false_alarm 0.2 --do_predict --test_file train.csv --output_dir out".split()
     )
@@ -94,7 +84,7 @@ def test_it_is_chosen_on_validation_stored_and_used(place, capsys):
     assert read("out", "config.json")["decision_threshold"] == threshold
 
 
-def test_more_training_removes_it_unless_it_chooses_it_again(place, capsys):
+def test_more_training_removes_it_unless_it_chooses_it_again(workplace, capsys):
     run_glue_code_metrics.main(f"{FINE_TUNE} --max_false_alarm 0.2 --output_dir out".split())
     capsys.readouterr()
     run_code_metrics.main(f"{STAGE} --restore out --output_dir dropped".split())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS, find_task
+from ltp_pipeline.task.tasks import CODE, NOT_GIVEN, TASKS, find_task
 
 
 def test_tasks_are_found_as_users_type_them():
@@ -13,13 +13,6 @@ def test_tasks_are_found_as_users_type_them():
             assert find_task(spelling, "--task") is TASKS[name]
     with pytest.raises(UserError, match="--task mnli_mismatched: .*CODE, VDISC, .*, WNLI"):
         find_task("mnli_mismatched", "--task")
-
-
-def test_the_table():
-    assert [task.name for task in GLUE] == "RTE SST2 MNLI QNLI QQP MRPC STSB COLA WNLI".split()
-    assert {task.name: task.num_labels for task in GLUE if task.num_labels != 2} == {"MNLI": 3, "STSB": 1}
-    assert [task.name for task in GLUE if task.problem_type == "regression"] == ["STSB"]
-    assert [task.name for task in GLUE if len(task.columns) == 1] == ["SST2", "COLA"]
 
 
 def test_measuring_rows_without_labels_gives_nothing():

@@ -10,6 +10,7 @@ import pytest
 
 import run_code_metrics
 import run_glue_code_metrics
+from tests.ltp_pipeline.conftest import fill
 
 # As the README's commands: --dtype auto. HARD computes in float32, so that an evaluation can be compared with it.
 FINE_TUNE = (
@@ -47,21 +48,6 @@ def log_history(folder):
 def digests(folder):
     """Every file below `folder`, and the hash of its content."""
     return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(folder).glob("**/*") if p.is_file()}
-
-
-def fill(place, files, longformer_dir):
-    """Puts train.csv, test.csv and the Longformer into `place`."""
-    for name in ("train", "test"):
-        shutil.copy(files[name], place / f"{name}.csv")
-    shutil.copytree(longformer_dir, place / "longformer")
-    return place
-
-
-@pytest.fixture
-def workplace(files, longformer_dir, tmp_path, monkeypatch):
-    """The working directory: train.csv, test.csv and the Longformer."""
-    monkeypatch.chdir(fill(tmp_path, files, longformer_dir))
-    return tmp_path
 
 
 @pytest.fixture(scope="session")

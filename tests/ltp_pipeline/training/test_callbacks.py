@@ -4,14 +4,16 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 from accelerate import skip_first_batches
 from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from torch.utils.data import BatchSampler, DataLoader
 
 from ltp_pipeline.training.callbacks import KeptShares, LayersOnTensorBoard, layers_line, set_epoch
 from tests.pruned_checkpoint import save_checkpoint
+from tests.transformer_revised.models.ltp.tiny import random_batch
 from transformer_revised import LTPForSequenceClassification
+
+BATCH = random_batch([40, 25, 11])
 
 
 @pytest.fixture
@@ -20,21 +22,14 @@ def model(tmp_path):
     return LTPForSequenceClassification.from_pretrained(folder).train()
 
 
-@pytest.fixture
-def batch():
-    ids = torch.randint(5, 200, (3, 40), generator=torch.Generator().manual_seed(0))
-    mask = (torch.arange(40) < torch.tensor([[40], [25], [11]])).long()
-    return {"input_ids": ids.where(mask > 0, torch.tensor(1)), "attention_mask": mask}
-
-
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_hard_shares_are_those_of_the_tokens_left(model, batch, checkpointing):
+def test_hard_shares_are_those_of_the_tokens_left(model, checkpointing):
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     kept = KeptShares(model)
-    lengths = [output.ffn_sentence_lengths for output in (model(**batch), model(**batch))]
-    model(**batch).logits.sum().backward()
-    model.eval()(**batch)  # Does not count.
+    lengths = [output.ffn_sentence_lengths for output in (model(**BATCH), model(**BATCH))]
+    model(**BATCH).logits.sum().backward()
+    model.eval()(**BATCH)  # Does not count.
     shares = kept.pop()
     assert shares[0] == pytest.approx(lengths[0][0].sum().item() / 76)
     assert shares[0] < 1
@@ -43,12 +38,12 @@ def test_hard_shares_are_those_of_the_tokens_left(model, batch, checkpointing):
     assert kept.pop() is None
 
 
-def test_soft_shares_are_what_hard_masking_would_leave_by_the_same_scores(model, batch):
+def test_soft_shares_are_what_hard_masking_would_leave_by_the_same_scores(model):
     model.set_hard_masking(False)
     model.set_temperature(0.1)
     kept = KeptShares(model)
-    output = model(**batch, output_pruning=True)
-    alive, expected = batch["attention_mask"] > 0, []
+    output = model(**BATCH, output_pruning=True)
+    alive, expected = BATCH["attention_mask"] > 0, []
     for mask in output.soft_masks:
         survives = mask.nan_to_num() >= 0.5
         survives[:, 0] = True

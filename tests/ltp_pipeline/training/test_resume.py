@@ -11,7 +11,7 @@ import run_code_metrics
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.training import resume
-from tests.ltp_pipeline.training.conftest import fill
+from tests.ltp_pipeline.conftest import fill
 
 DATA = "--train_file train.csv --validation_file test.csv --seed 5"
 TUNE = (

@@ -11,19 +11,11 @@ from transformers import AutoConfig, AutoTokenizer, RobertaTokenizer
 from transformers.models.auto import modeling_auto
 
 import transformer_revised
+from tests.transformer_revised.models.ltp.tiny import TINY
 from transformer_revised.models.auto import installed
 from transformer_revised.models.auto.ltp_names import MODEL_CLASSES, PUBLIC_NAMES
 
 ROOT = Path(__file__).parents[4]
-SMALL = {
-    "vocab_size": 8,
-    "hidden_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 8,
-    "attention_window": 2,
-    "max_position_embeddings": 16,
-}
 
 
 def test_every_name_resolves():
@@ -40,7 +32,7 @@ def test_auto_class(auto_name, tmp_path):
     table, class_name = MODEL_CLASSES[auto_name]
     auto_class, model_class = getattr(transformers, auto_name), getattr(transformer_revised, class_name)
     assert auto_class._model_mapping._model_mapping is getattr(modeling_auto, table)
-    model = auto_class.from_config(AutoConfig.for_model("ltp", **SMALL))
+    model = auto_class.from_config(AutoConfig.for_model("ltp", **TINY))
     assert type(model) is model_class and type(model.config) is transformer_revised.LTPConfig
     model.save_pretrained(tmp_path)
     assert type(auto_class.from_pretrained(tmp_path)) is model_class
@@ -51,7 +43,7 @@ def test_tokenizer_and_pipeline(tmp_path, caplog):
     tokenizer = RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[("a", "b")])
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()  # so that only the model type tells which class it is
-    transformer_revised.LTPForSequenceClassification(transformer_revised.LTPConfig(**SMALL)).save_pretrained(tmp_path)
+    transformer_revised.LTPForSequenceClassification(transformer_revised.LTPConfig(**TINY)).save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert type(loaded) is RobertaTokenizer and loaded("abab").input_ids == [0, 7, 7, 2]
     classify = transformers.pipeline("text-classification", model=str(tmp_path), device="cpu")
@@ -99,7 +91,7 @@ modeling_auto.MODEL_MAPPING_NAMES = types.MappingProxyType(modeling_auto.MODEL_M
     ids=["tables imported later get the names", "a library with other tables gets the classes"],
 )
 def test_registration(before, imported, classes):
-    program = PROGRAM.format(before=before, imported=imported, classes=classes, small=SMALL)
+    program = PROGRAM.format(before=before, imported=imported, classes=classes, small=TINY)
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 

@@ -74,6 +74,14 @@ def check_pruning(it: Drawn, output) -> None:
         assert computed == needed if it.case.is_exact else all(c >= n for c, n in zip(computed, needed))
 
 
+def check_encoder(it: Drawn):
+    """Runs the model, checks its last states and what it removed, and returns its output."""
+    output = it.run(output_pruning=True)
+    check_hidden(it, output)
+    check_pruning(it, output)
+    return output
+
+
 def check_gradients(it: Drawn, output) -> None:
     """Gradients by every parameter, of a loss that reads every state and of the regularizer."""
     hidden, expected_hidden = output.last_hidden_state, torch.stack([trace.hidden for trace in it.traces])
@@ -112,9 +120,7 @@ def test_evaluation(case, mode):
 @drawn(30)
 def test_evaluation_of_long_texts(case, mode):
     it = Drawn(case, mode, max_position_embeddings=LONG + PAD + 1)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+    check_encoder(it)
 
 
 @given(case=TIED_CASES)
@@ -124,9 +130,7 @@ def test_of_equal_tokens_the_earlier_is_kept(case):
     power of two. Of four layers only the last removes tokens.
     """
     it = Drawn(case, "topk", ties=True, blind=True, attention_window=[2 * MAX_LENGTH] * 4)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+    check_encoder(it)
 
 
 @given(case=CASES)
@@ -134,9 +138,7 @@ def test_of_equal_tokens_the_earlier_is_kept(case):
 def test_a_score_equal_to_the_threshold_is_kept(case):
     """The largest score of a sequence is exactly 1."""
     it = Drawn(case, "threshold", ties=True, token_threshold=1.0)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+    check_encoder(it)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -144,9 +146,7 @@ def test_a_score_equal_to_the_threshold_is_kept(case):
 @drawn(60)
 def test_evaluation_in_float32(case, mode):
     it = Drawn(case, mode, torch.float32)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+    check_encoder(it)
 
 
 @pytest.mark.parametrize("mode", THRESHOLD_MODES)
@@ -154,10 +154,7 @@ def test_evaluation_in_float32(case, mode):
 @drawn(120)
 def test_soft_training(case, mode):
     it = Drawn(case, mode, soft=True)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
-    check_gradients(it, output)
+    check_gradients(it, check_encoder(it))
 
 
 @pytest.mark.parametrize("mode", THRESHOLD_MODES)
@@ -165,9 +162,7 @@ def test_soft_training(case, mode):
 @drawn(40)
 def test_soft_training_in_float32(case, mode):
     it = Drawn(case, mode, torch.float32, soft=True)
-    output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+    check_encoder(it)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -193,18 +188,13 @@ def test_sequence_classification(case, mode, dtype, soft):
     check_pruning(it, output)
 
 
+@pytest.mark.parametrize("head", [LTPForMaskedLM, LTPForTokenClassification])
 @given(case=CASES, mode=st.sampled_from(MODES), dtype=DTYPES)
 @drawn(100)
-def test_masked_language_modelling(case, mode, dtype):
-    it = Drawn(case, mode, dtype, head=LTPForMaskedLM, default_globals=torch.zeros_like)
-    check_at_tokens(it, it.run().logits, dense.masked_lm_logits(it.weights, it.traces, it.config))
-
-
-@given(case=CASES, mode=st.sampled_from(MODES), dtype=DTYPES)
-@drawn(100)
-def test_token_classification(case, mode, dtype):
-    it = Drawn(case, mode, dtype, head=LTPForTokenClassification, default_globals=torch.zeros_like)
-    check_at_tokens(it, it.run().logits, dense.token_logits(it.weights, it.traces))
+def test_masked_language_modelling_and_token_classification(case, mode, dtype, head):
+    it = Drawn(case, mode, dtype, head=head, default_globals=torch.zeros_like)
+    logits = dense.masked_lm_logits if head is LTPForMaskedLM else dense.token_logits
+    check_at_tokens(it, it.run().logits, logits(it.weights, it.traces, it.config))
 
 
 @given(case=CASES, mode=st.sampled_from(MODES), dtype=DTYPES)

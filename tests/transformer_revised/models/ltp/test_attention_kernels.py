@@ -18,7 +18,7 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 from .... import dense_reference as dense
 from .drawn_cases import MAX_LENGTH, Drawn, cases
-from .test_against_dense_reference import MODES, THRESHOLD_MODES, check_gradients, check_hidden, check_pruning, drawn
+from .test_against_dense_reference import MODES, THRESHOLD_MODES, check_encoder, check_gradients, drawn
 from .tiny import random_batch, tiny_model
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -150,9 +150,7 @@ def test_evaluation(case, mode, small, gpu):
     with as_on_a_gpu(*(["cpu"] if gpu else [])), mock.patch.multiple(attention_banded, **sizes):
         it = Drawn(case, mode)
         it.model.set_attn_implementation("sdpa")
-        output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+        check_encoder(it)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -174,9 +172,7 @@ def test_soft_training(case, mode, gpu):
     with as_on_a_gpu(*(["cpu"] if gpu else [])):
         it = Drawn(case, mode, soft=True)
         it.model.set_attn_implementation("sdpa")
-        output = it.run(output_pruning=True)
-    check_hidden(it, output)
-    check_pruning(it, output)
+        output = check_encoder(it)
     check_gradients(it, output)
 
 

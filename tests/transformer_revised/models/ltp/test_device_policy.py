@@ -8,7 +8,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
-from transformer_revised.models.ltp.prune_modules import read_active_layers
 
 from .test_attention_kernels import as_on_a_gpu
 from .tiny import random_batch, tiny_model
@@ -67,13 +66,6 @@ def test_one_read_a_layer(settings, reads, globals_given):
             output = model(**batch)
     assert counted.count == reads
     torch.testing.assert_close(output.logits, expected.logits)
-
-
-def test_thresholds_are_read_together():
-    pruners = tiny_model().pruners()
-    assert read_active_layers([*pruners, None]) == {}
-    with as_on_a_gpu("cpu"):
-        assert read_active_layers([*pruners, None]) == {0: False, 1: True, 2: True, 3: True}
 
 
 @pytest.mark.parametrize("given_globals", [None, [0], [0, 5], [5]], ids=str)

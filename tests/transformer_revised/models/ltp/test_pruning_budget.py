@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transformer_revised.models.ltp.flops_ltp import _window_sums, expected_relative_flops
+from transformer_revised.models.ltp.flops_ltp import expected_relative_flops
 from transformer_revised.models.ltp.pruning_budget import (
     ComputeBudget,
     UnreachableTargetError,
@@ -16,12 +16,6 @@ from .tiny import random_batch, tiny_config, tiny_model
 
 LENGTHS = [280, 31, 150, 7]
 WIDE = {"hidden_size": 64, "num_hidden_layers": 6, "score_normalization": "rel"}
-
-
-def test_window_sums_are_those_of_the_window():
-    values = torch.arange(10.0)[None]
-    expected = [values[0, max(i - 2, 0) : i + 3].sum() for i in range(10)]
-    assert _window_sums(values, 2)[0].tolist() == expected
 
 
 def test_nothing_dropped_is_1_and_everything_from_layer_0_on_is_what_is_left():
