@@ -5,7 +5,7 @@ GLUE task, its name replaces CODE). Hard pruning writes to hard/lr_LR inside the
 only evaluates a checkpoint.
 
     python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
-        --validation_file ./Data/test.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4
+        --validation_file ./Data/validation.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4
         --masking_mode soft --epoch 3 --save_step 100 --no_load
 """
 

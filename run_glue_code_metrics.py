@@ -4,7 +4,7 @@ A Longformer is loaded as an LTP model without pruning, which gives the same out
 result is saved as an LTP checkpoint, from which run_code_metrics.py starts.
 
     python ./run_glue_code_metrics.py --model_name_or_path allenai/longformer-base-4096 --do_train --do_eval
-        --train_file ./Data/train_subset.csv --validation_file ./Data/test.csv --max_seq_length 1024
+        --train_file ./Data/train_subset.csv --validation_file ./Data/validation.csv --max_seq_length 1024
         --per_device_train_batch_size 4 --learning_rate 2e-5 --num_train_epochs 3 --output_dir code_test
 
 The data of a GLUE task is read from the hub, or from files with its columns:
