@@ -22,18 +22,6 @@ from benchmarks.common import ROOT, check_at_least, make_parser, software_versio
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 
-# Modules that take long to import, and that --help does not need
-HEAVY = (
-    "transformers.models.longformer.modeling_longformer",
-    "transformers.modeling_utils",
-    "transformers.trainer",
-    "datasets",
-    "matplotlib",
-    "pandas",
-    "peft",
-    "scipy",
-    "sklearn",
-)
 IMPORTS = ("import torch", "import transformer_revised")
 
 

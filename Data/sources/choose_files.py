@@ -39,9 +39,7 @@ def is_generated(text: str) -> bool:
     is minified: not counting white space, numbers and strings, its lines have more than MINIFIED_LINE characters on
     average.
     """
-    return _GENERATED.search(text, 0, _GENERATED_WITHIN) is not None or _is_minified(text)
-
-
-def _is_minified(text: str) -> bool:
+    if _GENERATED.search(text, 0, _GENERATED_WITHIN):
+        return True
     bound = MINIFIED_LINE * (text.count("\n") + 1)
     return len(text) > bound and len(_DATA.sub("", text)) > bound

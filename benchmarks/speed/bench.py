@@ -193,8 +193,7 @@ def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch
     Args:
         tokens: packed tokens of each batch.
 
-    Returns:
-        A call for each batch, and the FLOPs of all calls.
+    Returns a call for each batch, and the FLOPs of all calls.
     """
     shapes = [(size.hidden, size.hidden)] * 4 + [(size.hidden, size.intermediate), (size.intermediate, size.hidden)]
     options = {"dtype": DTYPES[dtype], "device": device}

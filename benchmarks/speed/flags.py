@@ -43,9 +43,7 @@ PRESETS = {
 def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
     """Parses the command line `argv`; None stands for that of this process.
 
-    Returns:
-        The flags. Those that were not given have the values of the preset.
-
+    Returns the flags. Those that were not given have the values of the preset.
     Raises UserError if a value is out of range, or there is no such device.
     """
     args = _parser(description).parse_args(argv)

@@ -26,9 +26,7 @@ def prune_to_budget(
     Each layer removes the same share of the tokens that reach it: its threshold is that quantile of their scores. Then
     one common shift of all thresholds meets the budget, first on a few functions, then on all.
 
-    Returns:
-        The thresholds, one a layer.
-
+    Returns the thresholds, one a layer.
     Raises UserError if the budget cannot be met within `tolerance`.
     """
     from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError, meet_target

@@ -115,8 +115,7 @@ def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) 
         lengths: tokens of each function.
         width: pad to at least this many tokens.
 
-    Returns:
-        `input_ids` and `attention_mask`, `[B, L]` int64.
+    Returns `input_ids` and `attention_mask`, `[B, L]` int64.
     """
     generator = torch.Generator().manual_seed(seed)
     shape = len(lengths), max(width, *lengths)

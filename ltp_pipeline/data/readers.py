@@ -34,9 +34,7 @@ def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[
         data: the files, the columns and the maximum number of rows.
         wanted: some of "train", "eval" and "test". MNLI's mismatched splits are added if they exist.
 
-    Returns:
-        The frame of each split, as [`read_functions`] or [`read_glue`] returns it.
-
+    Returns the frame of each split, as [`read_functions`] or [`read_glue`] returns it.
     Raises UserError if a file is missing or bad.
     """
     if not task.reads_functions:

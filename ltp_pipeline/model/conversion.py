@@ -68,9 +68,7 @@ def convert(
         attention_window: attention window of every layer in tokens, an even number: half of it on each side.
         head: one of `HEADS`; default: the head of the source, or none if LTP does not have that head.
 
-    Returns:
-        The LTP model, and the names of its weights that `source` does not have: they are initialised at random.
-
+    Returns the LTP model, and the names of its weights that `source` does not have: they are initialised at random.
     Raises UserError if the source cannot be converted, or a number is out of range.
     """
     import transformer_revised

@@ -20,7 +20,7 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 class FlopsMeter:
     """Counts what an LTP sequence classifier computes in evaluation mode, from its outputs.
 
-    It is a context manager: at the end of the block it detaches from the model, as `close` does.
+    It is a context manager: at the end of the block it detaches from the model.
 
     ```python
     >>> with FlopsMeter(model) as meter:
@@ -44,10 +44,6 @@ class FlopsMeter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Removes the meter's hook from the model."""
         self._handle.remove()
 
     def pop(self) -> dict[str, Any]:

@@ -44,9 +44,7 @@ def run(start: Start) -> dict[str, Any]:
     splits in the same way); after training also the model, the tokenizer, training_args.bin, train_results.json,
     trainer_state.json (with the log), pruning_log.csv and the model card, README.md.
 
-    Returns:
-        All metrics, as in all_results.json.
-
+    Returns all metrics, as in all_results.json.
     Raises UserError if a flag, a file or a checkpoint cannot be used, or the model no longer computes finite numbers.
     """
     data, task = start.data, start.task

@@ -176,9 +176,7 @@ def pruning_settings(
     Args:
         config: that of the checkpoint to start from.
 
-    Returns:
-        prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
-
+    Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
     Raises UserError if the model cannot prune, or is not a model of `task`.
     """
     if config.model_type not in PRUNABLE:

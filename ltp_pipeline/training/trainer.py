@@ -240,8 +240,7 @@ def make_trainer(
     """The trainer of a run, with the callbacks that its flags choose.
 
     `data`: the tokenized splits; "train" and "eval" are used during training.
-    Raises:
-        UserError: a function is longer than a batch, or `--target_flops` for a model that does not prune.
+    Raises UserError if a function is longer than a batch, or for `--target_flops` with a model that does not prune.
     """
     _check_lengths(args.max_tokens_per_batch, data)
     if args.target_flops is not None and model.config.model_type != "ltp":

@@ -150,8 +150,7 @@ def prune_functions(
     Args:
         batch_size, max_tokens: maximum functions or tokens in a batch; see `sorted_batches`.
 
-    Yields:
-        `(index in functions, PrunedFunction)`, the longest functions first.
+    Yields `(index in functions, PrunedFunction)`, the longest functions first.
     """
     batches = sorted_batches([len(function) for function in functions], max_tokens=max_tokens, size=batch_size)
     tokens = [sum(len(functions[i]) for i in batch) for batch in batches]

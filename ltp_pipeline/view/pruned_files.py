@@ -36,9 +36,7 @@ def write_pruned_files(
     Args:
         keep_layer: the tokens alive after this layer are kept, counted from 1; None: the last layer.
 
-    Returns:
-        The counts for each file, as in extraction.json; None in all processes except the main one.
-
+    Returns the counts for each file, as in extraction.json; None in all processes except the main one.
     Raises UserError if a file, the checkpoint, a flag or `output_dir` cannot be used.
     """
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}

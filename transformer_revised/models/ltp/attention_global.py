@@ -57,8 +57,7 @@ def global_attention(
         num_queries, num_tokens: global and alive tokens of each sequence, `B` numbers with the sums `G` and `N`.
         key, value: the layers `key_global` and `value_global`, `D -> D`.
 
-    Returns:
-        The context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`.
+    Returns the context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`.
     """
     (G, H, d), D = query.shape, hidden_states.shape[1]
     if folding_is_cheaper(np.array(num_tokens), np.array(num_queries), H, D):
@@ -156,8 +155,7 @@ def padded_global_attention(
         hidden_states: `[N, D]`, the packed tokens, `D = H * d`.
         key, value: the layers `key_global` and `value_global`, `D -> D`.
 
-    Returns:
-        The context `[B, D]`.
+    Returns the context `[B, D]`.
     """
     (B, H, d), D = query.shape, hidden_states.shape[1]
     query = torch.einsum("bhd,hde->bhe", query, key.weight.view(H, d, D))

@@ -222,8 +222,7 @@ def after_attention(
         residual: the input of the layer, `[N, D]`.
         kept: indices of the tokens that the layer keeps, `[M]` int64; `None` for all.
 
-    Returns:
-        `[M, D]`.
+    Returns `[M, D]`.
     """
 
     def compute(place: slice) -> torch.Tensor:

@@ -100,8 +100,7 @@ def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[to
         attention_mask: `[B, L]`, above 0 for real tokens. The first one of each sequence is its global token.
         alive: for each layer, the probability that a token is alive after it, `[B, L]`; ignored at padding.
 
-    Returns:
-        `[B]` float32; 1 if nothing is removed.
+    Returns `[B]` float32; 1 if nothing is removed.
     """
     real = (attention_mask > 0).float()
     after = [real * layer for layer in alive]

@@ -15,37 +15,26 @@ from transformers.models.longformer.modeling_longformer import (
 
 @dataclass
 class LTPPruningFields:
-    """Fields that every LTP output has after Longformer's. `B` is the batch size, `L` the padded length. Each tuple
-    has one entry for each layer.
+    """Fields that every LTP output has after Longformer's. `B` is the batch size, `L` the padded length.
 
-    Args:
-        attention_sentence_lengths (`tuple[torch.LongTensor]`):
-            Tokens of each sequence that were alive in the layer's attention, `[B]`.
-        ffn_sentence_lengths (`tuple[torch.LongTensor]`):
-            Tokens of each sequence in the layer's feed-forward part, `[B]`. In the last layer of a classifier that
-            returns only logits this is 1, as it computes only the first token.
-        attention_pairs (`tuple[torch.LongTensor]`):
-            Computed query-key pairs of local attention, `[B]`.
-        global_lengths (`tuple[torch.LongTensor]`):
-            Computed global queries, `[B]`.
-        pruning_scores (`tuple[torch.FloatTensor | None]`, with `output_pruning=True`):
-            Score (normalised importance) of each token, `[B, L]` float32; NaN for a token that is not alive. `None`
-            for a layer that removes nothing (its threshold is exactly 0).
-        kept_tokens (`tuple[torch.BoolTensor]`, with `output_pruning=True`):
-            Tokens alive after the layer, `[B, L]`.
-        soft_masks (`tuple[torch.FloatTensor | None]`, with `output_pruning=True`, in soft training):
-            Factor of each token's output, between 0 and 1, `[B, L]`; NaN and `None` as in `pruning_scores`.
-        pruning_regularizer (`torch.FloatTensor`, in soft training):
-            Sum over layers of the soft mask's mean over the real tokens of the batch, `[]`.
+    Each tuple has one entry for each layer. With `output_pruning=True` there are also `pruning_scores`, `kept_tokens`
+    and, in soft training, `soft_masks`.
     """
 
+    # Tokens of each sequence that were alive in the layer's attention, `[B]`.
     attention_sentence_lengths: tuple[torch.LongTensor, ...] | None = None
+    # Tokens of each sequence in the layer's feed-forward part, `[B]`. In the last layer of a classifier that returns
+    # only logits this is 1, as it computes only the first token.
     ffn_sentence_lengths: tuple[torch.LongTensor, ...] | None = None
-    attention_pairs: tuple[torch.LongTensor, ...] | None = None
-    global_lengths: tuple[torch.LongTensor, ...] | None = None
+    attention_pairs: tuple[torch.LongTensor, ...] | None = None  # computed query-key pairs of local attention, `[B]`
+    global_lengths: tuple[torch.LongTensor, ...] | None = None  # computed global queries, `[B]`
+    # Score (normalised importance) of each token, `[B, L]` float32; NaN for a token that is not alive. `None` for a
+    # layer that removes nothing (its threshold is exactly 0).
     pruning_scores: tuple[torch.FloatTensor | None, ...] | None = None
-    kept_tokens: tuple[torch.BoolTensor, ...] | None = None
+    kept_tokens: tuple[torch.BoolTensor, ...] | None = None  # tokens alive after the layer, `[B, L]`
+    # Factor of each token's output, between 0 and 1, `[B, L]`; NaN and `None` as in `pruning_scores`.
     soft_masks: tuple[torch.FloatTensor | None, ...] | None = None
+    # In soft training: sum over layers of the soft mask's mean over the real tokens of the batch, `[]`.
     pruning_regularizer: torch.FloatTensor | None = None
 
 

@@ -123,8 +123,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         Args:
             batch: the arguments of `forward`.
 
-        Returns:
-            For each sequence the columns of these tokens, int64, ascending.
+        Returns for each sequence the columns of these tokens, int64, ascending.
         """
         training = self.training
         self.eval()

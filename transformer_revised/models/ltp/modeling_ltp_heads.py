@@ -71,8 +71,7 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
             labels: as for the library's sequence classifiers: `[B]` int64 classes (`num_labels` > 1), `[B]` float
                 targets (`num_labels` = 1) or `[B, num_labels]` float (multi label).
 
-        Returns:
-            [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`.
+        Returns [`LTPSequenceClassifierOutput`], with `logits` `[B, num_labels]`.
         """
         inputs = input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds
         encoding = self.longformer.encode(*inputs, only_first_token=True, **kwargs)
@@ -120,8 +119,7 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         Args:
             labels: `[B, L]` int64 token ids, -100 for tokens without a prediction.
 
-        Returns:
-            [`LTPMaskedLMOutput`], with `logits` `[B, L, vocab_size]`.
+        Returns [`LTPMaskedLMOutput`], with `logits` `[B, L, vocab_size]`.
         """
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
@@ -161,8 +159,7 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         Args:
             labels: `[B, L]` int64 classes, -100 for tokens without a prediction.
 
-        Returns:
-            [`LTPTokenClassifierOutput`], with `logits` `[B, L, num_labels]`.
+        Returns [`LTPTokenClassifierOutput`], with `logits` `[B, L, num_labels]`.
         """
         if global_attention_mask is None:
             global_attention_mask = _no_global_tokens(input_ids, inputs_embeds)
@@ -203,9 +200,7 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
             start_positions, end_positions: `[B]` int64, columns of the answer's first and last token. The loss ignores
                 columns beyond the input.
 
-        Returns:
-            [`LTPQuestionAnsweringModelOutput`], with `start_logits` and `end_logits` `[B, L]`.
-
+        Returns [`LTPQuestionAnsweringModelOutput`], with `start_logits` and `end_logits` `[B, L]`.
         Raises ValueError if there is neither a `global_attention_mask` nor a separator that ends the question.
         """
         if global_attention_mask is None:

@@ -88,8 +88,7 @@ class LTPLayer(GradientCheckpointingLayer):
             hidden_states: `[N, D]`, states of the `N` alive tokens.
             packed: where these tokens come from.
 
-        Returns:
-            `[M, D]`, states of the `M` tokens kept, and what the layer did.
+        Returns `[M, D]`, states of the `M` tokens kept, and what the layer did.
         """
         is_active = self._is_active(options)
         only_first_token = self._only_first_token(packed, options, is_active)

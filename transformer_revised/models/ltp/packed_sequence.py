@@ -220,8 +220,7 @@ class PackedSequence:
         Args:
             mask: `[N]` bool, True for the tokens to keep, which include all global ones.
 
-        Returns:
-            The tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
+        Returns the tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
         """
         lengths = self.sum(mask.long()).cpu().numpy()
         num_kept = int(lengths.sum())

@@ -42,8 +42,7 @@ class TokenPruner(nn.Module):
             importance: `[N]` float32, the attention that each token receives, summed over heads and over the queries
                 of its sequence.
 
-        Returns:
-            Scores, `[N]` float32.
+        Returns scores, `[N]` float32.
         """
         if self.normalization == "max":
             return importance / packed.amax(importance)[packed.sequence_of]

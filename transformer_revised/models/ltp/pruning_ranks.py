@@ -41,8 +41,7 @@ class Teacher:
         Args:
             inputs: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
 
-        Returns:
-            `[B, L]` float32, 0 at padding.
+        Returns `[B, L]` float32, 0 at padding.
         """
         inputs = {name: inputs[name] for name in INPUTS if name in inputs}
         self.model.encode(**inputs, only_first_token=True)
@@ -65,8 +64,7 @@ def rank_loss(
         importance: the teacher's, `[B, L]`.
         attention_mask: `[B, L]`, above 0 for real tokens. No pair includes the first column, the global token's.
 
-    Returns:
-        The loss of each sequence; 0 for a sequence without pairs.
+    Returns the loss of each sequence; 0 for a sequence without pairs.
     """
     real = attention_mask > 0
     real[:, 0] = False
