@@ -79,11 +79,7 @@ def _run_once(args: argparse.Namespace, output: Path, flags: list[str]) -> dict:
     """Runs the script, unless `output` holds its result already; returns the metrics."""
     path = output / "all_results.json"
     if not path.is_file():
-        flags = [*flags, "--output_dir", str(output), *_common_flags(args)]
-        print(f"$ {shlex.join(['python', 'run_code_metrics.py', *flags])}", flush=True)
-        command = [sys.executable, str(ROOT / "run_code_metrics.py"), *flags]
-        if status := subprocess.run(command, cwd=args.folder, check=False).returncode:
-            raise UserError(f"run_code_metrics.py ended with status {status}; the command is above")
+        _run(args, [*flags, "--output_dir", str(output), *_common_flags(args)])
     results = json.loads(path.read_text(encoding="utf-8"))
     row = {f"{split} {name}": results.get(f"{split}_{name}") for split in ("eval", "test") for name in METRICS}
     return row | {
@@ -99,6 +95,14 @@ def _common_flags(args: argparse.Namespace) -> list[str]:
         for split in ("train", "eval", "test"):
             flags += [f"--max_{split}_samples", str(args.max_samples)]
     return [*flags, "--seed", str(args.seed), *(["--bf16"] if args.bf16 else [])]
+
+
+def _run(args: argparse.Namespace, flags: list[str]) -> None:
+    print(f"$ {shlex.join(['python', 'run_code_metrics.py', *flags])}", flush=True)
+    command = [sys.executable, str(ROOT / "run_code_metrics.py"), *flags]
+    status = subprocess.run(command, cwd=args.folder, check=False).returncode
+    if status:
+        raise UserError(f"run_code_metrics.py ended with status {status}; the command is above")
 
 
 def _draw(path: Path, report: dict) -> None:
