@@ -2,14 +2,8 @@
 
 import pytest
 
-from benchmarks.startup import commands, main, time_programs
+from benchmarks.startup import main, time_programs
 from ltp_pipeline.base.errors import UserError
-
-
-def test_commands_are_scripts_modules_and_packages():
-    found = commands()
-    assert {"ltp_test.py", "Data/build_dataset.py", "ltp_pipeline.convert", "benchmarks.flops"} < set(found)
-    assert "benchmarks.speed" in found and not [name for name in found if "__main__" in name]
 
 
 def test_seconds_beyond_the_first():

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -18,6 +17,7 @@ import pytest
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.training.resume import checkpoints_in, what_is_missing
 from tests.ltp_pipeline.conftest import functions, save_longformer
+from tests.ltp_pipeline.training.conftest import outcome
 from tests.pruned_checkpoint import make_tokenizer
 
 # Mixed masking: soft, then hard. Dropout is on. A checkpoint is written every two steps.
@@ -26,7 +26,6 @@ FLAGS = (
     "--lambda 0.1 --final_token_threshold 0.9 --lr_threshold 0.01 --lr 1e-3 --bs 4 --epoch 4 --max_seq_len 96 "
     "--no_load --save_step 2 --logging_steps 3"
 )
-TIMES = ("runtime", "per_second", "per_sample", "preparation_time")
 KILLS = int(os.environ.get("KILLS", 2))
 
 
@@ -56,16 +55,6 @@ def test_killed_and_resumed_runs_end_like_an_uninterrupted_one(tmp_path, monkeyp
             Run(tmp_path, run.result.name, "--resume_from_checkpoint", "last").wait()
         assert outcome(run.result) == expected, f"kill {kill}, after {run.seconds:.2f} s"
     assert resumed, "no kill left a checkpoint to resume from"
-
-
-def outcome(folder: Path) -> dict:
-    """What has to be equal: the bytes of weights and predictions, and the metrics without times."""
-    results = json.loads((folder / "all_results.json").read_text())
-    return {
-        "weights": (folder / "model.safetensors").read_bytes(),
-        "predictions": (folder / "predictions.csv").read_bytes(),
-        "results": {name: value for name, value in results.items() if not name.endswith(TIMES)},
-    }
 
 
 class Run:

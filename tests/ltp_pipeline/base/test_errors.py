@@ -10,24 +10,19 @@ def _raise(error):
     return main
 
 
-def test_success_exits_with_0():
+@pytest.mark.parametrize(
+    "main, status, said",
+    [
+        (lambda: None, 0, ""),
+        (_raise(UserError("--train_file x: no such file")), 2, "error: --train_file x: no such file\n"),
+        (_raise(KeyboardInterrupt()), 130, "interrupted\n"),
+    ],
+)
+def test_the_status_and_one_line_on_stderr(main, status, said, capsys):
     with pytest.raises(SystemExit) as end:
-        run_main(lambda: None)
-    assert end.value.code == 0
-
-
-def test_user_error_is_one_line_on_stderr_and_status_2(capsys):
-    with pytest.raises(SystemExit) as end:
-        run_main(_raise(UserError("--train_file x: no such file")))
-    assert end.value.code == 2
-    assert capsys.readouterr() == ("", "error: --train_file x: no such file\n")
-
-
-def test_interrupt_exits_with_130(capsys):
-    with pytest.raises(SystemExit) as end:
-        run_main(_raise(KeyboardInterrupt()))
-    assert end.value.code == 130
-    assert capsys.readouterr().err == "interrupted\n"
+        run_main(main)
+    assert end.value.code == status
+    assert capsys.readouterr() == ("", said)
 
 
 def test_a_bug_keeps_its_traceback():

@@ -45,6 +45,25 @@ def log_history(folder):
     return json.loads(Path(folder, "trainer_state.json").read_text())["log_history"]
 
 
+TIMES = ("runtime", "per_second", "seconds_per_sample", "preparation_time")
+
+
+def without_times(values):
+    return {key: value for key, value in values.items() if not key.endswith(TIMES)}
+
+
+def outcome(folder):
+    """All that a run leaves, except times and speeds."""
+    state = json.loads(Path(folder, "trainer_state.json").read_text())
+    return {
+        "weights": Path(folder, "model.safetensors").read_bytes(),
+        "predictions": Path(folder, "predictions.csv").read_bytes(),
+        "results": without_times(results(folder)),
+        "log": [without_times(entry) for entry in state["log_history"]],
+        "best": state["best_metric"],
+    }
+
+
 def digests(folder):
     """Every file below `folder`, and the hash of its content."""
     return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(folder).glob("**/*") if p.is_file()}

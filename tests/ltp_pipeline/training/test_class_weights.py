@@ -18,9 +18,8 @@ def test_balanced_weights_give_classes_the_same_share():
     assert balanced_weights([0, 0, 2], TASKS["MNLI"]) == pytest.approx([0.75, 0, 1.5])  # class 1 does not occur
 
 
-def test_class_weights_and_label_smoothing_reach_the_loss(files, longformer_dir, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    frame = pd.read_csv(files["train"])
+def test_class_weights_and_label_smoothing_reach_the_loss(workplace, monkeypatch):
+    frame = pd.read_csv("train.csv")
     pd.concat([frame[frame["label"] == 0], frame[frame["label"] == 1].head(3)]).to_csv("train.csv", index=False)
     seen = []
 
@@ -30,7 +29,7 @@ def test_class_weights_and_label_smoothing_reach_the_loss(files, longformer_dir,
 
     train = ClassifierTrainer.train
     monkeypatch.setattr(ClassifierTrainer, "train", recorded)
-    flags = f"--model_name_or_path {longformer_dir} --do_train --train_file train.csv --max_seq_length 96"
+    flags = "--model_name_or_path longformer --do_train --train_file train.csv --max_seq_length 96"
     losses = []
     for weights in ("balanced", "none"):
         given = f"{flags} --max_steps 2 --label_smoothing 0.1 --class_weights {weights} --output_dir {weights}"

@@ -1,6 +1,5 @@
 """A run that is resumed from a checkpoint ends as one that was not interrupted: bit for bit, log included."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.training import resume
 from tests.ltp_pipeline.conftest import fill
+from tests.ltp_pipeline.training.conftest import outcome
 
 DATA = "--train_file train.csv --validation_file test.csv --seed 5"
 TUNE = (
@@ -41,7 +41,6 @@ RESUMED = [
     *(("tokens", step) for step in (8, 12)),
     *(("mixed", step) for step in (8, 12)),
 ]
-TIMES = ("runtime", "per_second", "seconds_per_sample", "preparation_time")
 
 
 @pytest.fixture(scope="module")
@@ -61,23 +60,6 @@ def straight(name):
     if not Path(name).exists():
         run(name, name)
     return name
-
-
-def without_times(values):
-    return {key: value for key, value in values.items() if not key.endswith(TIMES)}
-
-
-def outcome(folder):
-    """All that a run leaves, except times and speeds."""
-    folder = Path(folder)
-    state = json.loads((folder / "trainer_state.json").read_text())
-    return {
-        "weights": (folder / "model.safetensors").read_bytes(),
-        "predictions": (folder / "predictions.csv").read_bytes(),
-        "results": without_times(json.loads((folder / "all_results.json").read_text())),
-        "log": [without_times(entry) for entry in state["log_history"]],
-        "best": state["best_metric"],
-    }
 
 
 def interrupted(name, step, output_dir):

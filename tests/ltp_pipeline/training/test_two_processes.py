@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, LongformerConfig, LongformerForSequenceC
 
 from tests.ltp_pipeline.conftest import functions
 from tests.ltp_pipeline.training import stages_in_turn
+from tests.ltp_pipeline.training.conftest import log_history, results, without_times
 
 STAGES = ["fine_tuned", "soft", "mixed", "budget", "hard"]
-NOT_THE_SAME = ("runtime", "per_second", "per_sample", "total_flos", "preparation_time")  # time, and padding computed
 
 
 def save(frame, file):
@@ -49,13 +49,12 @@ def place(longformer_dir, tmp_path_factory):
 
 
 def metrics(folder):
-    everything = json.loads((folder / "all_results.json").read_text())
-    return {name: value for name, value in everything.items() if not name.endswith(NOT_THE_SAME)}
+    """Without times, and without the operations that padding takes."""
+    return {name: value for name, value in without_times(results(folder)).items() if name != "total_flos"}
 
 
 def losses(folder):
-    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
-    return [entry["loss"] for entry in history if "loss" in entry]
+    return [entry["loss"] for entry in log_history(folder) if "loss" in entry]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -7,8 +7,6 @@ from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.prune_modules import (
     PRUNERS,
     AbsoluteThresholdPruner,
-    RisingThresholdPruner,
-    ThresholdPruner,
     TokenPruner,
     TopKPruner,
 )
@@ -39,13 +37,6 @@ def test_normalizations(packed, normalization, expected):
     importance = torch.tensor([4.0, 2.0, 1.0, 1.0, 3.0, 1.0])
     module = AbsoluteThresholdPruner(LTPConfig(score_normalization=normalization), 1)
     torch.testing.assert_close(module.scores(importance, packed, num_heads=2), torch.tensor(expected))
-
-
-def test_only_a_threshold_of_exactly_zero_is_inactive():
-    assert not pruner(layer=0).is_active
-    assert pruner(layer=0, learned=-0.1).is_active
-    assert pruner(layer=1).is_active
-    assert not pruner(layer=1, learned=-0.1).is_active  # what was learned cancels the fixed part
 
 
 def test_hard_mask_keeps_the_threshold_itself_and_global_tokens(packed):
@@ -102,17 +93,6 @@ def test_topk_schedule_and_cut(packed):
     assert half.hard_mask(scores[[0, 2, 4]], left).tolist() == [True, True, True]
     with pytest.raises(ValueError, match="no soft mask"):
         half.soft_mask(scores, 0.1)
-
-
-def test_fixed_thresholds_are_fractions_of_the_maximum(packed):
-    config = LTPConfig(num_hidden_layers=4, token_threshold=0.3, final_token_threshold=0.4, score_normalization="rel")
-    fixed, rising = ThresholdPruner(config, 1), RisingThresholdPruner(config, 1)
-    assert (fixed.normalization, rising.normalization) == ("max", "max")
-    scores = torch.tensor([0.0, 0.3, 0.2999, 0.1, 0.05, 0.0999])
-    assert fixed.hard_mask(scores, packed).tolist() == [True, True, False, False, True, False]
-    assert rising.hard_mask(scores, packed).tolist() == [True, True, True, True, True, False]
-    assert not RisingThresholdPruner(config, 0).is_active
-    torch.testing.assert_close(fixed.soft_mask(scores, 0.1)[:2], torch.tensor([-3.0, 0.0]).sigmoid())
 
 
 def test_a_new_mode_is_one_class(monkeypatch):
