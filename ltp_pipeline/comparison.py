@@ -129,12 +129,9 @@ def compare(
         sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
         truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
 
-    Returns:
-        For each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `flops_meter.summary` and of
-        `truncation_report`, `functions_per_second` and `speedup`.
-
-    Raises:
-        UserError: a checkpoint is not a Longformer or LTP classifier, is not for `task`, or has too few positions.
+    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `flops_meter.summary` and of
+    `truncation_report`, `functions_per_second` and `speedup`.
+    Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
     from ltp_pipeline.data.truncation import truncation_report
 

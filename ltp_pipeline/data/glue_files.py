@@ -28,10 +28,8 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
     Args:
         reading: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
 
-    Returns:
-        The rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts a
-        number float64, NaN if missing).
-
+    Returns the rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts
+    a number float64, NaN if missing).
     Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading, path = reading or ReadingArguments(), Path(path)

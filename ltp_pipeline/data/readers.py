@@ -93,11 +93,9 @@ def read_functions(
         need_both_classes: raise an error if only one class occurs, because training on it is useless.
         groups: names of the labels of a task with several labels at once; see [`as_groups`].
 
-    Returns:
-        The rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
-        then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
-        numbers, from 1, of the rows that were skipped.
-
+    Returns the rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
+    then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
+    numbers, from 1, of the rows that were skipped.
     Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading = reading or ReadingArguments()

@@ -80,11 +80,10 @@ def tokenize(
         segments: whether to add `token_type_ids` (which text of a pair a token belongs to), if the tokenizer has them.
         truncation: which tokens of a long text are read; None: its head.
 
-    Returns:
-        Dataset in the order of `frame`, without padding, with a row for each function or, if `truncation` is windows,
-        each window. Columns: input_ids and attention_mask (n integers each), labels (an integer, a float or a list of
-        floats), length (n), full_length (tokens before truncation), function (index into `frame`) and row (position
-        in the file, from 0).
+    Returns a dataset in the order of `frame`, without padding, with a row for each function or, if `truncation` is
+    windows, each window. Columns: input_ids and attention_mask (n integers each), labels (an integer, a float or a
+    list of floats), length (n), full_length (tokens before truncation), function (index into `frame`) and row
+    (position in the file, from 0).
     """
     from datasets import List, Value
 

@@ -89,9 +89,8 @@ def choose_truncation(
         args: has the fields of `TruncationArguments`.
         max_length: tokens that the model reads at once.
 
-    Raises:
-        UserError: a stride without windows or longer than a window, or a mode that the task does not support: pairs
-            of texts support only head, and only CODE supports windows.
+    Raises UserError for a stride without windows or longer than a window, or a mode that the task does not support:
+    pairs of texts support only head, and only CODE supports windows.
     """
     mode = args.truncation or getattr(config, "truncation", None) or HEAD
     stride = args.window_stride

@@ -81,9 +81,8 @@ def load_pruning_model(
         dtype: see `load_with_missing`.
         overrides: values of the configuration to change, such as `prune_mode` and `temperature`.
 
-    Raises:
-        UserError: there is no checkpoint, it has another model type, its weights do not fit or are missing, or an
-            override is wrong.
+    Raises UserError if there is no checkpoint, it has another model type, its weights do not fit or are missing, or an
+    override is wrong.
     """
     from transformer_revised import LTPForSequenceClassification
 

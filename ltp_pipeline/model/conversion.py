@@ -101,10 +101,8 @@ def convert_checkpoint(
     """Converts the checkpoint at `path` (folder or hub name) and saves it, with its tokenizer, in a new folder.
 
     No weight is random: a head that LTP does not have is dropped. `output_dir` appears when it is complete.
-
-    Raises:
-        UserError: see `convert`; also if there is no checkpoint or tokenizer at `path`, or if `output_dir` is neither
-            new nor empty.
+    Raises UserError as `convert` does, if there is no checkpoint or tokenizer at `path`, or if `output_dir` is neither
+    new nor empty.
     """
     flag, output_dir = "--model_name_or_path", Path(output_dir)
     check_sizes(max_positions, attention_window)

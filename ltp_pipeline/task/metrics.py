@@ -32,10 +32,9 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
     Args:
         threshold: class 1 is predicted if its probability is above this; None: if it has the larger logit.
 
-    Returns:
-        accuracy, f1, recall, precision, false_alarm_rate (share of the functions of class 0 that are predicted to be
-        of class 1) and auc (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio with
-        denominator 0 is 0. There is no auc if only one class occurs or a logit is not finite.
+    Returns accuracy, f1, recall, precision, false_alarm_rate (share of the functions of class 0 that are predicted to
+    be of class 1) and auc (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio with
+    denominator 0 is 0. There is no auc if only one class occurs or a logit is not finite.
     """
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
@@ -60,9 +59,8 @@ def group_metrics(names: Sequence[str], logits: np.ndarray, labels: np.ndarray) 
 
     A group is predicted if its logit is above 0.
 
-    Returns:
-        macro_f1 (mean over groups), micro_f1 (over all N * C decisions), f1_<name> of each group and macro_auc (mean
-        over the groups with items of both kinds; omitted if there is none). A ratio with denominator 0 is 0.
+    Returns macro_f1 (mean over groups), micro_f1 (over all N * C decisions), f1_<name> of each group and macro_auc
+    (mean over the groups with items of both kinds; omitted if there is none). A ratio with denominator 0 is 0.
     """
     from sklearn.metrics import f1_score, roc_auc_score
 

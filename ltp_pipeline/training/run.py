@@ -155,12 +155,10 @@ def evaluate_split(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Evaluates all rows of a split. For "eval" with `--max_false_alarm`, first chooses the decision threshold.
 
-    Returns:
-        The metrics and the predictions. The name of a metric begins with `<split>_`. There are the metrics of `task`
-        and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
-        thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
-        `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
-
+    Returns the metrics and the predictions. The name of a metric begins with `<split>_`. There are the metrics of
+    `task` and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
+    thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
+    `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
     Raises UserError if the model computes infinite numbers or NaN.
     """
     output = trainer.predict(dataset, metric_key_prefix=split)

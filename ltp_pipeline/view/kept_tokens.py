@@ -82,9 +82,8 @@ class PrunedFunction:
 def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassification, PreTrainedTokenizerBase]:
     """Loads the checkpoint `--model_name_or_path`, in evaluation mode on the chosen device, and its tokenizer.
 
-    Raises:
-        UserError: a flag is wrong, the checkpoint does not prune or is not for the task, or its tokenizer gives no
-            character offsets.
+    Raises UserError if a flag is wrong, the checkpoint does not prune or is not for the task, or its tokenizer gives
+    no character offsets.
     """
     task = find_task(args.task_name, "--task_name")
     if args.masking_mode != "hard" and is_main():
