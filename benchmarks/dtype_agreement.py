@@ -70,8 +70,7 @@ def compare_dtypes(checkpoint: str, frame: pd.DataFrame, max_length: int, rounds
 def differences(before: list[PrunedFunction], after: list[PrunedFunction], threshold: float | None) -> dict[str, Any]:
     """Compares two passes over the same functions.
 
-    Args:
-        threshold: probability above which class 1 is predicted; None: the more probable class is predicted.
+    `threshold`: probability above which class 1 is predicted; None: the more probable class is predicted.
 
     Returns:
         `tokens`: number of tokens of all functions.

@@ -190,9 +190,7 @@ def _training_step(
 def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch.device) -> tuple[list[Callable], int]:
     """The matrix products of one layer as plain `linear` calls: four of the attention, two of the feed-forward part.
 
-    Args:
-        tokens: packed tokens of each batch.
-
+    `tokens`: packed tokens of each batch.
     Returns a call for each batch, and the FLOPs of all calls.
     """
     shapes = [(size.hidden, size.hidden)] * 4 + [(size.hidden, size.intermediate), (size.intermediate, size.hidden)]

@@ -25,9 +25,7 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
     label is the number or the name of a class, or a number from 0 to 5 for a task that predicts a number. A row
     without a label, as in GLUE's test files, has -1 or an empty field. Quotes in a .tsv file are ordinary characters.
 
-    Args:
-        reading: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
-
+    `reading`: the column of labels, and what to do with rows that cannot be used, as in `read_functions`.
     Returns the rows in order: `task.columns` (str) and `label` (int64, NOT_GIVEN if missing; for a task that predicts
     a number float64, NaN if missing).
     Raises UserError if something is wrong with the file; the message names the flag, the file and the row.

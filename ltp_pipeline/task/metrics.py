@@ -29,9 +29,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: float | None = None) -> dict[str, float]:
     """Metrics of N functions from logits `[N, 2]` and labels `[N]`, each 0 or 1.
 
-    Args:
-        threshold: class 1 is predicted if its probability is above this; None: if it has the larger logit.
-
+    `threshold`: class 1 is predicted if its probability is above this; None: if it has the larger logit.
     Returns accuracy, f1, recall, precision, false_alarm_rate (share of the functions of class 0 that are predicted to
     be of class 1) and auc (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio with
     denominator 0 is 0. There is no auc if only one class occurs or a logit is not finite.

@@ -160,7 +160,7 @@ class PruningStage(Start):
         if stage.eval:
             return Path(stage.restore, "eval", Path(self.data.validation_file or self.task.hub_splits["eval"]).stem)
         if args.masking_mode == "hard":
-            return hard_dir(stage.restore, args.learning_rate)
+            return Path(stage.restore, "hard", f"lr_{args.learning_rate}")
         soft = stage_dir(stage.arch, self.task.name, self.pruning, args)
         return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
 
@@ -173,9 +173,7 @@ def pruning_settings(
     A value without a flag is the checkpoint's. A checkpoint that does not prune yet gets the defaults of this project,
     except in evaluation, where it is not pruned.
 
-    Args:
-        config: that of the checkpoint to start from.
-
+    `config`: that of the checkpoint to start from.
     Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
     Raises UserError if the model cannot prune, or is not a model of `task`.
     """
@@ -212,8 +210,3 @@ def stage_dir(arch: str, task: str, pruning: dict[str, Any], args: StageTraining
         settings.append(f"target_{args.target_flops}")
     size, mode = arch.removeprefix("ltp-"), pruning["prune_mode"]
     return Path("checkpoints", size, task, mode, *settings, f"lr_{args.learning_rate}")
-
-
-def hard_dir(restore: str | Path, lr: float) -> Path:
-    """Default folder of the result of hard pruning, inside the checkpoint that it starts from: `hard/lr_<lr>`."""
-    return Path(restore, "hard", f"lr_{lr}")

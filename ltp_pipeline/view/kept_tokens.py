@@ -146,9 +146,7 @@ def prune_functions(
     Several processes share the batches, so that each has about the same number of tokens, and each process yields the
     functions of its batches. The batches, and so the results, do not depend on the number of processes.
 
-    Args:
-        batch_size, max_tokens: maximum functions or tokens in a batch; see `sorted_batches`.
-
+    `batch_size` and `max_tokens`: maximum functions and tokens in a batch; see `sorted_batches`.
     Yields `(index in functions, PrunedFunction)`, the longest functions first.
     """
     batches = sorted_batches([len(function) for function in functions], max_tokens=max_tokens, size=batch_size)

@@ -33,9 +33,7 @@ def write_pruned_files(
 
     Several processes share the work. If the run is interrupted, the files in `output_dir` stay as they were.
 
-    Args:
-        keep_layer: the tokens alive after this layer are kept, counted from 1; None: the last layer.
-
+    `keep_layer`: the tokens alive after this layer are kept, counted from 1; None: the last layer.
     Returns the counts for each file, as in extraction.json; None in all processes except the main one.
     Raises UserError if a file, the checkpoint, a flag or `output_dir` cannot be used.
     """
