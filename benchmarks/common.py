@@ -1,4 +1,4 @@
-"""What the benchmark commands share: parser, checks of flags, facts about the machine and software, figures."""
+"""What the benchmark commands share: parser, facts about the machine and software, figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import HelpFormatter
 
 if TYPE_CHECKING:
@@ -21,14 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 def make_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Returns the parser of `python -m COMMAND`. Its help shows `description` as it is, and all default values."""
     return argparse.ArgumentParser(prog=f"python -m {command}", description=description, formatter_class=HelpFormatter)
-
-
-def check_at_least(args: argparse.Namespace, least: int, *flags: str) -> None:
-    """Raises UserError if the value of a flag is below `least`. A flag that was not given (None) passes."""
-    for flag in flags:
-        value = getattr(args, flag)
-        if value is not None and value < least:
-            raise UserError(f"--{flag} {value}: expected at least {least}")
 
 
 def software_versions() -> dict[str, str]:

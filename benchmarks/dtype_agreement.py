@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.common import check_at_least, make_parser
+from benchmarks.common import make_parser
 from benchmarks.speed.models import DTYPES
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.task.tasks import CODE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
     check_checkpoint(args.checkpoint, "--checkpoint")
-    check_at_least(args, 1, "max_functions", "rounds")
+    check_positive(args, "max_functions", "rounds")
     frame = read_labelled(args.test_file, CODE, flag="--test_file").head(args.max_functions)
     report = compare_dtypes(args.checkpoint, frame, args.max_length, args.rounds)
     write_json(args.output_dir / "precision.json", {"test_file": args.test_file, **report})

@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, check_at_least, make_parser, software_versions
+from benchmarks.common import ROOT, make_parser, software_versions
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.base.flags import check_positive
 
 IMPORTS = ("import torch", "import transformer_revised")
 
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="number of measured rounds")
     parser.add_argument("--output_dir", type=Path, default=Path("startup"), help="folder for startup.json")
     args = parser.parse_args(argv)
-    check_at_least(args, 1, "rounds")
+    check_positive(args, "rounds")
     programs = {statement: ["-c", statement] for statement in IMPORTS}
     programs |= {f"{name} --help": _help_arguments(name) for name in commands()}
     rows = time_programs(programs, args.rounds)

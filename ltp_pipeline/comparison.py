@@ -21,7 +21,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
-from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.flags import check_positive, parse_arguments
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
@@ -95,9 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     paths = _named_checkpoints(args.checkpoints)
     for path in paths.values():
         check_checkpoint(path, "--checkpoints")
-    for flag in ("batch_size", "max_tokens_per_batch", "rounds"):
-        if getattr(args, flag) is not None and getattr(args, flag) < 1:
-            raise UserError(f"--{flag} {getattr(args, flag)}: expected 1 or more")
+    check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
     frame = read_labelled(args.test_file, task, args, flag="--test_file")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = chosen_dtype(args.dtype, args.bf16, device)

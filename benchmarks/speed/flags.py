@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import check_at_least, make_parser
+from benchmarks.common import make_parser
 from benchmarks.speed.models import DTYPES, MODELS, SIZES
 from benchmarks.speed.timing import Limits
 from benchmarks.speed.work import LENGTHS_FILE, WORKS
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.flags import check_positive
 
 ONLY_BFLOAT16 = ("W5", "train")  # works that are run in bfloat16 only, unless --dtype is given
 
@@ -60,7 +61,7 @@ def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
     args.models = sorted(set(args.models), key=MODELS.index)
     if not 0 < args.relative_flops < 1:
         raise UserError(f"--relative_flops {args.relative_flops:g}: expected a share above 0 and below 1")
-    check_at_least(args, 1, "repeats", "threads", "batch_size", "w4_batches")
+    check_positive(args, "repeats", "threads", "batch_size", "w4_batches")
     if args.train_tokens < full:
         raise UserError(f"--train_tokens {args.train_tokens}: expected at least {full}, the longest function")
     _check_device(args.device)

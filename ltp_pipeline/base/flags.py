@@ -82,6 +82,14 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
     return words
 
 
+def check_positive(args: Any, *flags: str) -> None:
+    """Raises UserError if the value of a flag is below 1. A flag that was not given (None) passes."""
+    for flag in flags:
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} {value}: expected 1 or more")
+
+
 def skip_peft_for_help(argv: Sequence[str] | None) -> None:
     """Makes PEFT appear not installed if this process (`argv` None) only prints its help text.
 

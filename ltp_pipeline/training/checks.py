@@ -4,6 +4,7 @@ import math
 from importlib.util import find_spec
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.task.tasks import CODE, Task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageTrainingArguments, with_values
@@ -27,10 +28,7 @@ def check_numbers(args: FineTuningArguments, data: DataArguments) -> None:
         value = getattr(args, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise UserError(f"--{short_names.get(name, name)} {value}: expected a number above 0")
-    for name in ("max_train_samples", "max_eval_samples", "max_test_samples"):
-        value = getattr(data, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: expected 1 or more")
+    check_positive(data, "max_train_samples", "max_eval_samples", "max_test_samples")
     if not 0 <= args.label_smoothing_factor < 1:
         raise UserError(f"--label_smoothing {args.label_smoothing_factor}: expected at least 0 and below 1")
     if args.early_stopping_threshold < 0:

@@ -14,6 +14,7 @@ import torch
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
@@ -88,10 +89,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     task = find_task(args.task_name, "--task_name")
     if args.masking_mode != "hard" and is_main():
         print(f"note: --masking_mode {args.masking_mode} is for training; this script prunes hard", file=sys.stderr)
-    for flag in ("per_device_eval_batch_size", "max_tokens_per_batch"):
-        value = getattr(args, flag)
-        if value is not None and value < 1:
-            raise UserError(f"--{flag} {value}: expected 1 or more")
+    check_positive(args, "per_device_eval_batch_size", "max_tokens_per_batch")
     device = _choose_device(args)
     dtype = dtype_name(chosen_dtype(args.dtype, args.bf16, device))
     where = f"--model_name_or_path {args.model_name_or_path}"

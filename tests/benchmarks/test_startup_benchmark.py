@@ -19,5 +19,5 @@ def test_seconds_beyond_the_first():
 def test_errors():
     with pytest.raises(UserError, match="python -c raise SystemExit.* failed: no such flag"):
         time_programs({"fails": ["-c", "raise SystemExit('no such flag')"]}, rounds=1)
-    with pytest.raises(UserError, match="--rounds 0: .*at least 1"):
+    with pytest.raises(UserError, match="--rounds 0: .*1 or more"):
         main(["--rounds", "0"])

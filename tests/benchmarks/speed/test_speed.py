@@ -118,7 +118,7 @@ def test_models_that_differ_are_not_compared(tmp_path, monkeypatch):
     ("flags", "message"),
     [
         (["--relative_flops", "1.5"], "--relative_flops 1.5: .*above 0 and below 1"),
-        (["--repeats", "0"], "--repeats 0: .*at least 1"),
+        (["--repeats", "0"], "--repeats 0: .*1 or more"),
         (["--train_tokens", "20"], "--train_tokens 20: .*at least 64"),
         (["--device", "abacus"], "--device abacus: expected cpu, cuda"),
         pytest.param(
