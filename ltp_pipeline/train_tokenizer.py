@@ -37,9 +37,7 @@ class TokenizerArguments(ReadingArguments):
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
     """Trains a byte-level BPE with at most `vocab_size` tokens: fewer if few pairs occur twice. It is deterministic.
 
-    Args:
-        vocab_size: maximum number of tokens, including the special tokens and the 256 bytes.
-        max_length: recorded as `model_max_length`.
+    `vocab_size` includes the special tokens and the 256 bytes. `max_length` is recorded as `model_max_length`.
     """
     import json
 

@@ -64,16 +64,12 @@ SIZES = {
 def build_models(
     names: Collection[str], dtypes: Collection[str], size: Size, seed: int, ltp_attn: str | None = None
 ) -> dict[tuple[str, str], nn.Module]:
-    """Returns classifiers by name and dtype, in evaluation mode.
+    """Returns classifiers by name (in `MODELS`) and dtype (in `DTYPES`), in evaluation mode.
 
     `ltp` never prunes. `ltp_pruned` prunes after it has been given thresholds. In float32, Longformer and both LTP
     models share the memory of their weights.
 
-    Args:
-        names: names in `MODELS`.
-        dtypes: names in `DTYPES`.
-        ltp_attn: `attn_implementation` of LTP; None: the model chooses.
-
+    `ltp_attn`: `attn_implementation` of LTP; None: the model chooses.
     Raises UserError if LTP does not know `ltp_attn`.
     """
     makers = {"longformer": _longformer, "roberta": _roberta, "modernbert": _modernbert}

@@ -111,10 +111,7 @@ def micro_batches(lengths: tuple[int, ...], model: str, full: int, max_tokens: i
 def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) -> dict[str, torch.Tensor]:
     """Returns random token ids between `<s>` and `</s>`. The ids of a function do not depend on the padding.
 
-    Args:
-        lengths: tokens of each function.
-        width: pad to at least this many tokens.
-
+    `lengths`: tokens of each function. `width`: pad to at least this many tokens.
     Returns `input_ids` and `attention_mask`, `[B, L]` int64.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -30,10 +30,7 @@ FLAGS = {
 def read_splits(data: DataArguments, wanted: Iterable[str], task: Task) -> dict[str, pd.DataFrame]:
     """Reads splits from the files that the flags name. A GLUE split without a file is read from the hub.
 
-    Args:
-        data: the files, the columns and the maximum number of rows.
-        wanted: some of "train", "eval" and "test". MNLI's mismatched splits are added if they exist.
-
+    `wanted`: some of "train", "eval" and "test". MNLI's mismatched splits are added if they exist.
     Returns the frame of each split, as [`read_functions`] or [`read_glue`] returns it.
     Raises UserError if a file is missing or bad.
     """

@@ -163,9 +163,8 @@ def _encode(
 def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:
     """A name, 32 hexadecimal digits, for the token ids of `texts` (columns of texts).
 
-    Args:
-        tokenizer: a fast one. Its settings for padding and truncation do not change the name.
-        settings: everything else that determines the token ids.
+    `tokenizer` is a fast one; its settings for padding and truncation do not change the name. `settings`: everything
+    else that determines the token ids.
     """
     import tokenizers
 

@@ -85,10 +85,7 @@ def choose_truncation(
 ) -> Truncation:
     """The truncation that the flags choose, else the one that the checkpoint was trained with, else the head.
 
-    Args:
-        args: has the fields of `TruncationArguments`.
-        max_length: tokens that the model reads at once.
-
+    `args` has the fields of `TruncationArguments`. `max_length`: tokens that the model reads at once.
     Raises UserError for a stride without windows or longer than a window, or a mode that the task does not support:
     pairs of texts support only head, and only CODE supports windows.
     """

@@ -136,7 +136,6 @@ def load_with_missing(
     """Loads a model in evaluation mode. Returns it and the names of missing weights, which start at random.
 
     Args:
-        model_class: a model class or Auto class of the library.
         config: replaces the configuration of the checkpoint.
         new_head: whether a classification head for another number of classes is replaced by a random one.
         dtype: dtype of the weights; learned offsets are always float32. bfloat16 is for evaluation only: the weights

@@ -44,10 +44,7 @@ def is_bfloat16_fast(device: torch.device | str) -> bool:
 def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> torch.dtype:
     """Returns the dtype that the flags `--dtype` and `--bf16` choose for a device.
 
-    Args:
-        asked: value of `--dtype`.
-        bf16: value of `--bf16`; None if the flag was not given.
-
+    `asked`: value of `--dtype`. `bf16`: value of `--bf16`; None if the flag was not given.
     Raises UserError if `asked` is not one of `DTYPES`, or the two flags contradict each other.
     """
     if asked not in DTYPES:

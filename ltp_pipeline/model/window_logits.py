@@ -23,9 +23,7 @@ def functions_of(dataset: Dataset) -> np.ndarray | None:
 def best_windows(logits: np.ndarray, functions: np.ndarray) -> np.ndarray:
     """Returns for each of N functions the row `[N]` with the highest probability of class 1 (the first of equal rows).
 
-    Args:
-        logits: `[W, 2]`.
-        functions: `[W]` ascending, see `functions_of`.
+    `logits`: `[W, 2]`. `functions`: `[W]` ascending, see `functions_of`.
     """
     order = np.lexsort((-positive_scores(logits), functions))  # by function, the best first; the sort is stable
     return order[first_windows(functions)]

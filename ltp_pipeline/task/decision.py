@@ -40,9 +40,7 @@ def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: fl
     All thresholds between two neighbouring scores give the same predictions. The middle one is returned, so that
     rounding changes no prediction.
 
-    Args:
-        scores: probability of class 1, `[N]`.
-        labels: 0 or 1, `[N]`.
+    `scores`: probability of class 1, `[N]`. `labels`: 0 or 1, `[N]`.
     """
     clean = np.sort(scores[labels == 0])[::-1]
     allowed = int(np.floor(max_false_alarm * len(clean) + 1e-9))

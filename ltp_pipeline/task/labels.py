@@ -54,9 +54,7 @@ def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
     A list (in a JSON or Parquet file, or written as JSON in a CSV) has an entry for each kind of defect. Its class is
     1 if any entry is 1, else 0.
 
-    Args:
-        value: 0, 1, true or false, as a number, a boolean or text; with `label_map`, one of its names.
-        label_map: see [`parse_label_map`].
+    `value`: 0, 1, true or false, as a number, a boolean or text; with `label_map`, one of its names.
     """
     entries = _entries(value)
     if entries is None:

@@ -32,9 +32,7 @@ def write_model_card(
 ) -> None:
     """Writes `folder`/README.md from model_card_template.md.
 
-    Args:
-        results: all metrics, as in all_results.json.
-        data: one row for each split, see `describe_splits`.
+    `results`: all metrics, as in all_results.json. `data`: one row for each split, see `describe_splits`.
     """
     prune_mode = getattr(config, "prune_mode", None)
     metadata = ModelCardData(

@@ -28,9 +28,7 @@ def save_figure(path: str | Path, alive: np.ndarray, trace: FunctionTrace) -> No
 def draw_figure(alive: np.ndarray, trace: FunctionTrace) -> Figure:
     """Two panels: tokens alive after each layer, and a heat map of the scores of one function.
 
-    Args:
-        alive: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
-        trace: the function of the heat map.
+    `alive`: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
     """
     figure = Figure(figsize=(15, 5), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))

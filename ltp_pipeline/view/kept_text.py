@@ -10,9 +10,7 @@ from ltp_pipeline.view.encode import FunctionTokens, second_text_begins
 def kept_texts(texts: tuple[str, ...], function: FunctionTokens, kept: np.ndarray) -> list[str]:
     """The `kept_text` of each text of an item.
 
-    Args:
-        texts: the text, or the two texts, from which `function` was encoded.
-        kept: `[n]` bool.
+    `texts`: the text, or the two texts, from which `function` was encoded. `kept`: `[n]` bool.
     """
     if function.is_second is None:
         return [kept_text(texts[0], function, kept)]
