@@ -23,8 +23,7 @@ def folding_is_cheaper(num_tokens: np.ndarray, num_queries: np.ndarray, num_head
     """Whether global attention over a batch takes fewer multiply-adds with `key_global` and `value_global` folded
     ([`global_attention`]).
 
-    Args:
-        num_tokens, num_queries: alive tokens and global tokens of each sequence, `[B]`.
+    `num_tokens` and `num_queries`: alive tokens and global tokens of each sequence, `[B]`.
     """
     pairs, n, g = (num_tokens * num_queries).sum(), num_tokens.sum(), num_queries.sum()
     folded = 2 * pairs * num_heads * hidden_size + 2 * g * hidden_size**2

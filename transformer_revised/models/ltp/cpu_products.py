@@ -187,8 +187,7 @@ def projected_heads(
     """`layer(x) * scale`, split into heads: `[N, D]` to `[H, N, d]`. On a CPU the result is contiguous, because
     products of contiguous heads are twice as fast.
 
-    Args:
-        workspace: where the result is stored under `name`, on a CPU without gradients.
+    `workspace`: where the result is stored under `name`, on a CPU without gradients.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu":
         heads = linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1)

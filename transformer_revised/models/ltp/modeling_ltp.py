@@ -120,9 +120,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     def get_rest_token_indices(self, **batch) -> list[torch.Tensor]:
         """The tokens that are alive after the last layer in evaluation.
 
-        Args:
-            batch: the arguments of `forward`.
-
+        `batch`: the arguments of `forward`.
         Returns for each sequence the columns of these tokens, int64, ascending.
         """
         training = self.training

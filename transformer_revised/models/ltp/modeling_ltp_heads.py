@@ -115,9 +115,7 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPMaskedLMOutput:
-        r"""
-        Args:
-            labels: `[B, L]` int64 token ids, -100 for tokens without a prediction.
+        """`labels`: `[B, L]` int64 token ids, -100 for tokens without a prediction.
 
         Returns [`LTPMaskedLMOutput`], with `logits` `[B, L, vocab_size]`.
         """
@@ -155,9 +153,7 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> tuple | LTPTokenClassifierOutput:
-        r"""
-        Args:
-            labels: `[B, L]` int64 classes, -100 for tokens without a prediction.
+        """`labels`: `[B, L]` int64 classes, -100 for tokens without a prediction.
 
         Returns [`LTPTokenClassifierOutput`], with `logits` `[B, L, num_labels]`.
         """

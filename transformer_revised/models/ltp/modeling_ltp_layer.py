@@ -251,9 +251,7 @@ class LTPSelfAttention(LongformerSelfAttention):
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """Attention of some global tokens to all alive tokens of their sequence.
 
-        Args:
-            global_rows: for each sequence the packed indices of its global tokens; `G` in all.
-
+        `global_rows`: for each sequence the packed indices of its global tokens; `G` in all.
         Returns:
             These indices `[G]`, the context `[G, D]`, and for each sequence the weights, `[g, H, n]` (none if `G` is
             0).

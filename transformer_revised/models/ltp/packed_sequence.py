@@ -217,9 +217,7 @@ class PackedSequence:
     def keep(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
         """Removes tokens. Only the new lengths are read back from the device.
 
-        Args:
-            mask: `[N]` bool, True for the tokens to keep, which include all global ones.
-
+        `mask`: `[N]` bool, True for the tokens to keep, which include all global ones.
         Returns the tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
         """
         lengths = self.sum(mask.long()).cpu().numpy()

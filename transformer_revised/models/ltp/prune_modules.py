@@ -62,8 +62,7 @@ class TokenPruner(nn.Module):
 class PrunerWithThreshold(TokenPruner):
     """Removes the tokens whose score is below the layer's threshold. A subclass decides what the threshold is.
 
-    Args:
-        base_threshold: the threshold, or the part of it that is not learned.
+    `base_threshold`: the threshold, or the part of it that is not learned.
     """
 
     def __init__(self, base_threshold: float):

@@ -20,8 +20,7 @@ INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask"
 class Teacher:
     """A frozen, unpruned copy of a sequence classifier in its current state.
 
-    Args:
-        model: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
+    `model`: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
     """
 
     def __init__(self, model: nn.Module):
@@ -38,9 +37,7 @@ class Teacher:
     def importance(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The attention that each token receives from the global tokens in the last layer, summed over heads.
 
-        Args:
-            inputs: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
-
+        `inputs`: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
         Returns `[B, L]` float32, 0 at padding.
         """
         inputs = {name: inputs[name] for name in INPUTS if name in inputs}
