@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from Data.analysers.clang_headers import ClangTree, lay_out
+from Data.analysers.clang_headers import lay_out
 from Data.analysers.registry import ANALYSERS, AnalyserOptions, default_analysers, installed_versions
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
 from Data.analysers.user_findings import read_findings
@@ -203,7 +203,9 @@ def _label(
 ) -> list[LabelledFunction]:
     given = read_findings(options.findings_csv, files, label_map) if options.findings_csv else {}
     with tempfile.TemporaryDirectory(prefix="ltp-clang-") as folder:
-        trees = _lay_out_projects(projects, Path(folder)) if "clang" in analyzers else {}
+        numbered = list(enumerate(projects)) if "clang" in analyzers else []
+        bar = progress_bar(numbered, desc="write projects", unit="project", disable=not numbered)
+        trees = {project.name: lay_out(project.files, Path(folder, str(number))) for number, project in bar}
         labelling = Labelling(
             analyzers=analyzers,
             options=AnalyserOptions(options.min_level, trees),
@@ -213,11 +215,6 @@ def _label(
             given=given,
         )
         return label_files(files, labelling, options.workers)
-
-
-def _lay_out_projects(projects: Sequence[Project], folder: Path) -> dict[str, ClangTree]:
-    bar = progress_bar(list(enumerate(projects)), desc="write projects", unit="project")
-    return {project.name: lay_out(project.files, folder / str(number)) for number, project in bar}
 
 
 def _split(distinct: Sequence[LabelledFunction], projects: Sequence[Project], options: argparse.Namespace) -> Splits:

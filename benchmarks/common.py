@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,11 +35,9 @@ def machine_facts(device: str) -> dict:
     import torch
 
     cpu = platform.processor() or platform.machine()
-    try:
+    with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -60,7 +61,8 @@ def peak_growth(
         set_thresholds(classifier, thresholds)
     batch = make_batch(lengths, SIZES[size], seed, width)
     _free_unused_memory()
-    _reset_peak()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
     before = _status_bytes("VmRSS") or _peak_bytes()
     with torch.no_grad():
         for _ in range(PASSES):
@@ -74,13 +76,6 @@ def _free_unused_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _reset_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
-    except OSError:
-        pass
 
 
 def _peak_bytes() -> int:

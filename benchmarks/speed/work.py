@@ -58,17 +58,14 @@ def work_items(
         return [Item(work, f"W5 {length}", ((length,),)) for length in (full // 4 * 2**i for i in range(7))]
     cut = np.minimum(lengths, full)
     if work == "W4":
-        batches = _sample_batches(_sorted_batches(cut, batch_size), max_batches)
+        ordered = np.sort(cut)[::-1].tolist()
+        all_batches = [tuple(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
+        batches = _sample_batches(all_batches, max_batches)
     elif work == "train":
         batches = (_evenly_spaced(cut, batch_size),)
     else:
         batches = {"W1": ((full,) * 4,), "W2": ((full * 200 // 1024,) * 4,), "W3": ((4 * full,),)}[work]
     return [Item(work, work, batches)]
-
-
-def _sorted_batches(lengths: np.ndarray, batch_size: int) -> list[tuple[int, ...]]:
-    ordered = np.sort(lengths)[::-1].tolist()
-    return [tuple(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
 
 
 def _sample_batches(batches: list[tuple[int, ...]], count: int | None) -> tuple[tuple[int, ...], ...]:

@@ -51,11 +51,11 @@ def extract_functions(file: SourceFile) -> list[Function]:
     content = file.text.encode()
     language = language_of(file.path)
     tree, query = _parse(language, file.path, content)
-    is_function = _is_c_function if language.name in ("c", "cpp") else _has_no_error
+    is_c = language.name in ("c", "cpp")
     nodes = sorted(QueryCursor(query).captures(tree.root_node).get("function", []), key=lambda node: node.start_byte)
     functions, end = [], 0
     for node in nodes:
-        if node.start_byte >= end and is_function(node):
+        if node.start_byte >= end and (_is_c_function(node) if is_c else not node.has_error):
             end = node.end_byte
             source = content[node.start_byte : end].decode()
             functions.append(Function(file.project, file.path, node.start_point.row + 1, source))
@@ -77,10 +77,6 @@ def grammar(language: Language) -> tuple[Parser, Query]:
         raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
     parsed = Grammar(module.language())
     return Parser(parsed), Query(parsed, f"({language.function}) @function")
-
-
-def _has_no_error(node: Node) -> bool:
-    return not node.has_error
 
 
 def _is_c_function(node: Node) -> bool:

@@ -12,6 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,8 @@ def _read_csv(
         {name: pd.Series(values, dtype=object) for name, values in zip(header, columns)}, columns=header
     )
     for name in () if as_text is None else set(header).difference(as_text):
-        frame[name] = _as_numbers(frame[name])
+        with suppress(ValueError, TypeError):  # text stays text
+            frame[name] = pd.to_numeric(frame[name])
     return frame.set_axis(pd.Index(numbers, dtype="int64"))
 
 
@@ -213,16 +215,6 @@ def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
             reason = f"line {reader.line_num}: {error}; expected quotes inside a quoted field to be doubled"
         kind = "CSV" if separator == "," else "TSV"
         raise UserError(f"{where}: not a well-formed {kind} file: {reason}") from error
-
-
-def _as_numbers(column: pd.Series) -> pd.Series:
-    """`column` as numbers if every value is the text of a number; otherwise unchanged."""
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(column)
-    except (ValueError, TypeError):
-        return column
 
 
 def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:

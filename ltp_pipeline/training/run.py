@@ -21,7 +21,7 @@ from ltp_pipeline.model.checkpoints import check_tokenizer_fits
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import Task, has_labels
-from ltp_pipeline.training.arguments import FineTuningArguments, with_values
+from ltp_pipeline.training.arguments import with_values
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.reports import mean_loss, predictions_table, write_pruning_log
@@ -57,7 +57,10 @@ def run(start: Start) -> dict[str, Any]:
         check_replaceable(output_dir, start.needed)
     frames = read_splits(data, start.splits, task)
 
-    _prepare_process(args)
+    transformers.set_seed(args.seed)
+    if args.disable_tqdm:
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
     held_in_bfloat16 = args.bf16 and not start.trains
     model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
@@ -77,14 +80,6 @@ def run(start: Start) -> dict[str, Any]:
         report = start.report(results)
         print(f"\n{report}\n\n{output_dir}" if report else output_dir)
     return results
-
-
-def _prepare_process(args: FineTuningArguments) -> None:
-    """Seeds the random numbers; turns the libraries' progress bars off if the flags say so."""
-    transformers.set_seed(args.seed)
-    if args.disable_tqdm:
-        datasets.disable_progress_bars()
-        transformers.utils.logging.disable_progress_bar()
 
 
 def _train_and_evaluate(

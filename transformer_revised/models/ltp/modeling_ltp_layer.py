@@ -252,6 +252,7 @@ class LTPSelfAttention(LongformerSelfAttention):
         """Attention of some global tokens to all alive tokens of their sequence.
 
         `global_rows`: for each sequence the packed indices of its global tokens; `G` in all.
+
         Returns:
             These indices `[G]`, the context `[G, D]`, and for each sequence the weights, `[g, H, n]` (none if `G` is
             0).
