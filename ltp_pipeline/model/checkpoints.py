@@ -104,16 +104,10 @@ def as_ltp_config(config: "PreTrainedConfig", **overrides: Any) -> "LTPConfig":
 
 
 def load_weights(
-    model_class: Any,
-    path: str | Path,
-    config: "PreTrainedConfig",
-    *,
-    flag: str,
-    new_head: bool = False,
-    dtype: "torch.dtype | str" = "float32",
+    model_class: Any, path: str | Path, config: "PreTrainedConfig", *, flag: str, new_head: bool = False, **rest: Any
 ) -> "PreTrainedModel":
     """Loads a classifier, see `load_with_missing`. Without `new_head`, missing weights raise UserError, too."""
-    model, missing = load_with_missing(model_class, path, config, flag=flag, new_head=new_head, dtype=dtype)
+    model, missing = load_with_missing(model_class, path, config, flag=flag, new_head=new_head, **rest)
     if missing and not new_head:
         raise UserError(
             f"{flag} {path}: {len(missing)} weights are missing ({missing[0]}, ...); expected a model fine-tuned for "
