@@ -1,4 +1,4 @@
-"""benchmarks.startup: which commands it finds, and the seconds of programs beyond those of the first."""
+"""benchmarks.startup: the seconds of programs beyond those of the first."""
 
 import pytest
 

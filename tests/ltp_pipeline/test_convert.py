@@ -1,6 +1,5 @@
-"""The command that converts a checkpoint: what it prints, and which flags it refuses."""
+"""The command that converts a checkpoint: what it prints. bad_inputs.py has the flags that it refuses."""
 
-import pytest
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
@@ -8,14 +7,10 @@ from ltp_pipeline.convert import main
 from tests.ltp_pipeline.model.conftest import source_model
 
 
-@pytest.fixture
-def source(tmp_path, monkeypatch, tokenizer_dir):
+def test_it_converts_and_says_what_the_result_is(tokenizer_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source_model("roberta", "ForTokenClassification").save_pretrained("source")
     AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained("source")
-
-
-def test_it_converts_and_says_what_the_result_is(source, capsys):
     main("--model_name_or_path source --output_dir ltp --attention_window 16".split())
     shown = capsys.readouterr().out
     assert "LTPForTokenClassification for texts of up to 4096 tokens: ltp" in shown

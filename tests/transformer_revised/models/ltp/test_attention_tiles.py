@@ -1,10 +1,8 @@
-"""How local attention is cut into tiles, and the tiles of first tokens."""
+"""How blocks of one size are divided among tiles."""
 
 import pytest
 
 from transformer_revised.models.ltp.attention_tile_plan import powers_of_two
-
-from .test_attention_kernels import HEADS, blocks, dense_weights, layout  # noqa: F401, fixtures
 
 
 @pytest.mark.parametrize("number, most, parts", [

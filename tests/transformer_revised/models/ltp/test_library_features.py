@@ -1,4 +1,4 @@
-"""Features that users expect of any model of the library: lower precision, compilation, adapters, determinism."""
+"""Features that users expect of any model of the library: lower precision, compilation, adapters."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The model: Longformer at threshold 0, removed tokens without influence, masking modes, loading and saving."""
+"""The model: Longformer at threshold 0, removed tokens without influence, settings, precision."""
 
 import pytest
 import torch

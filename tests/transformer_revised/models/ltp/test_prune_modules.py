@@ -44,11 +44,6 @@ def test_hard_mask_keeps_the_threshold_itself_and_global_tokens(packed):
     assert pruner().hard_mask(scores, packed).tolist() == [True, True, False, True, True, False]
 
 
-def test_hard_mask_at_a_negative_threshold_still_drops_what_got_nothing(packed):
-    scores = torch.tensor([1.0, 0.0, 9e-6, 2e-5, 1.0, 0.5])
-    assert pruner(learned=-1.0).hard_mask(scores, packed).tolist() == [True, False, False, True, True, True]
-
-
 @pytest.mark.parametrize(
     "setting, message",
     [

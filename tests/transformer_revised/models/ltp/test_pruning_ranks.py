@@ -1,4 +1,4 @@
-"""Ranking distillation: importance with a gradient, the teacher, the loss."""
+"""Ranking distillation: the teacher and the loss."""
 
 import math
 
