@@ -60,6 +60,7 @@ def test_mixed_training_is_soft_first_then_hard(tmp_path, examples):
     trainer, mixed = train(tmp_path, examples, lambda_threshold=1.0, max_steps=4, **{**SOFT, "masking_mode": "mixed"})
     assert mixed == soft and any(mixed)
     assert trainer.model.longformer.hard_masking
+    assert trainer.model.config.temperature == SOFT["temperature"]
 
 
 def test_thresholds_have_a_parameter_group_of_their_own(tmp_path, examples):
