@@ -40,12 +40,13 @@ def write_text(path: str | Path, text: str) -> None:
 def replaced_together(folder: Path) -> Iterator[Path]:
     """Yields a temporary folder. When the block ends, the files in it replace those in `folder`, which may be missing.
 
-    If the block fails, `folder` stays as it was.
+    If the block fails, `folder` stays as it was. The file written last replaces its predecessor last: if that is the
+    report on the others, a new report means that all others are new too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as staging:
         yield Path(staging)
-        for file in sorted(Path(staging).iterdir()):
+        for file in sorted(Path(staging).iterdir(), key=lambda file: file.stat().st_mtime_ns):
             os.replace(file, folder / file.name)
 
 

@@ -1,11 +1,12 @@
 import json
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
 
 NASTY = ['"quoted", and commas', "two\nlines\r\n and\rmore", "  spaces \t", "é\u2028\x0b", "NA", "1", "null", ""]
 
@@ -61,3 +62,26 @@ def test_markdown_table_has_the_same_cells():
     assert format_table(rows, markdown=True) == (
         "| name | F1 |\n| --- | ---: |\n| a\\|b | 0.5000 |\n| two lines | - |"
     )
+
+
+def test_files_replaced_together_move_in_the_order_in_which_they_were_written(tmp_path, monkeypatch):
+    moved, replace = [], os.replace
+
+    def note(source, target):
+        moved.append(Path(target).name)
+        replace(source, target)
+
+    with replaced_together(tmp_path) as staging:
+        for name in ("table.csv", "a_report.json"):
+            write_text(staging / name, name)
+        monkeypatch.setattr(os, "replace", note)
+    assert moved == ["table.csv", "a_report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_report.json", "table.csv"]
+
+
+def test_a_failure_leaves_the_files_that_were_to_be_replaced_together(tmp_path):
+    (tmp_path / "table.csv").write_text("old")
+    with pytest.raises(ValueError), replaced_together(tmp_path) as staging:
+        write_text(staging / "table.csv", "new")
+        raise ValueError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("table.csv", "old")]
