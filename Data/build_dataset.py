@@ -31,8 +31,9 @@ from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.code.functions import SourceFile, grammar
+from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
+from ltp_pipeline.code.tree_functions import grammar
 from ltp_pipeline.data.near_duplicates import check_threshold
 from ltp_pipeline.task.labels import parse_label_map
 

@@ -1,120 +1,27 @@
-"""Finds the function definitions of a source file with tree-sitter, or takes the whole file as one function."""
+"""Finds the functions of a source file, or takes the whole file as one function."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-
-from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query, QueryCursor, Tree
-
-from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.code.code_tokens import code_tokens
-from ltp_pipeline.code.languages import LANGUAGES, Language, language_of
+from ltp_pipeline.code.c_functions import find_c_functions
+from ltp_pipeline.code.languages import language_of
+from ltp_pipeline.code.parts import Function, NotExtracted, SourceFile
+from ltp_pipeline.code.tree_functions import find_functions_in_tree
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of a project: `path` is relative to the project, `text` has `\\n` line ends and no NUL."""
-
-    project: str
-    path: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function definition: `source` is the text of the file from its first token to its closing brace."""
-
-    project: str
-    path: str
-    first_line: int  # in the file, from 1
-    source: str
-
-    @property
-    def last_line(self) -> int:
-        return self.first_line + self.source.count("\n")
-
-
-_STATEMENTS = frozenset({b"if", b"for", b"while", b"switch", b"catch"})
-
-
-def extract_functions(file: SourceFile) -> list[Function]:
-    """The function definitions of a file in order; a function inside another one is part of the outer one.
+def find_functions(file: SourceFile) -> tuple[list[Function], list[NotExtracted]]:
+    """The functions of a file, and what looks like a function and is not extracted, both in order.
 
     Raises UserError if the grammar of the file's language is not installed.
     """
-    content = file.text.encode()
-    language = language_of(file.path)
-    tree, query = _parse(language, file.path, content)
-    is_c = language.name in ("c", "cpp")
-    nodes = sorted(QueryCursor(query).captures(tree.root_node).get("function", []), key=lambda node: node.start_byte)
-    functions, end = [], 0
-    for node in nodes:
-        if node.start_byte >= end and (_is_c_function(node) if is_c else not node.has_error):
-            end = node.end_byte
-            source = content[node.start_byte : end].decode()
-            functions.append(Function(file.project, file.path, node.start_point.row + 1, source))
-    return functions
+    find = find_c_functions if language_of(file.path).name in ("c", "cpp") else find_functions_in_tree
+    return find(file)
+
+
+def extract_functions(file: SourceFile) -> list[Function]:
+    """The functions of a file, as `find_functions` finds them."""
+    return find_functions(file)[0]
 
 
 def whole_file(file: SourceFile) -> list[Function]:
     """The file as one function that starts at line 1; nothing if the file holds only white space."""
     return [Function(file.project, file.path, 1, file.text)] if file.text.strip() else []
-
-
-@functools.cache
-def grammar(language: Language) -> tuple[Parser, Query]:
-    """The parser of a language and the query for its functions. Raises UserError if its grammar is not installed."""
-    try:
-        module = importlib.import_module(language.module)
-    except ImportError:
-        package = language.module.replace("_", "-")
-        raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
-    parsed = Grammar(module.language())
-    return Parser(parsed), Query(parsed, f"({language.function}) @function")
-
-
-def _is_c_function(node: Node) -> bool:
-    """Whether the node has a name, a parameter list and a body that is one block.
-
-    The parser does not expand macros. A macro can therefore cause errors inside a function, or make other code look
-    like a function.
-    """
-    body = node.child_by_field_name("body")
-    if body is None or body.type != "compound_statement" or not _is_one_block(code_tokens(body.text.decode())):
-        return False
-    declarator = node.child_by_field_name("declarator")
-    while declarator is not None and not declarator.type.endswith("function_declarator"):
-        inner = declarator.child_by_field_name("declarator")
-        declarator = inner or next((c for c in declarator.named_children if c.type.endswith("_declarator")), None)
-    if declarator is None:
-        return False
-    name = declarator.child_by_field_name("declarator")
-    before = node.text[: declarator.start_byte - node.start_byte]
-    between = [child for child in node.children if declarator.end_byte <= child.start_byte < body.start_byte]
-    return (
-        (name is None or name.text not in _STATEMENTS)
-        and not re.search(rb"[;}]", before)
-        and not any(child.type == "ERROR" for child in between)
-    )
-
-
-def _is_one_block(tokens: Sequence[str]) -> bool:
-    """Whether the last token closes the brace that the first token opens."""
-    depth = list(accumulate({"{": 1, "}": -1}.get(token, 0) for token in tokens))
-    return depth[-1] == 0 and 0 not in depth[:-1]
-
-
-def _parse(language: Language, path: str, content: bytes) -> tuple[Tree, Query]:
-    """Parses a file by its language's grammar, but a `.h` file that is not valid C and looks like C++ as C++."""
-    parser, query = grammar(language)
-    tree = parser.parse(content)
-    if path.endswith(".h") and tree.root_node.has_error and re.search(rb"\b(?:class|namespace|template)\b", content):
-        parser, query = grammar(LANGUAGES["cpp"])
-        tree = parser.parse(content)
-    return tree, query

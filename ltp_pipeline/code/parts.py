@@ -1,0 +1,40 @@
+"""What is found in a source file: its functions, and what looks like a function and is not extracted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a project: `path` is relative to the project, `text` has `\\n` line ends and no NUL."""
+
+    project: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function definition: `source` is the text of the file from its first token to its closing brace."""
+
+    project: str
+    path: str
+    first_line: int  # in the file, from 1
+    source: str
+
+    @property
+    def last_line(self) -> int:
+        return self.first_line + self.source.count("\n")
+
+
+@dataclass(frozen=True)
+class NotExtracted:
+    """A place of a file that looks like a function and is not extracted."""
+
+    project: str
+    path: str
+    first_line: int  # in the file, from 1
+    last_line: int
+    head: str  # its first line
+    reason: str  # a few words, the same for all places of the kind
