@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from transformers.hf_argparser import HfArg
 from transformers.training_args import TrainingArguments
 
+from .models.ltp.configuration_checks import Range
+
 MASKING_MODES = ("soft", "hard", "mixed")
+RANGES = {
+    "lambda_threshold": Range(0),
+    "lr_threshold": Range(0),
+    "weight_decay_threshold": Range(0),
+    "temperature": Range(0, open_low=True),
+    "target_flops": Range(0, 1, open_low=True),
+    "rank_distillation": Range(0),
+    "calibration_samples": Range(1),
+}
 
 
 @dataclass
@@ -55,16 +66,10 @@ class LTPTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.masking_mode not in MASKING_MODES:
             raise ValueError(f"masking_mode has to be one of {', '.join(MASKING_MODES)}, not {self.masking_mode!r}")
-        if self.lambda_threshold < 0:
-            raise ValueError(f"lambda_threshold has to be at least 0, not {self.lambda_threshold}")
-        if self.temperature is not None and not self.temperature > 0:
-            raise ValueError(f"temperature has to be positive, not {self.temperature}")
-        if self.target_flops is not None and not 0 < self.target_flops <= 1:
-            raise ValueError(f"target_flops has to be above 0 and at most 1, not {self.target_flops}")
-        if self.rank_distillation < 0:
-            raise ValueError(f"rank_distillation has to be at least 0, not {self.rank_distillation}")
-        if self.calibration_samples < 1:
-            raise ValueError(f"calibration_samples has to be at least 1, not {self.calibration_samples}")
+        for name, right in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and value not in right:
+                raise ValueError(f"{name} has to be {right.in_words(value)}, not {value}")
 
 
 __all__ = ["LTPTrainingArguments"]

@@ -1,6 +1,7 @@
 """LTPTrainer without a budget: losses, parameter groups, masking modes, arguments."""
 
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -101,6 +102,9 @@ def test_evaluation_predicts_logits_alone(tmp_path, examples):
     assert trainer.predict(examples).predictions.shape == (32, 2)
 
 
+FINITE = ("lambda_threshold", "lr_threshold", "weight_decay_threshold", "temperature", "rank_distillation")
+
+
 @pytest.mark.parametrize(
     "setting, message",
     [
@@ -108,6 +112,9 @@ def test_evaluation_predicts_logits_alone(tmp_path, examples):
         ({"target_flops": 1.5}, "target_flops .*at most 1, not 1.5"),
         ({"rank_distillation": -1.0}, "rank_distillation has to be at least 0, not -1.0"),
         ({"calibration_samples": 0}, "calibration_samples has to be at least 1"),
+        *(({name: math.nan}, f"{name} has to be a finite number.*nan") for name in FINITE),
+        *(({name: math.inf}, f"{name} has to be a finite number.*inf") for name in FINITE),
+        *(({name: -0.1}, f"{name} has to be .*0, not -0.1") for name in FINITE),
     ],
 )
 def test_arguments_refuse(tmp_path, setting, message):

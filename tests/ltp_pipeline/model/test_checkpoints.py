@@ -58,7 +58,7 @@ def test_missing_files_of_a_checkpoint(checkpoint, tmp_path):
         ("{", "not a valid JSON file"),
         ("{}", "Should have a `model_type` key"),
         ('{"model_type": "ltp", "prune_mode": "best"}', "has to be None or one of absolute_threshold.*, not 'best'"),
-        ('{"model_type": "ltp", "vocab_size": "many"}', "Field 'vocab_size' expected int"),
+        ('{"model_type": "ltp", "vocab_size": "many"}', "`vocab_size` has to be a whole number, not 'many'"),
     ],
 )
 def test_wrong_configurations(checkpoint, config, message):

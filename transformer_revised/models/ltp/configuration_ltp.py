@@ -1,12 +1,25 @@
 """Configuration of a Longformer that learns which tokens to remove (Learned Token Pruning)."""
 
+import math
+
 from huggingface_hub.dataclasses import strict
 from transformers.models.longformer.configuration_longformer import LongformerConfig
+
+from .configuration_checks import (
+    check_activation,
+    check_attention_window,
+    check_dtype,
+    check_general_fields,
+    check_ranges,
+    check_value,
+    one_line_errors,
+)
 
 PRUNE_MODES = ("absolute_threshold", "rising_threshold", "threshold", "topk")
 SCORE_NORMALIZATIONS = ("max", "mean", "rel")
 
 
+@one_line_errors
 @strict
 class LTPConfig(LongformerConfig):
     r"""Configuration of [`LTPModel`] and its heads: the fields of [`LongformerConfig`], and how tokens are pruned.
@@ -40,6 +53,9 @@ class LTPConfig(LongformerConfig):
             Probability of class 1 above which this project's scripts predict class 1; the model does not use it. With
             `None` they predict the more probable class.
 
+    Raises `ValueError`, with name, value and what would be right, for a value of the wrong type or out of range: when
+    the configuration is made, read or saved, and when a model is made from it.
+
     Example:
 
     ```python
@@ -59,6 +75,7 @@ class LTPConfig(LongformerConfig):
         "pruning_regularizer",
     ]
 
+    pad_token_id: int = 1
     prune_mode: str | None = "absolute_threshold"
     final_token_threshold: float | int = 0.01
     token_threshold: float | int = 0.0
@@ -68,22 +85,42 @@ class LTPConfig(LongformerConfig):
     target_flops: float | int | None = None
     decision_threshold: float | int | None = None
 
+    def __post_init__(self, **kwargs):
+        check_general_fields(self, kwargs.get("num_labels"))
+        check_dtype(self.dtype if self.dtype is not None else kwargs.get("torch_dtype"))
+        super().__post_init__(**kwargs)
+
+    def validate_numbers(self) -> None:
+        """Called by `@strict`, as all `validate_` methods. Raises ValueError for a value that no model can have."""
+        check_ranges(self)
+        check_attention_window(self)
+        check_activation(self)
+
     def validate_pruning(self) -> None:
-        """Called by `@strict`. Raises `ValueError` for a pruning setting that cannot work."""
-        if self.prune_mode is not None and self.prune_mode not in PRUNE_MODES:
-            modes = ", ".join(PRUNE_MODES)
-            raise ValueError(f"`prune_mode` has to be None or one of {modes}, not {self.prune_mode!r}")
-        if self.score_normalization not in SCORE_NORMALIZATIONS:
-            raise ValueError(
-                f"`score_normalization` has to be one of {', '.join(SCORE_NORMALIZATIONS)}, "
-                f"not {self.score_normalization!r}"
-            )
-        if not self.temperature > 0:
-            raise ValueError(f"`temperature` has to be positive, not {self.temperature}")
-        if self.target_flops is not None and not 0 < self.target_flops <= 1:
-            raise ValueError(f"`target_flops` has to be above 0 and at most 1, not {self.target_flops}")
-        if self.token_keep_rate > 1:
-            raise ValueError(f"`token_keep_rate` is a share of the tokens, at most 1, not {self.token_keep_rate}")
+        """Raises ValueError for a pruning setting that cannot work."""
+        mode, normalization = self.prune_mode, self.score_normalization
+        check_value(
+            mode is None or mode in PRUNE_MODES, "prune_mode", f"None or one of {', '.join(PRUNE_MODES)}", mode
+        )
+        check_value(
+            normalization in SCORE_NORMALIZATIONS,
+            "score_normalization", f"one of {', '.join(SCORE_NORMALIZATIONS)}", normalization,
+        )  # fmt: skip
+        largest = self.num_hidden_layers if normalization == "max" or mode == "rising_threshold" else math.inf
+        check_value(
+            self.final_token_threshold <= largest,
+            "final_token_threshold", f"at most {largest} (`num_hidden_layers`), because scores are at most 1",
+            self.final_token_threshold,
+        )  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        """As the library's. Values in `kwargs` replace those of `config_dict` before they are checked."""
+        replaced = {n: v for n, v in kwargs.items() if n in cls.__dataclass_fields__ and n != "dtype"}
+        result = super().from_dict({**config_dict, **replaced}, **kwargs)
+        config = result[0] if isinstance(result, tuple) else result
+        config.validate()
+        return result
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):

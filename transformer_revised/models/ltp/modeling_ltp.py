@@ -17,6 +17,7 @@ from transformers.models.longformer.modeling_longformer import (
 from transformers.utils import can_return_tuple
 
 from .attention_dispatch import IMPLEMENTATIONS
+from .configuration_checks import RANGES, check_value
 from .configuration_ltp import LTPConfig
 from .cpu_products import prepack
 from .device_policy import run_uncompiled
@@ -112,8 +113,8 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     def set_temperature(self, temperature: float) -> None:
         """Sets `config.temperature`: the width of the soft mask, in units of the score."""
-        if not temperature > 0:
-            raise ValueError(f"the temperature has to be positive, not {temperature}")
+        right = RANGES["temperature"]
+        check_value(temperature in right, "temperature", right.in_words(temperature), temperature)
         self.config.temperature = float(temperature)
 
     @torch.no_grad()
@@ -192,14 +193,10 @@ class LTPModel(LTPPreTrainedModel):
     """Longformer that removes tokens layer by layer. It has the inputs of [`~transformers.LongformerModel`]."""
 
     def __init__(self, config: LTPConfig, add_pooling_layer: bool = True):
+        config.validate()
         super().__init__(config)
         if isinstance(config.attention_window, int):
             config.attention_window = [config.attention_window] * config.num_hidden_layers
-        if len(config.attention_window) != config.num_hidden_layers:
-            raise ValueError(
-                f"`attention_window` has {len(config.attention_window)} entries for {config.num_hidden_layers} "
-                "layers; give one even number, or one for each layer"
-            )
         self.hard_masking = True
         self.importance_gradient = False  # whether scores are differentiable in soft training
         self.embeddings = LongformerEmbeddings(config)

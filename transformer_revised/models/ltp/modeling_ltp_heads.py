@@ -35,6 +35,8 @@ def _first_separator(input_ids: torch.Tensor | None, config: LTPConfig) -> torch
     """Column of the first separator of each sequence, `[B, 1]`. Raises `ValueError` if a sequence has none."""
     if input_ids is None:
         raise ValueError("give `global_attention_mask`: only `input_ids` show where the question ends")
+    if config.sep_token_id is None:
+        raise ValueError("give `global_attention_mask`: the configuration has no `sep_token_id` to find the question")
     separators = input_ids == config.sep_token_id
     if not separators.any(dim=1).all():
         raise ValueError(

@@ -115,7 +115,7 @@ class Drawn:
             "absolute_threshold": {"final_token_threshold": rng.choice([0, 0.5, 1]) * self.draw_score(normalization)},
             "rising_threshold": {"final_token_threshold": 1.5 * self.draw_score("max")},
             "threshold": {"token_threshold": rng.choice([0, 1, 1, 1, 1]) * self.draw_score("max")},
-            "topk": {"token_keep_rate": rng.choice([-0.5, 0.5, rng.random()])},
+            "topk": {"token_keep_rate": rng.choice([0, 0.5, rng.random()])},
             None: {},
         }
         temperatures = [1e-5, 1e-3, 0.03, 1.0] if self.dtype == torch.float64 else [0.1, 1.0]

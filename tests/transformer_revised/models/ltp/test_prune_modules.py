@@ -44,19 +44,6 @@ def test_hard_mask_keeps_the_threshold_itself_and_global_tokens(packed):
     assert pruner().hard_mask(scores, packed).tolist() == [True, True, False, True, True, False]
 
 
-@pytest.mark.parametrize(
-    "setting, message",
-    [
-        ({"prune_mode": "random"}, "`prune_mode` has to be None or one of absolute_threshold"),
-        ({"score_normalization": "sum"}, "`score_normalization` has to be one of max, mean, rel"),
-        ({"temperature": 0.0}, "`temperature` has to be positive"),
-    ],
-)
-def test_configuration_refuses(setting, message):
-    with pytest.raises(Exception, match=message):
-        LTPConfig(**setting)
-
-
 def test_the_worked_example_of_the_documentation():
     """docs/model.md: six tokens, uniform attention, window of 1 to each side, two layers."""
     torch.manual_seed(0)
@@ -76,8 +63,8 @@ def test_topk_schedule_and_cut(packed):
     assert rates == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2])
     long = [TopKPruner(LTPConfig(num_hidden_layers=40, token_keep_rate=0.5), i).is_active for i in range(8)]
     assert long == [False] * 6 + [True] * 2  # 15 % of 40 layers
-    negative = LTPConfig(num_hidden_layers=4, token_keep_rate=-3.0)
-    assert TopKPruner(negative, 3).keep_rate == 0.01
+    nothing = LTPConfig(num_hidden_layers=4, token_keep_rate=0.0)
+    assert TopKPruner(nothing, 3).keep_rate == 0.01
 
     half = TopKPruner(LTPConfig(num_hidden_layers=4, token_keep_rate=0.5), 3)
     scores = torch.tensor([0.1, 0.3, 0.9, 0.3, 0.2, 0.8])  # first and fifth are global

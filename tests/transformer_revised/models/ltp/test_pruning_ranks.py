@@ -69,14 +69,23 @@ def order(model, batch, importance) -> float:
     return rank_loss(scores, importance, batch["attention_mask"]).mean().item()
 
 
+def removes_nothing():
+    """A model whose layers, except layer 0, score all tokens and remove none."""
+    model = tiny_model(final_token_threshold=0.1)
+    with torch.no_grad():
+        for offset in model.learned_thresholds()[1:]:
+            offset.fill_(-9.0)
+    return model
+
+
 def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
     examples = different_lengths()
     batch = {name: values for name, values in pad(examples).items() if name != "labels"}
-    start = tiny_model(final_token_threshold=-9.0)  # removes nothing, so every layer scores all tokens
+    start = removes_nothing()
     importance = Teacher(start).importance(batch)
     before, after = order(start, batch, importance), []
     for weight in (0.0, 5.0):
-        model = tiny_model(final_token_threshold=-9.0)
+        model = removes_nothing()
         args = arguments(
             tmp_path, max_steps=12, rank_distillation=weight, learning_rate=2e-3, remove_unused_columns=False, **SOFT
         )
