@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ltp_pipeline.base import processes
+from ltp_pipeline.base.interruption import signals_raise
 
 
 class UserError(Exception):
@@ -12,23 +13,35 @@ class UserError(Exception):
 
 
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
-    """Runs a script's `main`, then exits with status 0; 2 for a UserError, printed as `error: ...`; 130 for Ctrl-C.
+    """Runs a script's `main`, then exits with a status: 0; 2 for a UserError, printed as `error: ...`, and if memory
+    has run out; 130 for Ctrl-C and 143 for SIGTERM.
 
     Any other exception is a bug and keeps its traceback.
 
     `parallel`: whether the processes that a launcher has started share the work. Otherwise all but one end first.
     """
-    if not parallel:
-        processes.stay_single()
+    with signals_raise(), processes.only_main_prints() if parallel else processes.alone():
+        status = _status(main)
+    sys.exit(status)
+
+
+def _status(main: Callable[[], None]) -> int:
+    from ltp_pipeline.base.out_of_memory import describe, is_out_of_memory
+
     try:
-        with processes.only_main_prints():
-            main()
+        main()
     except UserError as error:
         processes.fail(f"error: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        if processes.is_main():
-            print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        return 2
+    except KeyboardInterrupt as error:
+        processes.fail(f"interrupted: {error}" if str(error) else "interrupted", processes.INTERRUPTED_GRACE_PERIOD)
+        return getattr(error, "status", 130)
+    except Exception as error:
+        if is_out_of_memory(error):
+            processes.fail(f"error: {describe(error)}; use fewer or smaller inputs, or a machine with more memory")
+            return 2
+        if processes.another_has_failed():
+            return 2  # the connection to that process was lost
+        raise
     processes.disconnect()
-    sys.exit(0)
+    return 0

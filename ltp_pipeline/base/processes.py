@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BARRIER_TIMEOUT = 24 * 3600  # seconds: one process may prepare data for hours while the others wait
 # Seconds that an ending process waits so that the others can end by themselves. Then the launcher kills them.
 GRACE_PERIOD = 10
+INTERRUPTED_GRACE_PERIOD = 2  # the same after a signal, which all processes have got at the same time
 _barriers = itertools.count()
 
 
@@ -37,13 +38,21 @@ def is_main() -> bool:
     return process_index() == 0
 
 
-def stay_single() -> None:
-    """Ends every process except the main one with status 0, for work that cannot be shared."""
+@contextmanager
+def alone() -> Iterator[None]:
+    """Ends every process except the main one with status 0. In the block, that one works as if it were the only one.
+
+    For work that cannot be shared.
+    """
     if not is_main():
         sys.exit(0)
     # The libraries also read these variables, and would wait for the processes that have ended.
-    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
-        os.environ.pop(name, None)
+    names = ("LOCAL_RANK", "RANK", "WORLD_SIZE")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 @contextmanager
@@ -74,8 +83,8 @@ def barrier() -> None:
         sys.exit(2)
 
 
-def fail(message: str) -> None:
-    """Prints `message` if this is the first process to fail, then waits up to GRACE_PERIOD for the others.
+def fail(message: str, grace_period: float = GRACE_PERIOD) -> None:
+    """Prints `message` if this is the first process to fail, then waits up to `grace_period` seconds for the others.
 
     The caller then ends this process. Processes that reach a barrier end themselves; the launcher kills the rest.
     """
@@ -91,7 +100,19 @@ def fail(message: str) -> None:
     if is_first:
         print(message, file=sys.stderr, flush=True)
     with suppress(DistError):  # the others did not reach the barrier in time, or have ended
-        _synchronize(b"failed", GRACE_PERIOD)
+        _synchronize(b"failed", grace_period)
+
+
+def another_has_failed() -> bool:
+    """Whether another process has called `fail`, or can no longer be asked."""
+    if process_count() == 1 or not _store.cache_info().currsize:
+        return False
+    from torch.distributed import DistError
+
+    try:
+        return _store().add("failures", 0) > 0
+    except DistError:
+        return True
 
 
 def gather(value: Any) -> list[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ from ltp_pipeline.model.checkpoints import check_tokenizer_fits
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import Task, has_labels
-from ltp_pipeline.training.arguments import with_values
+from ltp_pipeline.training.arguments import FineTuningArguments, with_values
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
+from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.reports import mean_loss, predictions_table, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result
@@ -47,11 +49,21 @@ def run(start: Start) -> dict[str, Any]:
     Returns all metrics, as in all_results.json.
     Raises UserError if a flag, a file or a checkpoint cannot be used, or the model no longer computes finite numbers.
     """
-    data, task = start.data, start.task
-    check_numbers(start.args, data)
-    args = adapt_to_task(start.args, task)
-    check_max_false_alarm(args.max_false_alarm, task, trains=start.trains, evaluates="eval" in start.splits)
+    check_numbers(start.args, start.data)
+    args = adapt_to_task(start.args, start.task)
+    check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
     output_dir = start.check()
+    with says_what_is_kept(args, output_dir, start.model_flag) if start.trains else nullcontext():
+        results = _run(start, args, output_dir)
+    if is_main():
+        report = start.report(results)
+        print(f"\n{report}\n\n{output_dir}" if report else output_dir)
+    return results
+
+
+def _run(start: Start, args: FineTuningArguments, output_dir: Path) -> dict[str, Any]:
+    """What `run` does after the flags are checked. Returns the results."""
+    data, task = start.data, start.task
     checkpoint = checkpoint_to_resume(args, output_dir) if start.trains else None
     if start.trains:
         check_replaceable(output_dir, start.needed)
@@ -75,11 +87,7 @@ def run(start: Start) -> dict[str, Any]:
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
         trainer = make_trainer(model, tokenizer, args, tokens, task)
         described = describe_splits(data, frames, task)
-        results = _train_and_evaluate(trainer, tokens, task, described, output_dir)
-    if is_main():
-        report = start.report(results)
-        print(f"\n{report}\n\n{output_dir}" if report else output_dir)
-    return results
+        return _train_and_evaluate(trainer, tokens, task, described, output_dir)
 
 
 def _train_and_evaluate(
@@ -154,14 +162,10 @@ def evaluate_split(
     `task` and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
     thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
     `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
-    Raises UserError if the model computes infinite numbers or NaN.
+    Raises NotFiniteError if the model computes infinite numbers or NaN.
     """
     output = trainer.predict(dataset, metric_key_prefix=split)
     logits, labels = output.predictions, output.label_ids
-    if not np.isfinite(logits).all():
-        raise UserError(
-            "the model computes no finite numbers; expected another checkpoint, or a smaller learning rate"
-        )
     metrics, config = dict(output.metrics), trainer.model.config
     if split == "eval" and trainer.args.max_false_alarm is not None:
         config.decision_threshold = lowest_threshold(positive_scores(logits), labels, trainer.args.max_false_alarm)

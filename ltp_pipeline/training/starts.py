@@ -43,6 +43,7 @@ class Start(ABC):
     trains: bool  # otherwise the run only evaluates
     splits: list[str]  # splits to read, in order: some of "train", "eval" and "test"
     flag: str  # the flag that named the tokenizer, for messages
+    model_flag: str  # the flag that takes a checkpoint to start from
     needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
@@ -78,6 +79,8 @@ class Start(ABC):
 
 class FineTuning(Start):
     """Fine-tuning or evaluating a classifier that starts from any checkpoint, or from random weights."""
+
+    model_flag = "--model_name_or_path"
 
     def __init__(self, model: ModelArguments, data: DataArguments, args: FineTuningArguments):
         super().__init__(data, args)
@@ -125,6 +128,8 @@ class FineTuning(Start):
 
 class PruningStage(Start):
     """One stage of pruning, soft, mixed or hard, or the evaluation of its result."""
+
+    model_flag = "--restore"
 
     def __init__(self, stage: StageArguments, data: DataArguments, args: StageTrainingArguments):
         super().__init__(data, args)

@@ -15,11 +15,13 @@ from transformers import DataCollatorWithPadding, EarlyStoppingCallback, EvalPre
 from transformers.integrations import TensorBoardCallback
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.data.batches import EvalTokenBatches, TrainTokenBatches, sorted_batches
 from ltp_pipeline.model.flops_meter import FlopsMeter, summary
 from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines
+from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
 from transformer_revised import LTPTrainer
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from ltp_pipeline.task.tasks import Task
     from ltp_pipeline.training.arguments import FineTuningArguments
 
+# What limits the memory of an evaluation and of calibration
+EVALUATION_FLAGS = ("--per_device_eval_batch_size", "--max_tokens_per_batch", "--max_seq_length")
+
 
 @dataclass
 class _Evaluated:
@@ -37,6 +42,7 @@ class _Evaluated:
     batches: EvalTokenBatches | None = None  # the batches, if they are not in the order of the data
     # which function each row of the data is a window of, `[W]`; None: every row is a function
     functions: np.ndarray | None = None
+    rows: np.ndarray | None = None  # for each row of the data its row in the file, from 1, `[W]`; None: not known
 
     def in_order(self, values: Any) -> Any:
         """`values` (an array `[M, ...]`, or a tuple of them) in the order of the data, `[W, ...]`."""
@@ -52,6 +58,9 @@ class ClassifierTrainer(LTPTrainer):
 
     Evaluation returns the metrics of `compute_metrics` and, for an LTP model, FLOPs and tokens kept
     (`flops_meter.summary`). A function read in several windows counts once, with the window that scores it highest.
+
+    Training and evaluation raise NotFiniteError if a loss, a gradient, a weight or a prediction is NaN or infinite.
+    Such weights are never saved.
 
     Args:
         compute_metrics: function from logits `[N, C]` and labels `[N]` (or `[N, C]`) to metrics by name.
@@ -78,6 +87,8 @@ class ClassifierTrainer(LTPTrainer):
             preprocess_logits_for_metrics=self._logits_and_counts,
             **kwargs,
         )
+        self.args.logging_nan_inf_filter = False  # It hides losses that are not finite. `_update` stops at them.
+        self._update = UpdateCheck()
         self.max_tokens = getattr(self.args, "max_tokens_per_batch", None)
         self.max_eval_tokens = getattr(self.args, "max_eval_tokens_per_batch", None)
         prunes = getattr(self.model.config, "prune_mode", None) is not None
@@ -108,7 +119,9 @@ class ClassifierTrainer(LTPTrainer):
         if self.max_eval_tokens is not None:
             loader = self._loader_by_tokens(loader, dataset, EvalTokenBatches, self.max_eval_tokens)
         batches = loader.batch_sampler if self.max_eval_tokens is not None else None
-        self._evaluated = _Evaluated(batches, functions_of(dataset))
+        functions = functions_of(dataset)
+        rows = np.asarray(dataset["row"]) + 1 if "row" in getattr(dataset, "column_names", ()) else None
+        self._evaluated = _Evaluated(batches, functions, rows)
         return loader
 
     def _loader_by_tokens(
@@ -148,6 +161,44 @@ class ClassifierTrainer(LTPTrainer):
             logs |= ({"thresholds": thresholds} if thresholds else {}) | ({"kept_shares": shares} if shares else {})
         super().log(logs, start_time)
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, torch.Tensor]], Any]:
+        """The batches of one update, which is then checked: see `UpdateCheck`."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        self._update.begin(batches)
+        return batches, items
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As the library's: the loss of one batch, `[]`, after its backward pass."""
+        loss = super().training_step(*args, **kwargs)
+        self._update.add(loss)
+        return loss
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """As the library's, which calls it before each optimizer step. Raises NotFiniteError."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._update.finish(self, norm)
+        return norm
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """As the library's, for a model or a checkpoint. Raises NotFiniteError before it writes anything."""
+        check_weights(self.model, self.state.global_step)
+        super().save_model(*args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As LTPTrainer's. Raises OutOfMemory, which names the flags of training batches."""
+        flag = "per_device_train_batch_size" if self.max_tokens is None else "max_tokens_per_batch"
+        with out_of_memory_names(f"--{flag} {getattr(self.args, flag)}", "--max_seq_length"):
+            return super().train(*args, **kwargs)
+
+    def _start_budget(self) -> None:
+        with out_of_memory_names(*EVALUATION_FLAGS):
+            super()._start_budget()
+
+    def _meet_target(self) -> None:
+        check_weights(self.model, self.state.global_step)
+        with out_of_memory_names(*EVALUATION_FLAGS):
+            super()._meet_target()
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Ends a resumed run that has no step left: the library checks for that only after one step too many."""
         stoppers = [c for c in self.callback_handler.callbacks if isinstance(c, EarlyStoppingCallback)]
@@ -164,7 +215,8 @@ class ClassifierTrainer(LTPTrainer):
         them, and averages the batches' losses as if all batches had the same size.
         """
         self._sum_of_losses = np.zeros(2)
-        output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        with out_of_memory_names(*EVALUATION_FLAGS):
+            output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
         metrics = output.metrics
         if self._evaluated.batches is not None:
             total, functions = self._sum_over_processes(torch.tensor(self._sum_of_losses))
@@ -173,6 +225,7 @@ class ClassifierTrainer(LTPTrainer):
             return output._replace(metrics=metrics)
         logits, _ = self._split(self._evaluated.in_order(output.predictions))
         labels, best = self._evaluated.in_order(output.label_ids), self._evaluated.best(logits)
+        check_evaluation(logits, labels, self._evaluated.rows, metrics.get(f"{metric_key_prefix}_loss"))
         return output._replace(
             metrics=metrics, predictions=logits[best], label_ids=None if labels is None else labels[best]
         )
@@ -217,6 +270,7 @@ class ClassifierTrainer(LTPTrainer):
 
     def _all_metrics(self, evaluated: EvalPrediction) -> dict[str, Any]:
         logits, counts = self._split(self._evaluated.in_order(evaluated.predictions))
+        check_evaluation(logits, None, self._evaluated.rows)
         labels, best = self._evaluated.in_order(evaluated.label_ids), self._evaluated.best(logits)
         metrics = self._classification_metrics(EvalPrediction(logits[best], labels[best]))
         if counts is None:

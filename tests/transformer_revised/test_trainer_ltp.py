@@ -194,6 +194,7 @@ def test_class_weights_weigh_the_items(tmp_path, examples):
 METHODS = {
     "__init__": ["model", "args", "data_collator", "train_dataset", "eval_dataset"],
     "_get_collator_with_removed_columns": ["data_collator", "description"],
+    "_get_grad_norm": ["model", "grad_norm"],
     "_prepare_inputs": ["inputs"],
     "_run_epoch": ["model", "epoch", "train_dataloader"],
     "compute_loss": ["model", "inputs", "return_outputs", "num_items_in_batch"],
@@ -205,7 +206,9 @@ METHODS = {
     "get_train_dataloader": [],
     "log": ["logs", "start_time"],
     "prediction_step": ["model", "inputs", "prediction_loss_only", "ignore_keys"],
+    "save_model": ["output_dir", "_internal_call"],
     "train": ["resume_from_checkpoint"],
+    "training_step": ["model", "inputs", "num_items_in_batch"],
 }
 
 
