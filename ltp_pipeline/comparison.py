@@ -178,10 +178,11 @@ def load_candidate(
 
     flag = "--checkpoints"
     # A Longformer does not prune. An LTP checkpoint has its own pruning.
-    changes = {"prune_mode": None} if load_config(path, flag=flag).model_type != "ltp" else {}
-    model = load_pruning_model(path, flag=flag, dtype=dtype, **changes).to(device)
+    own = load_config(path, flag=flag)
+    check_classes(own, task, f"{flag} {path}")
+    changes = {"prune_mode": None} if own.model_type != "ltp" else {}
+    model = load_pruning_model(path, flag=flag, dtype=dtype, task=task, **changes).to(device)
     config = model.config
-    check_classes(config, task, f"{flag} {path}")
     tokenizer = load_tokenizer(path, flag=flag)
     check_tokenizer_fits(tokenizer, config, flag=f"{flag} {path}")
     length = sequence_length(max_length, config, tokenizer)

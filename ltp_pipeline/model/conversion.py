@@ -16,8 +16,8 @@ from ltp_pipeline.model.checkpoints import (
     first_position,
     load_config,
     load_tokenizer,
-    load_with_missing,
 )
+from ltp_pipeline.model.weights import load_with_missing
 
 if TYPE_CHECKING:
     import torch

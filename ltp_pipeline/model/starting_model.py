@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.hub import as_user_error
 from ltp_pipeline.model import conversion
-from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, load_weights, random_weights
+from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, random_weights
 from ltp_pipeline.model.precision import prepack_bfloat16
-from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task
+from ltp_pipeline.model.weights import load_weights
+from ltp_pipeline.task.class_names import set_task
+from ltp_pipeline.task.tasks import GLUE_NAMES, Task
 
 if TYPE_CHECKING:
     import torch
@@ -85,10 +88,12 @@ def classifier_config(args: ModelArguments, task: Task) -> "PreTrainedConfig":
     Raises UserError if there is none, if it is wrong, or if `--window_size` is wrong.
     """
     flag = "--config_name" if args.config_name is not None else "--model_name_or_path"
-    config = load_config(args.config_name or args.model_name_or_path, flag=flag)
+    path = args.config_name or args.model_name_or_path
+    config = load_config(path, flag=flag)
     if config.model_type == "longformer":
-        config = as_ltp_config(config, prune_mode=None)
-    _set_task(config, task)
+        with as_user_error(path, flag, "config.json"):
+            config = as_ltp_config(config, prune_mode=None)
+    set_task(config, task, f"{flag} {path}")
     if args.window_size is not None:
         if config.model_type not in PRUNABLE:
             raise UserError(f"--window_size: model type {config.model_type!r} has no attention window")
@@ -116,14 +121,6 @@ def _sizes(args: ModelArguments) -> tuple[int, int]:
     return positions, conversion.ATTENTION_WINDOW if args.window_size is None else args.window_size
 
 
-def _set_task(config: "PreTrainedConfig", task: Task) -> None:
-    config.num_labels = task.num_labels
-    config.problem_type = task.problem_type
-    if task is not CODE and task.labels:
-        config.id2label = dict(enumerate(task.labels))
-        config.label2id = {name: number for number, name in enumerate(task.labels)}
-
-
 def _convert(
     args: ModelArguments, tokenizer: "PreTrainedTokenizerBase", new_head: bool, task: Task, dtype: "torch.dtype | str"
 ) -> "PreTrainedModel":
@@ -131,7 +128,7 @@ def _convert(
     config = load_config(path, flag=flag)
     if new_head and config.num_labels != task.num_labels:
         config.architectures = None  # Then the source is loaded without its head.
-    _set_task(config, task)
+    set_task(config, task, f"{flag} {path}")
     max_positions, attention_window = _sizes(args)
     source = conversion.load_source(path, config, flag=flag, dtype=dtype)
     model, missing = conversion.convert(

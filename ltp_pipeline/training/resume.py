@@ -85,6 +85,9 @@ def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
         # torch.save writes a zip archive, which has its table of contents at the end: a cut-off file has none.
         if not zipfile.is_zipfile(checkpoint / name):
             return f"{name} is missing or cut off"
+    for name in ("optimizer.pt", "scheduler.pt", *states, "scaler.pt"):
+        if (checkpoint / name).exists() and not _holds_only_data(checkpoint / name):
+            return f"{name} holds more than numbers and tensors (nothing in it was executed)"
     return _missing_weights(checkpoint)
 
 
@@ -137,6 +140,19 @@ def _missing_weights(checkpoint: Path) -> str | None:
         except (SafetensorError, OSError):
             return f"{path.name} is cut off"
     return None if weights else "model.safetensors is missing"
+
+
+def _holds_only_data(path: Path) -> bool:
+    """Whether the library can read a saved state without executing anything from it. Its tensors are not read."""
+    import torch
+    from transformers.trainer_pt_utils import safe_globals
+
+    try:
+        with safe_globals():
+            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # a damaged pickle can raise any error
+        return False
+    return True
 
 
 def _step(checkpoint: Path) -> int | None:

@@ -149,9 +149,9 @@ class PruningStage(Start):
         return self._result_dir()
 
     def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        restore, problem_type = self.stage.restore, self.task.problem_type
+        restore = self.stage.restore
         tokenizer = load_tokenizer(restore, flag="--restore")
-        model = load_pruning_model(restore, flag="--restore", dtype=dtype, problem_type=problem_type, **self.pruning)
+        model = load_pruning_model(restore, flag="--restore", dtype=dtype, task=self.task, **self.pruning)
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:

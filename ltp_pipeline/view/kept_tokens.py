@@ -23,6 +23,7 @@ from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
     check_classes,
     check_tokenizer_fits,
+    load_config,
     load_pruning_model,
     load_tokenizer,
     position_limit,
@@ -94,14 +95,15 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     dtype = dtype_name(chosen_dtype(args.dtype, args.bf16, device))
     where = f"--model_name_or_path {args.model_name_or_path}"
     check_checkpoint(args.model_name_or_path, flag="--model_name_or_path")
-    model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path", dtype=dtype)
+    config = load_config(args.model_name_or_path, flag="--model_name_or_path")
+    check_classes(config, task, where)
+    model = load_pruning_model(args.model_name_or_path, flag="--model_name_or_path", dtype=dtype, task=task)
     config = model.config
     if config.prune_mode is None:
         raise UserError(
             f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
             "expected a checkpoint that run_code_metrics.py has pruned"
         )
-    check_classes(config, task, where)
     limit = position_limit(config)
     if not 3 <= args.max_length <= limit:
         raise UserError(f"--max_length {args.max_length}: expected 3 to {limit}, the number of positions of {where}")

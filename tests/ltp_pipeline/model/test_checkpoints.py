@@ -13,9 +13,9 @@ from ltp_pipeline.model.checkpoints import (
     load_config,
     load_pruning_model,
     load_tokenizer,
-    load_weights,
     position_limit,
 )
+from ltp_pipeline.model.weights import load_weights
 from transformer_revised import LTPForSequenceClassification
 
 
@@ -55,10 +55,10 @@ def test_missing_files_of_a_checkpoint(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     "config, message",
     [
-        ("{", "not a valid JSON file"),
-        ("{}", "Should have a `model_type` key"),
+        ("{", "config.json is not well-formed JSON"),
+        ("{}", "config.json has no model_type"),
         ('{"model_type": "ltp", "prune_mode": "best"}', "has to be None or one of absolute_threshold.*, not 'best'"),
-        ('{"model_type": "ltp", "vocab_size": "many"}', "`vocab_size` has to be a whole number, not 'many'"),
+        ('{"model_type": "ltp", "vocab_size": "many"}', "vocab_size 'many'; expected a whole number"),
     ],
 )
 def test_wrong_configurations(checkpoint, config, message):

@@ -171,7 +171,7 @@ def test_bert_with_another_activation_is_converted_without_its_masked_lm_head(sa
         ({"is_decoder": True}, "is a decoder"),
         ({"add_cross_attention": True}, "is a decoder"),
         ({"position_embedding_type": "relative_key"}, "relative_key position embeddings"),
-        ({"pad_token_id": None}, "no pad_token_id"),
+        ({"pad_token_id": None}, "pad_token_id null"),
         ({"pad_token_id": 3}, "padding token has id 1, .* 3"),
         ({"hidden_size": 64}, "the weights cannot be loaded"),
         ({"num_hidden_layers": 4}, r"16 weights are missing \(encoder.layer.3.attention.output.LayerNorm.bias"),
