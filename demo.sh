@@ -52,7 +52,7 @@ SOFT=checkpoints/base/CODE/absolute_threshold/rate_$RATE/temperature_$TEMPERATUR
 HARD=$SOFT/hard/lr_0.0001
 
 run "tokenizer" -m ltp_pipeline.train_tokenizer --train_file data/train_subset.csv --output_dir tokenizer \
-    --vocab_size 8000 --max_length "$LENGTH"
+    --vocab_size 8000 --max_length "$LENGTH" --overwrite_output_dir
 run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/ltp_small.json" \
     --tokenizer_name tokenizer --do_train --do_eval "${DATA[@]}" --max_seq_length "$LENGTH" \
     --per_device_train_batch_size 16 --learning_rate 2e-4 --warmup_steps 0.1 \
@@ -60,16 +60,16 @@ run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/lt
 run "soft pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore code_test "${DATA[@]}" \
     --lr $LR --lr_threshold "$LR_THRESHOLD" --final_token_threshold $RATE --temperature $TEMPERATURE \
     --lambda $LAMBDA --weight_decay 0 --bs 16 --masking_mode soft \
-    --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED"
+    --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED" --overwrite_output_dir --output_dir "$SOFT"
 run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore "$SOFT" "${DATA[@]}" \
     --lr $LR --bs 16 --masking_mode hard --epoch 1 --save_step 100 --no_load \
-    --seed "$SEED"
+    --seed "$SEED" --overwrite_output_dir --output_dir "$HARD"
 run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --task_name code \
     --max_length "$LENGTH" --pad_to_max_length --model_name_or_path "$HARD" --temperature $TEMPERATURE \
     --masking_mode hard --num_functions 2 --max_lines 15
 # Extracts the tokens alive after layer 3. After the last layer most functions have one or two tokens left.
 run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code \
-    --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 --output_dir pruned_data
+    --max_length "$LENGTH" --model_name_or_path "$HARD" --keep_layer 3 --overwrite_output_dir --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
     --max_length "$LENGTH" --rounds 3 --output_dir .

@@ -14,6 +14,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.result_folder import check_file_overwrite
 from ltp_pipeline.data.file_formats import shortened
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 
@@ -24,6 +25,9 @@ class ExtractArguments(PrunedModelArguments):
 
     output_dir: str = HfArg(
         default="pruned_data", help="Folder to write to. May also be given as the last argument, without the flag."
+    )
+    overwrite_output_dir: bool = HfArg(
+        default=False, help="Replace an earlier result in --output_dir, after the new result is complete."
     )
     keep_layer: int | None = HfArg(
         default=None, help="Keep the tokens alive after this layer, counted from 1 (default: the last)."
@@ -37,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.view.pruned_files import write_pruned_files  # late: --help does not need pandas
 
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
+    check_file_overwrite(output_dir / "extraction.json", args.overwrite_output_dir)
     files = write_pruned_files(args, args.keep_layer, output_dir)
     if files is None:  # only the main process writes
         return

@@ -27,4 +27,5 @@ echo "checkpoint: $CKPT"
 COMMON=(--train_file "$TRAIN_FILE" --validation_file "$VALIDATION_FILE" --task_name code --max_length 1024
     --pad_to_max_length --model_name_or_path "$CKPT" --temperature 1e-5 --masking_mode hard)
 "$PYTHON" ltp_test.py "${COMMON[@]}" --per_device_eval_batch_size 4
-"$PYTHON" ltp_extract_and_save.py "${COMMON[@]}" --per_device_eval_batch_size 8 --output_dir pruned_data
+"$PYTHON" ltp_extract_and_save.py "${COMMON[@]}" --per_device_eval_batch_size 8 --overwrite_output_dir \
+    --output_dir pruned_data

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.files import replaced_together
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.result_folder import check_file_overwrite
 from ltp_pipeline.data.flags import ReadingArguments
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class TokenizerArguments(ReadingArguments):
     output_dir: Path = HfArg(help="Folder in which the tokenizer is saved.")
     vocab_size: int = HfArg(default=8000, help=f"Maximum number of tokens, at least {SMALLEST_VOCABULARY}.")
     max_length: int = HfArg(default=1024, help="Longest input of the model, in tokens.")
+    overwrite_output_dir: bool = HfArg(default=False, help="Replace an earlier tokenizer in --output_dir.")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
@@ -69,13 +72,15 @@ def main(argv: list[str] | None = None) -> None:
         )
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more: <s>, a token and </s>")
+    check_file_overwrite(args.output_dir / "tokenizer.json", args.overwrite_output_dir)
 
     from ltp_pipeline.data.readers import read_functions
 
     functions = read_functions(args.train_file, args)
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)
     try:
-        tokenizer.save_pretrained(args.output_dir)
+        with replaced_together(args.output_dir) as staging:
+            tokenizer.save_pretrained(staging)
     except OSError as error:
         raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
     print(f"{len(tokenizer)} tokens learned from {len(functions)} functions: {args.output_dir}")

@@ -37,7 +37,9 @@ class FineTuningArguments(LTPTrainingArguments):
     _argument_group_name = "training (mostly the library's own flags)"
 
     overwrite_output_dir: bool = HfArg(
-        default=False, help="Replace an earlier result in --output_dir, after the new result is complete."
+        default=False,
+        help="Replace an earlier result in --output_dir, after the new result is complete. Checkpoints of an "
+        "interrupted run are set aside in OUTPUT_DIR.unfinished.previous until then.",
     )
     eval_strategy: str = HfArg(
         default="no",

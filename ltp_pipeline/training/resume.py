@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import barrier, is_main
-from ltp_pipeline.base.result_folder import CHECKPOINTS, new_result, unfinished
+from ltp_pipeline.base.result_folder import CHECKPOINTS, new_result, set_aside, unfinished
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -44,6 +44,17 @@ def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | 
     return checkpoint
 
 
+def resumes(args: "TrainingArguments") -> bool:
+    """Whether `--resume_from_checkpoint` asks to resume."""
+    return args.resume_from_checkpoint is not None and args.resume_from_checkpoint.lower() != "false"
+
+
+def resumes_inside(args: "TrainingArguments", output_dir: Path) -> bool:
+    """Whether the run goes on with the checkpoints of the interrupted run with this `output_dir`."""
+    given = args.resume_from_checkpoint
+    return resumes(args) and (given.lower() in NEWEST or is_inside(Path(given), output_dir))
+
+
 def find_checkpoint(given: str | None, output_dir: Path, processes: int = 1) -> Path | None:
     """The checkpoint that `given` names, see `checkpoint_to_resume`: a complete one of a run with `processes`."""
     if given is None or given.lower() == "false":
@@ -53,11 +64,13 @@ def find_checkpoint(given: str | None, output_dir: Path, processes: int = 1) -> 
         checkpoint = Path(given)
         if _step(checkpoint) is None or not checkpoint.is_dir():
             raise UserError(f"{FLAG} {given}: expected a checkpoint-N folder{_hint(checkpoint)}")
+        _check_processes(checkpoint, given, processes)
         missing = what_is_missing(checkpoint, processes)
         if missing:
             raise UserError(f"{FLAG} {given}: {missing}; expected a complete checkpoint{_hint(checkpoint)}")
         return checkpoint
     for checkpoint in reversed(checkpoints_in(work)):
+        _check_processes(checkpoint, given, processes)
         missing = what_is_missing(checkpoint, processes)
         if not missing:
             return checkpoint
@@ -91,6 +104,16 @@ def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
     return _missing_weights(checkpoint)
 
 
+def _check_processes(checkpoint: Path, given: str, processes: int) -> None:
+    """Raises UserError if a complete checkpoint is of a run with another number of processes."""
+    saved = len(list(checkpoint.glob("rng_state_*.pth"))) or 1
+    if saved != processes and what_is_missing(checkpoint, saved) is None:
+        raise UserError(
+            f"{FLAG} {given}: {checkpoint} is of a run with {saved} processes, this one has {processes}; expected the "
+            "same number"
+        )
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """The content of a checkpoint's trainer_state.json. Raises OSError or ValueError if it is missing or cut off."""
     return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
@@ -99,13 +122,17 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 @contextmanager
 def resumed_result(output_dir: Path, checkpoint: Path | None) -> Iterator[Path]:
     """As `new_result`; with a `checkpoint`, the folder has the files that resuming from it needs, and none newer."""
-    inside = checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
-    with new_result(output_dir, inside) as work:
+    with new_result(output_dir, resume=is_inside(checkpoint, output_dir)) as work:
         if checkpoint is not None:
             if is_main():
-                _remove_newer(work, checkpoint)
+                _remove_newer(work, checkpoint, output_dir)
             barrier()
         yield work
+
+
+def is_inside(checkpoint: Path | None, output_dir: Path) -> bool:
+    """Whether `checkpoint` is one of the interrupted run with this `output_dir`."""
+    return checkpoint is not None and unfinished(output_dir).resolve() in checkpoint.resolve().parents
 
 
 def best_checkpoint(checkpoint: Path) -> Path | None:
@@ -114,16 +141,25 @@ def best_checkpoint(checkpoint: Path) -> Path | None:
     return None if best is None else checkpoint.parent / Path(best).name
 
 
-def _remove_newer(work: Path, checkpoint: Path) -> None:
-    """Removes the checkpoints in `work` that are newer than `checkpoint` or incomplete: the resumed run has none.
+def _remove_newer(work: Path, checkpoint: Path, output_dir: Path) -> None:
+    """Takes the checkpoints out of `work` that are newer than `checkpoint` or incomplete: the resumed run has none.
 
+    Complete ones are set aside until the run is complete, see `set_aside`; others are removed.
     If `checkpoint` is in another folder, the best checkpoint of its run is copied to `work`.
     """
-    last = _step(checkpoint)
+    last, newer = _step(checkpoint), []
     for other in checkpoints_in(work):
-        if _step(other) > last or (_step(other) < last and _missing_weights(other)):
-            print(f"removed, because training is resumed from {checkpoint}: {other}")
+        if _step(other) == last or (_step(other) < last and not _missing_weights(other)):
+            continue
+        if _missing_weights(other):
+            print(f"removed, because it is not complete: {other}")
             shutil.rmtree(other)
+        else:
+            newer.append(other)
+    if newer:
+        names = ", ".join(path.name for path in newer)
+        place = set_aside(output_dir, newer)
+        print(f"{names}: moved to {place} until this run is complete, because it resumes from {checkpoint}")
     best = best_checkpoint(checkpoint)
     if best is not None and best.is_dir() and best.parent.resolve() != work.resolve():
         shutil.copytree(best, work / best.name, dirs_exist_ok=True)

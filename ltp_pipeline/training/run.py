@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,18 @@ import transformers
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_csv, write_json
+from ltp_pipeline.base.folder_lock import locked
 from ltp_pipeline.base.processes import is_main
-from ltp_pipeline.base.result_folder import CHECKPOINTS, check_replaceable, open_folder
+from ltp_pipeline.base.result_folder import (
+    CHECKPOINTS,
+    check_addable,
+    check_overwrite,
+    check_replaceable,
+    finish_replacing,
+    mark_complete,
+    open_folder,
+    place_of,
+)
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits
 from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import sequence_length, truncation_report
@@ -27,7 +37,7 @@ from ltp_pipeline.training.checks import adapt_to_task, check_numbers
 from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.reports import mean_loss, predictions_table, write_pruning_log
-from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result
+from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
 from ltp_pipeline.training.starts import Start
 from ltp_pipeline.training.trainer import ClassifierTrainer, make_trainer
 from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError
@@ -53,20 +63,32 @@ def run(start: Start) -> dict[str, Any]:
     args = adapt_to_task(start.args, start.task)
     check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
     output_dir = start.check()
-    with says_what_is_kept(args, output_dir, start.model_flag) if start.trains else nullcontext():
-        results = _run(start, args, output_dir)
+    if start.trains:
+        check_replaceable(output_dir, start.needed)
+    else:
+        check_addable(output_dir)
+    output_dir = place_of(output_dir)
+    with locked(output_dir, args.command, replaces=start.trains):
+        results = _run_training(start, args, output_dir) if start.trains else _run(start, args, output_dir)
     if is_main():
         report = start.report(results)
         print(f"\n{report}\n\n{output_dir}" if report else output_dir)
     return results
 
 
-def _run(start: Start, args: FineTuningArguments, output_dir: Path) -> dict[str, Any]:
-    """What `run` does after the flags are checked. Returns the results."""
+def _run_training(start: Start, args: FineTuningArguments, output_dir: Path) -> dict[str, Any]:
+    """Checks what is in `output_dir` and beside it, then runs `_run`."""
+    if finish_replacing(output_dir) and resumes(args):
+        print("the interrupted run was complete; its result has been moved into place")
+        return json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
+    check_overwrite(output_dir, args.overwrite_output_dir, resumes_inside(args, output_dir))
+    with says_what_is_kept(args, output_dir, start.model_flag):
+        return _run(start, args, output_dir, checkpoint_to_resume(args, output_dir))
+
+
+def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: Path | None = None) -> dict[str, Any]:
+    """What `run` does after the flags are checked. Returns the results. `checkpoint`: to resume from."""
     data, task = start.data, start.task
-    checkpoint = checkpoint_to_resume(args, output_dir) if start.trains else None
-    if start.trains:
-        check_replaceable(output_dir, start.needed)
     frames = read_splits(data, start.splits, task)
 
     transformers.set_seed(args.seed)
@@ -122,6 +144,7 @@ def _train_and_evaluate(
     write_json(folder / "all_results.json", results)
     if "train" in data:
         write_model_card(folder, config, results, described, task, trainer.args.command)
+        mark_complete(folder)  # before the checkpoints go: a run that is killed from here on is not repeated
         if not trainer.args.keep_checkpoints:
             for checkpoint in folder.glob(CHECKPOINTS):
                 shutil.rmtree(checkpoint)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.result_folder import holds_result
 from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
@@ -109,13 +108,7 @@ class FineTuning(Start):
             )
         elif not self.trains:
             raise UserError("--model_name_or_path is missing; only --do_train can start from random weights")
-        output_dir = Path(self.args.output_dir)
-        if self.trains and holds_result(output_dir) and not self.args.overwrite_output_dir:
-            raise UserError(
-                f"--output_dir {output_dir}: this folder holds an earlier result; expected a new folder, or "
-                "--overwrite_output_dir to replace the result when the new one is complete"
-            )
-        return output_dir
+        return Path(self.args.output_dir)
 
     def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer = load_tokenizer(self.model.tokenizer_name or self.model.model_name_or_path, flag=self.flag)

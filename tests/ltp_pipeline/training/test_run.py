@@ -169,7 +169,7 @@ def test_a_rerun_starts_afresh_and_gives_the_same(after_all, capsys):
     Path(SOFT_DIR, "checkpoint-999").mkdir()
     Path(SOFT_DIR, "checkpoint-999", "trainer_state.json").write_text("stale")
     Path("code_test", "trainer_state.json").write_text("stale")
-    prune(SOFT)
+    prune(f"{SOFT} --overwrite_output_dir")
     assert f"{SOFT_DIR}.previous" in capsys.readouterr().out
     assert not Path(SOFT_DIR, "checkpoint-999").exists() and not Path(SOFT_DIR, "hard").exists()
     for name in ("model.safetensors", "config.json", "predictions.csv"):
