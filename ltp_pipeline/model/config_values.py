@@ -148,7 +148,9 @@ def _check_tokens(values: dict[str, Any], where: str) -> None:
 
 def _check_classes(values: dict[str, Any], where: str) -> None:
     """Checks the names of the classes, by number (`id2label`) and by name (`label2id`)."""
-    names = values.get("id2label")
+    by_name, names = values.get("label2id"), values.get("id2label")
+    if by_name is not None and not (isinstance(by_name, dict) and all(map(_is_int, by_name.values()))):
+        raise UserError(f"{where}: config.json has label2id {_shown(by_name)}; expected the number of each class")
     if names is None:
         return
     numbers = {str(number) for number in names} if isinstance(names, dict) else set()
@@ -162,9 +164,6 @@ def _check_classes(values: dict[str, Any], where: str) -> None:
             f"{where}: config.json has num_labels {values['num_labels']} and id2label for {len(names)} classes; "
             "expected the same number"
         )
-    by_name = values.get("label2id")
-    if by_name is not None and not (isinstance(by_name, dict) and all(map(_is_int, by_name.values()))):
-        raise UserError(f"{where}: config.json has label2id {_shown(by_name)}; expected the number of each class")
 
 
 def _activations() -> dict[str, Any]:

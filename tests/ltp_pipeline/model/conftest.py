@@ -1,5 +1,6 @@
 """Tiny models of the families that can be converted, and their tokenizers."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def bert_tokenizer_dir(tmp_path_factory) -> Path:
     tokenizer.backend_tokenizer.enable_truncation(max_length=16)  # sentence-transformers saves such a limit
     tokenizer.save_pretrained(tmp_path_factory.getbasetemp() / "bert_tokenizer")
     return tmp_path_factory.getbasetemp() / "bert_tokenizer"
+
+
+@pytest.fixture
+def checkpoint(longformer_dir, tmp_path) -> Path:
+    """A copy of the tiny Longformer, to change."""
+    return shutil.copytree(longformer_dir, tmp_path / "checkpoint")
+
+
+@pytest.fixture
+def roberta(tokenizer_of, tmp_path) -> Path:
+    """A tiny RoBERTa classifier of two classes, to change."""
+    names = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    source_model("roberta", "ForSequenceClassification", **names).save_pretrained(tmp_path / "roberta")
+    tokenizer_of("roberta").save_pretrained(tmp_path / "roberta")
+    return tmp_path / "roberta"
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.model.checkpoints import check_checkpoint, load_config, load_pruning_model, load_tokenizer
+from tests.ltp_pipeline.model.refusals import load, refused
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 597257159\n"
@@ -25,29 +24,6 @@ PLACEHOLDERS = {
     "page with a mark": (b"\xef\xbb\xbf<html>", "web page"),
     "empty": (b"", "is empty"),
 }
-
-
-@pytest.fixture
-def checkpoint(longformer_dir, tmp_path) -> Path:
-    return shutil.copytree(longformer_dir, tmp_path / "checkpoint")
-
-
-def load(folder: Path) -> None:
-    """Loads all parts of a checkpoint, in the order of the commands."""
-    check_checkpoint(folder)
-    load_config(folder, flag="--restore")
-    load_tokenizer(folder, flag="--restore")
-    load_pruning_model(folder, flag="--restore")
-
-
-def refused(folder: Path, pattern: str) -> str:
-    """Asserts that the checkpoint is refused in one short line that begins with the flag and the folder."""
-    with pytest.raises(UserError) as error:
-        load(folder)
-    message = str(error.value)
-    assert message.startswith(f"--restore {folder}: ") and "\n" not in message and len(message) < 500, message
-    assert re.search(pattern, message), message
-    return message
 
 
 @pytest.mark.parametrize("content, pattern", PLACEHOLDERS.values(), ids=list(PLACEHOLDERS))

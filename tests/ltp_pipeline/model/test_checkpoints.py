@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import pytest
 import torch
@@ -17,11 +16,6 @@ from ltp_pipeline.model.checkpoints import (
 )
 from ltp_pipeline.model.weights import load_weights
 from transformer_revised import LTPForSequenceClassification
-
-
-@pytest.fixture
-def checkpoint(longformer_dir, tmp_path):
-    return shutil.copytree(longformer_dir, tmp_path / "checkpoint")
 
 
 def edit_config(checkpoint, **values):
