@@ -39,7 +39,7 @@ class CheckArguments(ColumnArguments):
     max_length: int = HfArg(default=1024, help="Tokens that a model will read.")
     near_duplicates: float = HfArg(
         default=THRESHOLD,
-        metadata={"metavar": "SHARE"},
+        metadata={"metavar": "SIMILARITY"},
         help="Functions are near duplicates if their sets of four-token runs have at least this Jaccard "
         "similarity (0.7 to 1); 0: no search.",
     )

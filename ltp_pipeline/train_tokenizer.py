@@ -6,6 +6,7 @@ The special tokens are RoBERTa's, with the ids that a Longformer expects: `<s>` 
 `<mask>` 4. `AutoTokenizer.from_pretrained(DIR)` loads the result.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)
+# Bytes of a word of the training text. Learning takes time that is quadratic in the length of a word (a run of
+# letters, digits, signs or white space without a break); base64 and minified code have runs of a million letters.
+LONGEST_WORD = 256
 
 
 @dataclass
@@ -40,21 +44,25 @@ class TokenizerArguments(ReadingArguments):
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "RobertaTokenizer":
     """Trains a byte-level BPE with at most `vocab_size` tokens: fewer if few pairs occur twice. It is deterministic.
 
-    `vocab_size` includes the special tokens and the 256 bytes. `max_length` is recorded as `model_max_length`.
+    `vocab_size` includes the special tokens and the 256 bytes. `max_length` is recorded as `model_max_length`. Words
+    of more than LONGEST_WORD bytes are learned in pieces of that length, so that the time is linear in the text. The
+    tokenizer itself does not cut words.
     """
     import json
 
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
     from transformers import RobertaTokenizer
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # ByteLevel writes every byte, also a line break, as one visible character, which "." matches.
+    pieces = pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False), pieces])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        show_progress=sys.stderr.isatty(),
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
@@ -77,6 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     from ltp_pipeline.data.readers import read_functions
 
     functions = read_functions(args.train_file, args)
+    letters = sum(map(len, functions["functionSource"]))
+    print(f"learning from {len(functions)} functions, {letters / 1e6:.1f} million characters", file=sys.stderr)
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)
     try:
         with replaced_together(args.output_dir) as staging:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.code.code_tokens import token_hash
-from ltp_pipeline.data.near_duplicates import NearDuplicates
+from ltp_pipeline.data.near_duplicates import RUN, NearDuplicates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,7 +188,7 @@ def duplicate_findings(files: Sequence[FunctionFile]) -> list[Finding]:
 def near_duplicate_findings(
     files: Sequence[FunctionFile], near: NearDuplicates, tick: Callable[[], Any]
 ) -> list[Finding]:
-    """Functions that share most but not all tokens with an earlier function. Calls `tick` for each function."""
+    """Functions whose runs of tokens are mostly those of an earlier function too. Calls `tick` for each function."""
     seen: set[bytes] = set()
     places: list[tuple[int, int]] = []
     inside, across = defaultdict(list), defaultdict(list)
@@ -208,10 +208,10 @@ def near_duplicate_findings(
             rows = inside[file.name] if other == number else across[files[other].name, file.name]
             details = {"same_file": files[other].name, "same_row": other_row, "similarity": round(similarity, 3)}
             rows.append(file.at(row, **details))
-    share = f"share {near.threshold:.0%} or more of their tokens with"
-    findings = _across_findings(across, "near_duplicates_across", f"{share} a function in", files, RARE)
+    similar = f"have {near.threshold:.0%} or more similarity (common / all different runs of {RUN} tokens) with"
+    findings = _across_findings(across, "near_duplicates_across", f"{similar} a function in", files, RARE)
     for name, rows in inside.items():
-        message = f"{name}: {len(rows)} functions {share} an earlier one"
+        message = f"{name}: {len(rows)} functions {similar} an earlier one"
         findings.append(_finding("near_duplicates", False, message, rows))
     return findings
 

@@ -11,6 +11,7 @@ import io
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -130,6 +131,18 @@ def row_place(where: str, row: int) -> str:
     return f"{where}: row {int(row) + 1} (the first after the header is row 1)"
 
 
+def check_header(header: Sequence[str], where: str) -> None:
+    """Raises UserError if a column occurs twice."""
+    repeated = next((name for name, count in Counter(header).items() if count > 1), None)
+    if repeated is not None:
+        raise UserError(f"{where}: the column {repeated!r} occurs twice in the header; expected different names")
+
+
+def count_of(items: Sequence, name: str) -> str:
+    """The number of items with their name: "1 field", "2 fields"."""
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
 def shortened(rows: Sequence[int]) -> str:
     """The first `SHOWN` of these numbers as text, and how many more there are."""
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
@@ -178,17 +191,14 @@ def _read_csv(
     csv.field_size_limit(FIELD_LIMIT)
     records = _records(read_text(path, where, keep_bad_bytes=bad_rows.skip), separator, where)
     header = next(records)
-    repeated = next((name for name in header if header.count(name) > 1), None)
-    if repeated is not None:
-        raise UserError(f"{where}: the column {repeated!r} occurs twice in the header; expected different names")
+    check_header(header, where)
     numbers, rows = [], []
     for number, fields in enumerate(records):
         if len(fields) == len(header):
             numbers.append(number)
             rows.append(fields)
         else:
-            count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
-            bad_rows.add(number, f"has {count}; expected the header's {len(header)}")
+            bad_rows.add(number, f"has {count_of(fields, 'field')}; expected the header's {len(header)}")
     columns = list(zip(*rows)) or [()] * len(header)
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(header, columns)}, columns=header

@@ -8,7 +8,16 @@ import pandas as pd
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.hub import is_offline, offline_note
-from ltp_pipeline.data.file_formats import SKIPPED, BadRows, format_of, read_table, read_text, row_place
+from ltp_pipeline.data.file_formats import (
+    SKIPPED,
+    BadRows,
+    check_header,
+    count_of,
+    format_of,
+    read_table,
+    read_text,
+    row_place,
+)
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
@@ -34,7 +43,7 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
     where, label_column = f"{flag} {path}", reading.label_column
     bad_rows = BadRows(where, skip=reading.on_bad_rows == "skip")
     if format_of(path, where) == ".tsv":
-        frame = _read_tsv(read_text(path, where), task, where)
+        frame = _read_tsv(read_text(path, where), task, bad_rows)
     else:
         frame = read_table(path, where, bad_rows=bad_rows)
     if frame.empty and not bad_rows.reasons:
@@ -92,30 +101,37 @@ def check_labels(frame: pd.DataFrame, task: Task, where: str, split: str) -> Non
     missing = labels.isna() | (labels == NOT_GIVEN)
     if missing.any() and not (split.startswith("test") and missing.all()):
         raise UserError(
-            f"{row_place(where, missing.to_numpy().argmax())}: has no label; expected {_expected_label(task)} in the "
+            f"{row_place(where, missing.idxmax())}: has no label; expected {_expected_label(task)} in the "
             "column label (or --label_column) of every row. Only a --test_file may have no labels at all"
         )
     if split == "train" and labels.nunique() == 1:
-        raise UserError(f"{where}: all {len(frame)} rows have the label {labels[0]}; training needs different ones")
+        raise UserError(
+            f"{where}: all {len(frame)} rows have the label {labels.iloc[0]}; training needs different ones"
+        )
 
 
-def _read_tsv(text: str, task: Task, where: str) -> pd.DataFrame:
-    """The fields between tabs. Skips a few lines with more or fewer fields than the header, which QQP has."""
-    lines = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
-    headerless = list(task.headerless_columns)
-    if headerless and len(lines[0]) == len(headerless) and not set(task.columns) & set(lines[0]):
-        header, first = headerless, 1
+def _read_tsv(text: str, task: Task, bad_rows: BadRows) -> pd.DataFrame:
+    """The fields between tabs. `bad_rows` collects the few lines with more or fewer fields than the header of QQP.
+
+    Raises UserError if more than MALFORMED_ALLOWED of the lines are malformed, or a column occurs twice.
+    """
+    lines = [(n, line.split("\t")) for n, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1) if line]
+    header, headerless = lines[0][1], list(task.headerless_columns)
+    if headerless and len(header) == len(headerless) and not set(task.columns) & set(header):
+        header = headerless
     else:
-        header, lines, first = lines[0], lines[1:], 2
-    whole = [line for line in lines if len(line) == len(header)]
-    if len(whole) < len(lines):
-        number = next(i for i, line in enumerate(lines, start=first) if len(line) != len(header))
-        count = len(lines) - len(whole)
-        message = f"{where}: lines with another number of fields than the header's {len(header)}"
-        if count > MALFORMED_ALLOWED * len(lines):
-            raise UserError(f"{message}: {count}, the first is line {number}; expected tabs only between fields")
-        print(f"{message} are skipped: {count}, the first is line {number}")
-    return pd.DataFrame(whole, columns=header)
+        check_header(header, bad_rows.where)
+        del lines[0]
+    whole = {row: fields for row, (_, fields) in enumerate(lines) if len(fields) == len(header)}
+    malformed = [(row, *line) for row, line in enumerate(lines) if row not in whole]
+    if len(malformed) > MALFORMED_ALLOWED * len(lines):
+        raise UserError(
+            f"{bad_rows.where}: lines with another number of fields than the header's {len(header)}: "
+            f"{len(malformed)}, the first is line {malformed[0][1]}; expected tabs only between fields"
+        )
+    for row, number, fields in malformed:  # not `add`, which would raise an error
+        bad_rows.reasons[row] = f"line {number} has {count_of(fields, 'field')}; expected the header's {len(header)}"
+    return pd.DataFrame(list(whole.values()), index=pd.Index(list(whole), dtype="int64"), columns=header)
 
 
 def _text_columns(frame: pd.DataFrame, task: Task, where: str) -> pd.DataFrame:

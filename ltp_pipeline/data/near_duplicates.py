@@ -1,4 +1,4 @@
-"""Finds functions that share most of their lexical tokens with another one.
+"""Finds functions that are similar to another one.
 
 The similarity of two functions is the Jaccard similarity of their sets of runs of RUN tokens. MinHash signatures
 (Broder 1997; library datasketch) estimate it, and an index with locality-sensitive hashing finds similar signatures.
@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ltp_pipeline.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 RUN = 4  # tokens
 PERMUTATIONS = 64
+RUNS_AT_ONCE = 2**15  # the library makes a matrix [runs, PERMUTATIONS] of 64-bit numbers: 16 MiB
 SCHEME = "affine32"  # datasketch's name of the family of permutations
 BANDS = (16, 4)  # bands, rows: pairs of similarity 0.9, 0.8, 0.7 are found with probability 1.0000, 0.9998, 0.988
 LOWEST = 0.7  # the lowest similarity that is found reliably; at 0.5 every second pair would be missed
@@ -42,8 +45,9 @@ def token_runs(tokens: Sequence[str]) -> set[bytes]:
 
 def minhash_of(runs: set[bytes]) -> MinHash:
     """The MinHash signature of a set of runs."""
-    minhash = empty_minhash().copy()
-    minhash.update_batch(list(runs))
+    minhash, listed = empty_minhash().copy(), list(runs)
+    for start in range(0, len(listed), RUNS_AT_ONCE):
+        minhash.update_batch(listed[start : start + RUNS_AT_ONCE])
     return minhash
 
 
@@ -70,12 +74,12 @@ class NearDuplicates:
     def __init__(self, threshold: float = THRESHOLD):
         self.threshold = threshold
         self._index = new_index()
-        self._hashes: dict[int, frozenset[int]] = {}  # of each function's runs
+        self._hashes: dict[int, np.ndarray] = {}  # of each function's different runs, ascending: 4 bytes for each run
 
     def add(self, key: int, tokens: Sequence[str]) -> tuple[int, float] | None:
         """Adds a function. Returns the key and similarity of the most similar earlier function, or None."""
         runs = token_runs(tokens)
-        hashes = frozenset(map(zlib.crc32, runs))
+        hashes = np.unique(np.fromiter(map(zlib.crc32, runs), dtype=np.uint32, count=len(runs)))
         minhash = minhash_of(runs)
         found = [(other, _similarity(hashes, self._hashes[other])) for other in self._index.query(minhash)]
         self._index.insert(key, minhash, check_duplication=False)
@@ -84,8 +88,8 @@ class NearDuplicates:
         return best if best is not None and best[1] >= self.threshold else None
 
 
-def _similarity(one: frozenset[int], other: frozenset[int]) -> float:
-    common = len(one & other)
+def _similarity(one: np.ndarray, other: np.ndarray) -> float:
+    common = len(np.intersect1d(one, other, assume_unique=True))
     return common / (len(one) + len(other) - common)
 
 

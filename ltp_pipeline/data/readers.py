@@ -173,12 +173,24 @@ def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def split_place(data: DataArguments, split: str, task: Task) -> str:
+    """Where a split comes from, for messages: the flag and the file, with the limit that leaves rows out."""
+    path, limit = _file_of(data, split), _limit_of(data, split)
+    if path is None:
+        return f"{task.name} {task.hub_splits[split]}"
+    return f"{FLAGS[split]} {path}" + ("" if limit is None else f" (the first {limit}: {_limit_flag(split)})")
+
+
 def _file_of(data: DataArguments, split: str) -> str | None:
     return getattr(data, FLAGS[split].removeprefix("--"))
 
 
 def _limit_of(data: DataArguments, split: str) -> int | None:
-    return getattr(data, f"max_{split.removesuffix('_mismatched')}_samples")
+    return getattr(data, _limit_flag(split).removeprefix("--"))
+
+
+def _limit_flag(split: str) -> str:
+    return f"--max_{split.removesuffix('_mismatched')}_samples"
 
 
 def _with_mismatched(data: DataArguments, wanted: Iterable[str], task: Task) -> list[str]:
@@ -210,9 +222,9 @@ def _read_function_split(data: DataArguments, split: str, task: Task) -> pd.Data
 def _read_glue_split(data: DataArguments, split: str, task: Task) -> pd.DataFrame:
     flag, path, limit = FLAGS[split], _file_of(data, split), _limit_of(data, split)
     if path is None:
-        frame, where = read_glue_hub(task, split, flag=flag), f"{task.name} {task.hub_splits[split]}"
+        frame = read_glue_hub(task, split, flag=flag)
     else:
-        frame, where = read_glue(path, task, data, flag=flag), f"{flag} {path}"
+        frame = read_glue(path, task, data, flag=flag)
     frame = frame.head(limit)
-    check_labels(frame, task, where, split)
+    check_labels(frame, task, split_place(data, split, task), split)
     return frame

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CACHE_FORMAT = 2  # increase it when a change of this code changes the tokens of the same texts
 UNUSED_DAYS = 30
+CHARACTERS_AT_ONCE = 2**23  # while a text is tokenized, it takes about 100 bytes per character
 
 
 def tokenize_splits(
@@ -118,11 +119,11 @@ def _encode(
     from datasets import Dataset, Features, List, Value
 
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
+    dtypes = {name: "int32" if name == "input_ids" else "int8" for name in names}
     counts = ("length", "full_length", "function")
     features = Features(
         {
-            "input_ids": List(Value("int32")),
-            **{name: List(Value("int8")) for name in names[1:]},
+            **{name: List(Value(dtype)) for name, dtype in dtypes.items()},
             **{name: Value("int32") for name in counts},
         }
     )
@@ -140,9 +141,11 @@ def _encode(
                 values = tokenizer(pairs[0][i], pairs[1][i], truncation=True, max_length=max_length, **options)
             elif len(special) > max_length:
                 readings = truncation.readings(np.array(special, dtype=bool), max_length)
+            # Once for each text, not for each of its windows: the time is then linear in the length of the text.
+            values = {name: np.asarray(values[name], dtype=dtypes[name]) for name in names}
             for reading in readings:
                 for name in names:
-                    made[name].append(np.asarray(values[name])[reading])
+                    made[name].append(values[name][reading])
                 made["length"].append(len(made["input_ids"][-1]))
                 made["full_length"].append(len(special))
                 made["function"].append(indices[i])
@@ -152,12 +155,19 @@ def _encode(
     return rows.map(
         encode,
         batched=True,
+        batch_size=_texts_at_once(texts),
         with_indices=True,
         remove_columns=columns,
         features=features,
         desc="tokenizing",
         **map_options,
     )
+
+
+def _texts_at_once(texts: list[list[str]]) -> int:
+    """Texts to tokenize at once: 1,000, or fewer if they are so long that their tokens would fill the memory."""
+    longest = max((sum(map(len, item)) for item in zip(*texts)), default=0)
+    return max(1, min(1000, CHARACTERS_AT_ONCE // max(longest, 1)))
 
 
 def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,10 @@ class Truncation:
     mode: str = HEAD  # one of `MODES`
     stride: int | None = None  # tokens between the starts of two neighbouring windows; None: half a window
 
-    def readings(self, special: np.ndarray, max_length: int) -> list[np.ndarray]:
+    def readings(self, special: np.ndarray, max_length: int) -> Iterator[np.ndarray]:
         """Indices of the tokens that the model reads: an array for each window, or one array without windows.
+
+        The arrays are made one at a time: with a small stride, all windows together are much longer than the text.
 
         Every array contains the special tokens at both ends, such as `<s>` and `</s>`. The last window ends at the end
         of the function and is as long as the others.
@@ -44,23 +47,27 @@ class Truncation:
         """
         n = len(special)
         if n <= max_length:
-            return [np.arange(n)]
+            yield np.arange(n)
+            return
         text = np.flatnonzero(~special)
         begin, end = int(text[0]), int(text[-1]) + 1
         room, count = max_length - begin - (n - end), end - begin
         left, right = np.arange(begin), np.arange(end, n)
-        return [np.concatenate([left, begin + inner, right]) for inner in self._text_indices(count, room)]
+        for inner in self._text_indices(count, room):
+            yield np.concatenate([left, begin + inner, right])
 
-    def _text_indices(self, count: int, room: int) -> list[np.ndarray]:
+    def _text_indices(self, count: int, room: int) -> Iterator[np.ndarray]:
         """As [`readings`], for a text of `count` tokens without special ones, of which `room` are read at once."""
         if self.mode == "tail":
-            return [np.arange(count - room, count)]
-        if self.mode == "head_tail":
-            return [np.concatenate([np.arange(room - room // 2), np.arange(count - room // 2, count)])]
-        if self.mode == WINDOWS:
-            starts = range(0, count - room, self.stride or max(room // 2, 1))
-            return [np.arange(start, start + room) for start in (*starts, count - room)]
-        return [np.arange(room)]
+            yield np.arange(count - room, count)
+        elif self.mode == "head_tail":
+            yield np.concatenate([np.arange(room - room // 2), np.arange(count - room // 2, count)])
+        elif self.mode == WINDOWS:
+            for start in range(0, count - room, self.stride or max(room // 2, 1)):
+                yield np.arange(start, start + room)
+            yield np.arange(count - room, count)
+        else:
+            yield np.arange(room)
 
 
 def sequence_length(given: int | None, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

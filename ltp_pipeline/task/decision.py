@@ -41,14 +41,18 @@ def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: fl
     rounding changes no prediction.
 
     `scores`: probability of class 1, `[N]`. `labels`: 0 or 1, `[N]`.
+    Raises ValueError without a function of class 0, or for a score that is not a probability, such as NaN.
     """
     clean = np.sort(scores[labels == 0])[::-1]
-    allowed = int(np.floor(max_false_alarm * len(clean) + 1e-9))
-    if allowed >= len(clean):
-        return 0.0
+    if not len(clean):
+        raise ValueError("a rate of false alarms needs functions of class 0")
+    if not ((0 <= scores) & (scores <= 1)).all():
+        raise ValueError("a score is not a probability")
+    allowed = min(int(np.floor(max_false_alarm * len(clean) + 1e-9)), len(clean) - 1)
     refused = clean[allowed]  # the highest score that must not be above the threshold
-    above = scores[scores > refused]
-    return float((refused + (above.min() if len(above) else 1.0)) / 2)
+    above = scores[scores > refused].min(initial=1.0)
+    middle = (refused + above) / 2
+    return float(middle if middle < above else refused)  # no number is between two neighbouring ones
 
 
 def predicted_classes(logits: np.ndarray, threshold: float | None) -> np.ndarray:
@@ -62,8 +66,18 @@ def predicted_classes(logits: np.ndarray, threshold: float | None) -> np.ndarray
 
 
 def stored_threshold(config: PreTrainedConfig) -> float | None:
-    """The decision threshold in a checkpoint's configuration; None if none was chosen."""
-    return getattr(config, NAME, None)
+    """The decision threshold in a checkpoint's configuration; None if none was chosen.
+
+    Raises UserError if it is not a probability.
+    """
+    threshold = getattr(config, NAME, None)
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and 0 <= threshold <= 1):
+        place = getattr(config, "name_or_path", "") or "the checkpoint"
+        raise UserError(
+            f"config.json of {place}: {NAME} is {threshold!r}; expected a probability from 0 to 1, or null for none"
+        )
+    return threshold
 
 
 def drop_threshold(config: PreTrainedConfig, *, chosen_again: bool) -> None:

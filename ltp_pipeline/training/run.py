@@ -25,10 +25,11 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
-from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits
+from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import sequence_length, truncation_report
 from ltp_pipeline.model.checkpoints import check_tokenizer_fits
+from ltp_pipeline.task.class_counts import check_class_counts
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import Task, has_labels
@@ -90,6 +91,12 @@ def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: 
     """What `run` does after the flags are checked. Returns the results. `checkpoint`: to resume from."""
     data, task = start.data, start.task
     frames = read_splits(data, start.splits, task)
+    check_class_counts(
+        {split: (split_place(data, split, task), frame["label"]) for split, frame in frames.items()},
+        task,
+        max_false_alarm=args.max_false_alarm,
+        metric_for_best_model=args.metric_for_best_model if start.trains else None,
+    )
 
     transformers.set_seed(args.seed)
     if args.disable_tqdm:
@@ -98,6 +105,7 @@ def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: 
     held_in_bfloat16 = args.bf16 and not start.trains
     model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
+    stored_threshold(model.config)  # an error, if it is no probability
     # Saved with the tokenizer, so that later stages truncate functions to the same length.
     tokenizer.model_max_length = sequence_length(data.max_seq_length, model.config, tokenizer)
     tokens = tokenize_splits(frames, tokenizer, model.config, task, data)

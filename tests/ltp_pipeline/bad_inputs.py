@@ -290,6 +290,30 @@ FLAG_CASES = (
     _flags(train_on, "good.csv --max_false_alarm 0.1", "--max_false_alarm 0.1: .*expected training and evaluation"),
     _flags(fine_tune, f"{EVALUATE} --max_false_alarm 0.1", "--max_false_alarm 0.1: .*training and evaluation"),
     _flags(
+        train_on,
+        "good.csv --validation_file a.csv --do_eval --max_false_alarm 0.05",
+        "--max_false_alarm 0.05: .*all 2 .*--validation_file a.csv.*both classes",
+        a="code,label\nint a;,1\nint b;,1\n",
+    ),
+    _flags(
+        train_on,
+        "good.csv --validation_file a.csv --do_eval --max_false_alarm 0 --on_bad_rows skip --max_eval_samples 1",
+        "--max_false_alarm 0.0: .*all 1 .*--max_eval_samples",
+        a="code,label\n,0\nint b;,1\nint b;,0\n",
+    ),
+    _flags(
+        prune,
+        "good.csv --validation_file a.csv --max_false_alarm 0.05",
+        "--max_false_alarm 0.05: .*all 1 .*--validation_file a.csv",
+        a="code,label\nint a;,1\n",
+    ),
+    _flags(
+        train_on,
+        "good.csv --validation_file a.csv --do_eval --metric_for_best_model auc",
+        "--metric_for_best_model auc: .*--validation_file a.csv",
+        a="code,label\nint a;,0\n",
+    ),
+    _flags(
         fine_tune,
         f"{RTE} --do_train --do_eval --max_false_alarm 0.1",
         "--max_false_alarm 0.1: .*not RTE",

@@ -12,6 +12,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data import glue_files
+from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.glue_files import check_labels, read_glue, read_glue_hub
 from ltp_pipeline.data.readers import read_labelled
@@ -119,6 +120,7 @@ def test_another_column_of_labels(tmp_path):
         ("QQP", "a.csv", "question1,question2,label\na,,1\n,,1\n", "row 2 .*question1 and question2: expected text"),
         ("RTE", "a.csv", "sentence1,sentence2,label\n", "no rows"),
         ("RTE", "a.tsv", "sentence1\tsentence2\tlabel\na\tb\n", "header's 3: 1, the first is line 2"),
+        ("RTE", "a.tsv", "sentence1\tsentence2\tlabel\tlabel\na\tb\t1\t1\n", "'label' occurs twice"),
     ],
 )
 def test_bad_files_are_named(tmp_path, task, name, text, message):
@@ -129,10 +131,21 @@ def test_bad_files_are_named(tmp_path, task, name, text, message):
 
 
 def test_a_few_broken_lines_as_qqp_has_them_are_left_out(tmp_path, capsys):
-    lines = ["question1\tquestion2\tis_duplicate", *["Why?\tHow?\t0"] * 150, "What is", *["Who?\tWhere?\t1"] * 50]
+    lines = ["question1\tquestion2\tis_duplicate", *["Why?\tHow?\t0"] * 150, "", "What is", *["Who?\tWhere?\t1"] * 50]
     frame = read_glue(_write(tmp_path, "\r\n".join(lines)), TASKS["QQP"], flag="--train_file")
     assert frame["label"].tolist() == [0] * 150 + [1] * 50
-    assert "are skipped: 1, the first is line 152" in capsys.readouterr().out
+    assert "1 of 201 rows cannot be used and are skipped:\n  row 151: line 153 has 1 field" in capsys.readouterr().out
+    assert frame.index.tolist() == [*range(150), *range(151, 201)] and frame.attrs[SKIPPED] == [151]
+
+
+def test_messages_about_labels_count_the_rows_of_the_file_after_rows_were_skipped(tmp_path):
+    reading, skipped = ReadingArguments(on_bad_rows="skip"), "sentence,label\n,1\n"
+    frame = read_glue(_write(tmp_path, f"{skipped}a,1\nb,1\n", "in.csv"), TASKS["SST2"], reading, flag="--train_file")
+    with pytest.raises(UserError, match="in.csv: all 2 rows have the label 1"):
+        check_labels(frame, TASKS["SST2"], "in.csv", "train")
+    frame = read_glue(_write(tmp_path, f"{skipped}a,1\n,0\nb,\n", "in.csv"), TASKS["SST2"], reading, flag="x")
+    with pytest.raises(UserError, match="in.csv: row 4 .*no label"):
+        check_labels(frame, TASKS["SST2"], "in.csv", "eval")
 
 
 @pytest.mark.parametrize(

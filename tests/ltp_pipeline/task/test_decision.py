@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 
 import run_code_metrics
 import run_glue_code_metrics
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
-from ltp_pipeline.task.decision import lowest_threshold, predicted_classes
+from ltp_pipeline.task.decision import lowest_threshold, predicted_classes, stored_threshold
 from ltp_pipeline.task.metrics import classification_metrics
 
 FINE_TUNE = (
@@ -42,8 +44,34 @@ def test_thresholds_at_the_ends():
     assert lowest_threshold(scores, labels, 0.0) == pytest.approx(0.75)
     assert lowest_threshold(scores, labels, 0.49) == pytest.approx(0.75)
     assert lowest_threshold(scores, labels, 0.5) == pytest.approx(0.4)
-    assert lowest_threshold(scores, np.array([1, 1, 1]), 0.05) == 0  # nothing can be a false alarm
     assert lowest_threshold(np.array([0.9, 0.1]), labels[1:], 0.0) == pytest.approx(0.95)
+    assert lowest_threshold(scores, labels, 1 - 1e-12) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [([0.2, 0.6], [1, 1]), ([], []), ([np.nan, 0.6], [0, 1]), ([0.1, np.nan], [0, 1]), ([0.1, 1.5], [0, 1])],
+)
+def test_no_threshold_is_chosen_from_nothing(scores, labels):
+    with pytest.raises(ValueError, match="class 0|not a probability"):
+        lowest_threshold(np.array(scores), np.array(labels), 0.05)
+
+
+@pytest.mark.parametrize("high", [1.0, np.nextafter(0.5, 1)])
+def test_saturated_and_neighbouring_scores_keep_the_rate(high):
+    scores, labels = np.array([high, np.nextafter(high, 0), 0.25]), np.array([1, 0, 0])
+    threshold = lowest_threshold(scores, labels, 0.0)
+    assert (scores > threshold).tolist() == [True, False, False]
+    assert lowest_threshold(np.full(4, 1.0), np.array([0, 0, 1, 1]), 0.0) == 1
+    assert lowest_threshold(np.full(4, 0.5), np.array([0, 0, 1, 1]), 0.4) == pytest.approx(0.75)  # all tie: none
+
+
+@pytest.mark.parametrize("value", ["0.5", 1.5, -0.1, float("nan"), float("inf"), True, [0.5]])
+def test_a_stored_threshold_is_a_probability(value):
+    with pytest.raises(UserError, match="decision_threshold is .*expected a probability"):
+        stored_threshold(SimpleNamespace(decision_threshold=value))
+    for good in (None, 0, 0.0, 0.5, 1):
+        assert stored_threshold(SimpleNamespace(decision_threshold=good)) == good
 
 
 def test_metrics_follow_the_threshold_except_auc():
