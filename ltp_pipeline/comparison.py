@@ -22,6 +22,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.base.flags import check_positive, parse_arguments
+from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
@@ -100,7 +101,8 @@ def main(argv: list[str] | None = None) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}
-    rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args)
+    with out_of_memory_names("--batch_size", "--max_tokens_per_batch", "--max_length"):
+        rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
     shown = {name: heading for name, heading in COLUMNS.items() if any(name in row for row in rows)}

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import math
 import os
 import shlex
 import sys
@@ -120,7 +121,8 @@ class FineTuningArguments(LTPTrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        self._check_steps()
+        if not torch.accelerator.is_available():
             self.use_cpu = True  # Otherwise the library rejects bf16 on a machine without a GPU.
         self._choose_dtype()
         self._choose_eval_batches()
@@ -140,13 +142,20 @@ class FineTuningArguments(LTPTrainingArguments):
         if best[0] is None:  # The library's default is the loss. Here it is the task's own metric: see adapt_to_task.
             self.metric_for_best_model, self.greater_is_better = best
 
+    def _check_steps(self) -> None:
+        """The library computes with these numbers before `check_numbers` sees them."""
+        for name in ("save_steps", "eval_steps", "logging_steps"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"--{name} {value}: expected a number above 0")
+
     def _choose_dtype(self) -> None:
         if self.fp16:
             if self.dtype != AUTO or self.bf16:
                 raise UserError("--fp16: cannot be combined with --dtype or --bf16")
             self.dtype, self.bf16 = "float16", False
             return
-        device = "cpu" if self.use_cpu else "cuda" if torch.cuda.is_available() else "mps"
+        device = "cpu" if self.use_cpu else torch.accelerator.current_accelerator()
         dtype = chosen_dtype(self.dtype, self.bf16, device)
         self.dtype, self.bf16 = dtype_name(dtype), dtype == torch.bfloat16
 
@@ -181,6 +190,16 @@ class StageArguments:
         default=None,
         help="Initial thresholds: layer l of L, counted from 0, starts at l / L of this value (default: that "
         "of the checkpoint, if it prunes, or 0.01; 0.6 with --target_flops).",
+    )
+    token_keep_rate: float | None = HfArg(
+        default=None,
+        help="With --prune_mode topk: share of a function's tokens that the last layer keeps, above 0 and below 1 "
+        "(default: that of the checkpoint). The share is 1 in the first max(3, 15 %%) layers and then falls linearly.",
+    )
+    token_threshold: float | None = HfArg(
+        default=None,
+        help="With --prune_mode threshold: the threshold of every layer, a share of the largest importance in the "
+        "function, above 0 and at most 1 (default: that of the checkpoint).",
     )
     score_normalization: str | None = HfArg(
         default=None,
@@ -248,10 +267,7 @@ class StageTrainingArguments(FineTuningArguments):
         if self.cuda is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.cuda
         self.weight_decay = self.model_weight_decay
-        for name in ("save_steps", "eval_steps", "logging_steps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"--{name} {value}: expected a number above 0")
+        self._check_steps()
         output_dir = self.output_dir
         if self.no_load and self.early_stopping_patience is not None:
             raise ValueError("--early_stopping_patience: the best step becomes the result; expected no --no_load")

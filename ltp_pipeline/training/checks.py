@@ -10,29 +10,61 @@ from ltp_pipeline.task.tasks import CODE, Task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageTrainingArguments, with_values
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
 
-SHORT_NAMES = {"learning_rate": "lr", "num_train_epochs": "epoch", "per_device_train_batch_size": "bs"}
-ABOVE_0 = (
-    *SHORT_NAMES,
-    "per_device_eval_batch_size",
-    "gradient_accumulation_steps",
-    "lr_threshold",
-    "early_stopping_patience",
-    "max_tokens_per_batch",
+SHORT_NAMES = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epoch",
+    "per_device_train_batch_size": "bs",
+    "weight_decay": "model_weight_decay",
+}
+# Flags, whether a value makes sense, and what is expected. A flag that was not given (None) passes. The numbers of
+# pruning are checked where they are declared, in LTPTrainingArguments.
+RANGES = (
+    (
+        (
+            "learning_rate",
+            "num_train_epochs",
+            "per_device_train_batch_size",
+            "per_device_eval_batch_size",
+            "gradient_accumulation_steps",
+            "lr_threshold",
+            "early_stopping_patience",
+            "max_tokens_per_batch",
+            "logging_steps",
+            "save_steps",
+            "eval_steps",
+            "save_total_limit",
+        ),
+        lambda value: value > 0,
+        "a number above 0",
+    ),
+    (
+        (
+            "weight_decay",
+            "early_stopping_threshold",
+            "warmup_steps",
+            "max_grad_norm",
+            "dataloader_num_workers",
+        ),
+        lambda value: value >= 0,
+        "0 or more",
+    ),
+    (("label_smoothing_factor", "adam_beta1", "adam_beta2"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("adam_epsilon",), lambda value: value > 0, "a number above 0"),
+    (("seed", "data_seed"), lambda value: 0 <= value < 2**32, "0 to 4294967295"),
+    (("max_steps",), lambda value: value > 0 or value == -1, "1 or more, or -1 for --num_train_epochs"),
 )
 
 
 def check_numbers(args: FineTuningArguments, data: DataArguments) -> None:
     """Raises UserError, naming the flag, for a number out of range, and for TensorBoard if it is not installed."""
     short_names = SHORT_NAMES if isinstance(args, StageTrainingArguments) else {}
-    for name in ABOVE_0:
-        value = getattr(args, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise UserError(f"--{short_names.get(name, name)} {value}: expected a number above 0")
+    for names, is_possible, expected in RANGES:
+        for name in names:
+            value = getattr(args, name)
+            if value is not None and not (math.isfinite(value) and is_possible(value)):
+                flag = short_names.get(name, name).removesuffix("_factor")
+                raise UserError(f"--{flag} {value}: expected {expected}")
     check_positive(data, "max_train_samples", "max_eval_samples", "max_test_samples")
-    if not 0 <= args.label_smoothing_factor < 1:
-        raise UserError(f"--label_smoothing {args.label_smoothing_factor}: expected at least 0 and below 1")
-    if args.early_stopping_threshold < 0:
-        raise UserError(f"--early_stopping_threshold {args.early_stopping_threshold}: expected 0 or more")
     if "tensorboard" in args.report_to and find_spec("tensorboard") is None:
         raise UserError("--report_to tensorboard: the package is not installed; run `pip install tensorboard`")
 

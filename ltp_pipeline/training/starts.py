@@ -5,6 +5,7 @@ Everything else is the same for both and is in run.py.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from ltp_pipeline.model.checkpoints import (
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
+from ltp_pipeline.training.fixed_pruning import fixed_pruning
 from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table
 
 if TYPE_CHECKING:
@@ -172,14 +174,18 @@ def pruning_settings(
     except in evaluation, where it is not pruned.
 
     `config`: that of the checkpoint to start from.
-    Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization.
-    Raises UserError if the model cannot prune, or is not a model of `task`.
+    Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization; for
+    some modes also the value of `fixed_pruning`.
+    Raises UserError if the model cannot prune, is not a model of `task`, or would remove nothing.
     """
     if config.model_type not in PRUNABLE:
         raise UserError(
             f"--restore {stage.restore}: model type {config.model_type!r}; expected one of {', '.join(PRUNABLE)}"
         )
     check_classes(config, task, f"--restore {stage.restore}", "--task")
+    threshold = stage.final_token_threshold
+    if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
+        raise UserError(f"--final_token_threshold {threshold}: expected 0 or more")
     own_mode = config.prune_mode if config.model_type == "ltp" else None
     default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
     mode = default_mode if stage.prune_mode is None else stage.prune_mode
@@ -194,6 +200,7 @@ def pruning_settings(
         defaults = {"final_token_threshold": DEFAULT_FINAL_TOKEN_THRESHOLD, "temperature": temperature}
     given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
     given["temperature"] = args.temperature
+    given |= fixed_pruning(mode, stage, args, config)
     return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
 
 

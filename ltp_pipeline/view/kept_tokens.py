@@ -15,6 +15,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
+from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
@@ -157,7 +158,9 @@ def prune_functions(
         total=total, seconds=30, desc=description, unit="tok", unit_scale=True, disable=not is_main()
     ) as bar:
         for number in own:
-            yield from zip(batches[number], _prune_batch(model, [functions[i] for i in batches[number]]), strict=True)
+            with out_of_memory_names("--per_device_eval_batch_size", "--max_tokens_per_batch", "--max_length"):
+                pruned = _prune_batch(model, [functions[i] for i in batches[number]])
+            yield from zip(batches[number], pruned, strict=True)
             bar.update(tokens[number])
 
 

@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from ltp_pipeline import comparison
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
 from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.train_tokenizer import main as train_tokenizer
@@ -59,3 +62,11 @@ def test_each_checkpoint_is_measured_in_the_order_of_its_own_tokenizer(size, two
         assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert [row["dtype"] for row in rows] == ["float32"] * 2
     assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1
+
+
+def test_too_little_memory_names_the_flags_to_lower(two, tmp_path, monkeypatch):
+    paths, file = two
+    monkeypatch.setattr(comparison, "_measure", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory.")))
+    with pytest.raises(UserError, match="^out of memory.*--batch_size or --max_tokens_per_batch or --max_length"):
+        main(f"--checkpoints a={paths['a']} --test_file {file} --max_length 96 --output_dir {tmp_path}/out".split())
+    assert not (tmp_path / "out").exists()

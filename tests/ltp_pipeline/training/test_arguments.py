@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import DataArguments
@@ -89,3 +90,21 @@ def test_the_dtype_decides_about_autocast(tmp_path, monkeypatch, fast, dtype, mi
     assert (args.bf16, args.dtype, args.mixed_precision) == (fast, dtype, mixed)
     with pytest.raises(UserError, match="--fp16.*--dtype or --bf16"):
         FineTuningArguments(output_dir=str(tmp_path), fp16=True, dtype="float32", use_cpu=True)
+
+
+@pytest.mark.parametrize("kind", ["xpu", "cuda", "mps"])
+def test_every_accelerator_is_used(tmp_path, monkeypatch, kind):
+    asked = []
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device(kind))
+    monkeypatch.setattr(
+        "ltp_pipeline.model.precision.is_bfloat16_fast", lambda device: bool(asked.append(str(device)))
+    )
+    args = FineTuningArguments(output_dir=str(tmp_path))
+    assert args.use_cpu is False
+    assert asked == [kind]
+
+
+def test_without_an_accelerator_it_is_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    assert FineTuningArguments(output_dir=str(tmp_path)).use_cpu is True

@@ -6,7 +6,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.task.tasks import CODE, TASKS
 from ltp_pipeline.training.arguments import parse_training_arguments
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
-from tests.ltp_pipeline.training.test_arguments import FINE_TUNING, parse_stage
+from tests.ltp_pipeline.training.test_arguments import FINE_TUNING, STAGE, parse_stage
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,31 @@ def test_flags_that_a_task_does_not_allow(task, flags, message):
         ("--early_stopping_threshold -1", r"--early_stopping_threshold -1\.0"),
         ("--max_tokens_per_batch 0", "--max_tokens_per_batch 0"),
         ("--label_smoothing 1", r"--label_smoothing 1\.0.*below 1"),
+        ("--label_smoothing nan", "--label_smoothing nan"),
+        ("--lambda nan", "lambda_threshold.*nan"),
+        ("--rank_distillation inf", "rank_distillation inf"),
+        ("--temperature inf", "temperature inf"),
+        ("--weight_decay -1", r"weight_decay_threshold.*-1\.0"),
+        ("--model_weight_decay nan", "--model_weight_decay nan"),
+        ("--early_stopping_threshold nan", "--early_stopping_threshold nan"),
+        ("--warmup_steps nan", "--warmup_steps nan"),
+        ("--warmup_steps -1", "warmup_steps.*-1"),
+        ("--max_grad_norm -1", r"--max_grad_norm -1\.0"),
+        ("--adam_beta1 1", r"--adam_beta1 1\.0.*below 1"),
+        ("--adam_epsilon 0", r"--adam_epsilon 0\.0"),
+        ("--seed -1", "--seed -1.*0 to 4294967295"),
+        ("--seed 4294967296", "--seed 4294967296"),
+        ("--data_seed -5", "--data_seed -5"),
+        ("--max_steps 0", "--max_steps 0.*1 or more"),
+        ("--max_steps -7", "--max_steps -7"),
+        ("--epoch nan", "--epoch nan"),
+        ("--epoch inf", "--epoch inf"),
+        ("--epoch -1", r"--epoch -1\.0"),
+        ("--logging_steps nan", "--logging_steps nan"),
+        ("--eval_steps inf", "--eval_steps inf"),
+        ("--save_total_limit 0", "--save_total_limit 0"),
+        ("--dataloader_num_workers -1", "--dataloader_num_workers -1"),
+        ("--gradient_accumulation_steps 0", "--gradient_accumulation_steps 0"),
         ("--fp16 --bf16", "--fp16"),
         ("--dtype float32 --bf16", "--dtype float32.*--bf16"),
     ],
@@ -75,9 +100,16 @@ def test_numbers_and_dtypes_that_no_run_can_use(flags, message):
         check_numbers(args, data)
 
 
-def test_messages_of_fine_tuning_name_the_long_flags():
-    _, data, args = parse_training_arguments(FINE_TUNING, ["--learning_rate", "0"], "")
-    with pytest.raises(UserError, match=r"--learning_rate 0\.0"):
+@pytest.mark.parametrize("flag, value", [("learning_rate", "0.0"), ("save_steps", "0.0"), ("adam_beta2", "nan")])
+def test_messages_of_fine_tuning_name_the_long_flags(flag, value):
+    with pytest.raises(UserError, match=f"--{flag} {value}"):
+        _, data, args = parse_training_arguments(FINE_TUNING, [f"--{flag}", value], "")
+        check_numbers(args, data)
+
+
+def test_the_flags_as_they_are_by_default_pass():
+    for dataclasses in (FINE_TUNING, STAGE):
+        *_, data, args = parse_training_arguments(dataclasses, ["--restore", "x"] if dataclasses is STAGE else [], "")
         check_numbers(args, data)
 
 

@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,14 @@ def test_batches_agree_with_one_function_at_a_time(pruned_model):
         assert np.array_equal(~np.isnan(result.scores), entered)
     alive = np.mean([[1.0, *result.kept.mean(axis=1)] for result in results.values()], axis=0)
     assert (np.diff(alive)[:2] < -0.1).all(), alive
+
+
+def test_too_little_memory_names_the_flags_to_lower(pruned_model, monkeypatch):
+    model, tokenizer = pruned_model
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 137438953472 bytes.")
+    monkeypatch.setattr(kept_tokens, "_prune_batch", Mock(side_effect=error))
+    with pytest.raises(UserError, match="^out of memory.*--per_device_eval_batch_size.*--max_length"):
+        list(prune_functions(model, encode(FUNCTIONS, tokenizer, MAX_LENGTH)))
 
 
 def test_processes_share_the_batches(pruned_model, monkeypatch):
