@@ -16,6 +16,7 @@ MARKS = (
 FALLBACK = "windows-1252"  # contains Latin-1's printable characters; decodes every byte here
 _NAMED = re.compile(rb"coding[:=][ \t]*([-\w.]+)")  # as in `# -*- coding: cp1251 -*-` (PEP 263)
 _CONTROL = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f\x7f]")  # occur in no text, apart from NUL, ^Z and escape
+_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
 _PRINTABLE = bytes(range(0x20, 0x7F))
 
 
@@ -39,8 +40,13 @@ def wide_encoding(content: bytes) -> str | None:
     if b"\0" not in content:
         return None
     for encoding in ("utf-32-le", "utf-32-be"):
-        with_all = len(content) % 4 == 0 and _strictly(content, encoding)
-        if with_all and "\0" not in with_all and not _CONTROL.search(with_all):
+        text = _strictly(content, encoding)
+        if (
+            text
+            and "\0" not in text
+            and not _CONTROL.search(text)
+            and 2 * len(_BEYOND_16_BITS.findall(text)) < len(text)
+        ):
             return encoding
     encoding, ascii_units, pairs = _count_units(content)
     wide = _strictly(content[: len(content) // 2 * 2], encoding)

@@ -11,38 +11,12 @@ import re
 from collections.abc import Sequence
 
 from ltp_pipeline.code.languages import LANGUAGES, Language
+from ltp_pipeline.code.literals import LITERAL, spans
 
-_STRING = r""" "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' """
 _SIGN = r"<<=|>>=|->|\+\+|--|&&|\|\||<<|>>|::|[-+*/%&|^!=<>]=|\S"
-_C = rf"""
-    //(?:\\\n|[^\n])* | /\*.*?(?:\*/|\Z)  # comments; a backslash continues a // comment on the next line
-    | (?P<token>
-        (?:u8|[uUL])?R"(?P<delimiter>[^()\\\s]{{0,16}})\(.*?\)(?P=delimiter)"  # raw string
-        | {_STRING}
-        | \.?\d(?:'?\w|\.)*  # number: 1'000 and 1.5f are one token each
-        | \w+
-        | {_SIGN}
-    )"""
-_PYTHON = rf"""
-    \#[^\n]*
-    | (?P<token>
-        \"{{3}}(?:\\.|[^\\])*?\"{{3}} | '{{3}}(?:\\.|[^\\])*?'{{3}}
-        | {_STRING}
-        | \.?\d[\w.]*
-        | \w+
-        | {_SIGN}
-    )"""
-_POWERSHELL = r"""
-    <\#.*?(?:\#>|\Z) | \#[^\n]*
-    | (?P<token>
-        @"\n.*?\n"@ | @'\n.*?\n'@ | "(?:`.|\"{2}|[^"`])*" | '(?:'{2}|[^'])*'
-        | [\w$]+
-        | \S
-    )"""
-_RULES = {
-    name: re.compile(rule, re.DOTALL | re.VERBOSE)
-    for name, rule in {"c": _C, "cpp": _C, "python": _PYTHON, "powershell": _POWERSHELL}.items()
-}
+_C = re.compile(rf"\.?\d(?:'?\w|\.)*|\w+|{_SIGN}")  # number: 1'000 and 1.5f are one token each
+_PYTHON = re.compile(rf"\.?\d[\w.]*|\w+|{_SIGN}")
+_RULES = {"c": _C, "cpp": _C, "python": _PYTHON, "powershell": re.compile(r"[\w$]+|\S")}
 
 
 def code_tokens(text: str, language: Language = LANGUAGES["c"]) -> list[str]:
@@ -51,7 +25,15 @@ def code_tokens(text: str, language: Language = LANGUAGES["c"]) -> list[str]:
     >>> code_tokens('a >>= 1.5f;  // why')
     ['a', '>>=', '1.5f', ';']
     """
-    return [token for match in _RULES[language.name].finditer(text) if (token := match["token"])]
+    rule = _RULES[language.name]
+    tokens: list[str] = []
+    position = 0
+    for start, end, kind in spans(text, language):
+        tokens += rule.findall(text, position, start)
+        if kind == LITERAL and (literal := text[start:end].strip()):
+            tokens.append(literal)
+        position = end
+    return tokens + rule.findall(text, position)
 
 
 def token_hash(tokens: Sequence[str]) -> bytes:

@@ -9,26 +9,31 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Language:
-    """A language: the endings of its files, the module of its tree-sitter grammar and that grammar's function node."""
+    """A language: the endings of its files, the module of its tree-sitter grammar, its function nodes there."""
 
     name: str
     suffixes: frozenset[str]
     module: str
-    function: str
+    functions: tuple[str, ...]
 
 
 LANGUAGES = {
     language.name: language
     for language in (
-        Language("c", frozenset({".c", ".h"}), "tree_sitter_c", "function_definition"),
+        Language("c", frozenset({".c", ".h"}), "tree_sitter_c", ("function_definition",)),
         Language(
             "cpp",
             frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"}),
             "tree_sitter_cpp",
-            "function_definition",
+            ("function_definition",),
         ),
-        Language("python", frozenset({".py"}), "tree_sitter_python", "function_definition"),
-        Language("powershell", frozenset({".ps1", ".psm1"}), "tree_sitter_powershell", "function_statement"),
+        Language("python", frozenset({".py"}), "tree_sitter_python", ("function_definition",)),
+        Language(
+            "powershell",
+            frozenset({".ps1", ".psm1"}),
+            "tree_sitter_powershell",
+            ("function_statement", "class_method_definition"),
+        ),
     )
 }
 

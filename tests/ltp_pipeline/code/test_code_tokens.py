@@ -1,5 +1,7 @@
 """The tokenizer of code; the builder and check_data find the same duplicates with it."""
 
+import time
+
 import pandas as pd
 import pytest
 
@@ -56,3 +58,32 @@ def test_the_builder_and_check_data_agree_on_duplicates(path, one, other, same, 
     pd.DataFrame(rows, columns=["functionSource", "path", "label"]).to_csv(table, index=False)
     main([str(table), "--near_duplicates", "0", "--allow", "label_conflict"])
     assert ("warning duplicates" in capsys.readouterr().out) == same
+
+
+@pytest.mark.parametrize("language", ["c", "python", "powershell"])
+@pytest.mark.parametrize("opened", ['"', "'"])
+@pytest.mark.parametrize(
+    "unit", [r"\"", "\\", "/*", "//\\\n", "/* c */", "# c\n", 'R"(', '`"', '@"\n', '"$(', r"\'''", "{", "1'"]
+)
+def test_time_is_linear(language, opened, unit):
+    """Half a minute and more if the time is quadratic."""
+    begin = time.process_time()
+    code_tokens(opened + unit * 40_000, LANGUAGES[language])
+    assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize(
+    "language, text, tokens",
+    [
+        ("c", "u8'{' 1'000'0 .5'0f", ["u8", "'{'", "1'000'0", ".5'0f"]),
+        ("c", 'R"a( ")b" )a" R"(', ['R"a( ")b" )a"', "R", '"', "("]),
+        ("c", '#error don\'t { "}"\n}', ["#", "error", "don", "'", "t", "{", '"}"', "}"]),
+        ("c", '"\\"}\n}', ['"', "\\", '"', "}", "}"]),
+        ("python", "'''a\\''' ' # no'''", ["'''a\\''' ' # no'''"]),
+        ("powershell", '"a $(f "}") b" }', ['"a $(f "}") b"', "}"]),
+        ("powershell", "@'\n'\n'@ <# ' #> b", ["@'\n'\n'@", "b"]),
+        ("powershell", "a `\n  b `# c", ["a", "b", "`#", "c"]),
+    ],
+)
+def test_literals(language, text, tokens):
+    assert code_tokens(text, LANGUAGES[language]) == tokens
