@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ltp_pipeline.overlay import package as overlay
+from ltp_pipeline.overlay.change import remove
+from ltp_pipeline.overlay.records import read_manifest
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,8 +81,8 @@ def site(tmp_path) -> Path:
     folder = tmp_path / "site"
     installed = Path(importlib.util.find_spec("transformers").origin).parent
     shutil.copytree(installed, folder / "transformers")
-    if manifest := overlay.read_manifest(folder / "transformers"):
-        overlay.remove(folder / "transformers", manifest)
+    if manifest := read_manifest(folder / "transformers"):
+        remove(folder / "transformers", manifest)
     record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
     shutil.copytree(installed.parent / record, folder / record)
     yield folder
@@ -104,9 +106,69 @@ def test_install_use_restore(site, tmp_path):
     assert hashes(site) == before
 
 
+def script(*arguments: str, here: Path = ROOT, **options) -> subprocess.CompletedProcess:
+    """Runs the script of the checkout `here`."""
+    command = ["/bin/bash", str(here / "revise_local_transformer_package.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A checkout without an environment of its own."""
+    here = tmp_path / "checkout"
+    here.mkdir()
+    shutil.copy(ROOT / "revise_local_transformer_package.sh", here)
+    for folder in ("ltp_pipeline", "transformer_revised"):
+        (here / folder).symlink_to(ROOT / folder)
+    return here
+
+
 def test_help_and_exit_status():
     assert "--restore" in revise("--help")
-    command = ["bash", str(ROOT / "revise_local_transformer_package.sh"), "--python", "/no/such/python"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = script("--python", "/no/such/python")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --python /no/such/python: cannot be run (No such file or directory)\n"
+
+
+def a_command(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "no Python found: neither .*/.venv/bin/python nor python3 on PATH"),
+        ("echo 'pyenv: python3: command not found' >&2; exit 127", "python3 is not a working Python 3.10 or newer"),
+        ("exit 1", "python3 is not a working Python 3.10 or newer"),  # what the script's question gives in Python 3.9
+    ],
+)
+def test_no_python_that_runs_it(checkout, tmp_path, text, says):
+    a_command(tmp_path / "bin", "dirname", 'exec /usr/bin/dirname "$@"')
+    if text:
+        a_command(tmp_path / "bin", "python3", text)
+    done = script("--status", here=checkout, env={"PATH": str(tmp_path / "bin")})
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+    assert re.match(f"error: .*{says}", done.stderr), done.stderr
+
+
+def test_an_environment_whose_python_is_gone(checkout):
+    """The script does not silently take another Python then."""
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").symlink_to("/no/such/python3.9")
+    done = script("--status", here=checkout)
+    assert done.returncode == 2 and re.match("error: .*/.venv/bin/python is a link to nowhere", done.stderr)
+
+
+def test_files_in_the_folder_in_which_it_is_called(tmp_path):
+    """Python's modules are imported, not those with their names in the current folder. CDPATH changes nothing."""
+    for name in ("json", "argparse", "transformers"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    done = script("--help", cwd=tmp_path, env={**os.environ, "CDPATH": "/"})
+    assert (done.returncode, done.stderr) == (0, "")
+    command = ["/bin/bash", os.path.relpath(ROOT / "revise_local_transformer_package.sh", ROOT.parent), "--help"]
+    done = subprocess.run(
+        command, cwd=ROOT.parent, env={**os.environ, "CDPATH": str(ROOT.parent)}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,6 +1,8 @@
-"""The overlay's command on made-up packages: which it refuses, and what it prints."""
+"""The command itself: versions, dry runs, two runs at once, failures of the disk and of standard output."""
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,62 +10,10 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.overlay import command
-from ltp_pipeline.overlay.command import Package, find_package
+from tests.ltp_pipeline.overlay.conftest import Site
+from tests.ltp_pipeline.overlay.made_up import ADDED, snapshot
 
-MAPPINGS = ("auto_mappings.py", "modeling_auto.py", "tokenization_auto.py")
-
-
-class Site:
-    """A folder with a made-up `transformers`, and an interpreter that finds it there and nothing else."""
-
-    def __init__(self, folder: Path, version: str | None):
-        self.package = folder / "transformers"
-        (self.package / "models/auto").mkdir(parents=True)
-        for file in ("__init__.py", "models/__init__.py", "models/auto/__init__.py"):
-            (self.package / file).write_text("")
-        for file in MAPPINGS:
-            (self.package / "models/auto" / file).write_text("")
-        if version:
-            record = folder / f"transformers-{version}.dist-info"
-            record.mkdir()
-            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: transformers\nVersion: {version}\n")
-        self.python = str(folder / "python")
-        Path(self.python).write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" -S "$@"\n')
-        os.chmod(self.python, 0o755)
-
-    def files(self) -> dict[str, bytes]:
-        return {str(file): file.read_bytes() for file in self.package.rglob("*") if file.is_file()}
-
-
-@pytest.fixture
-def site(tmp_path) -> Site:
-    return Site(tmp_path, "5.23.0")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command and returns what it prints. Made-up packages cannot be tried out."""
-    monkeypatch.setattr(command, "try_in_fresh_interpreter", lambda package: None)
-
-    def run(site: Site, *flags: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["overlay", "--python", site.python, *flags])
-        command.main()
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_interpreters(site, tmp_path):
-    assert find_package(site.python) == Package(site.package, "5.23.0", site.python)
-    with pytest.raises(UserError, match="--python /no/such/python: cannot be run"):
-        find_package("/no/such/python")
-    with pytest.raises(UserError, match="--python echo: is not a working Python"):
-        find_package("echo")
-    with pytest.raises(UserError, match="a source tree or an editable install"):
-        find_package(Site(tmp_path / "source", None).python)
-    (site.package / "__init__.py").unlink()
-    with pytest.raises(UserError, match="has no transformers"):
-        find_package(site.python)
+ROOT = Path(__file__).parents[3]
 
 
 def test_untested_version(tmp_path, run):
@@ -83,62 +33,129 @@ def test_dry_run_changes_nothing(site, run):
     out = run(site, "--dry-run")
     assert out.startswith(f"transformers 5.23.0 in {site.package}\nwould copy: models/ltp/__init__.py, ")
     assert "would append a marked block to: models/auto/auto_mappings.py, models/auto/modeling_auto.py" in out
+    run(site, "--restore", "--dry-run")
     assert site.files() == before
     run(site)
     installed = site.files()
     assert "would remove: models/ltp/__init__.py, " in run(site, "--restore", "--dry-run")
+    run(site, "--dry-run")
     assert site.files() == installed
 
 
-def test_status_of_every_state(site, run, monkeypatch):
-    run(site)
-    assert "this version is tested\nLTP is installed, from the files of this checkout\n" in run(site, "--status")
-    monkeypatch.setattr(command.overlay, "new_files", lambda: {"trainer_ltp.py": b"newer"})
-    assert "LTP is installed, but not from the files of this checkout: run" in run(site, "--status")
-    (site.package / "trainer_ltp.py").unlink()
-    (site.package / "models/auto/modeling_auto.py").write_text("")
-    assert "  trainer_ltp.py: missing\n  models/auto/modeling_auto.py: changed\n" in run(site, "--status")
-
-
-def test_install_update_and_restore(site, run):
+def test_install_update_and_restore(site, run, monkeypatch):
     before = site.files()
     assert "there is nothing to restore" in run(site, "--restore")
     run(site)
-    mapping = site.package / "models/auto/modeling_auto.py"
-    installed = mapping.read_text()
+    installed = site.files()
     run(site)
-    assert mapping.read_text() == installed
+    assert site.files() == installed
+    files = {"trainer_ltp.py": b"newer"}
+    monkeypatch.setattr("ltp_pipeline.overlay.state.new_files", lambda: files)
+    monkeypatch.setattr("ltp_pipeline.overlay.change.new_files", lambda: files)
+    assert "LTP is installed, but not from the files of this checkout: run" in run(site, "--status")
+    run(site)
+    assert (site.package / "trainer_ltp.py").read_bytes() == b"newer" and not (site.package / ADDED).exists()
     assert "every file of the package is byte for byte as before\n" in run(site, "--restore")
     assert site.files() == before
-    run(site)
-    mapping.write_text(installed + "mine = 1\n")
-    run(site)
-    assert mapping.read_text().startswith("mine = 1\n\n# >>> LTP overlay")
-    assert "Changes that others have made to models/auto/modeling_auto.py are kept" not in run(site, "--restore")
-    assert mapping.read_text() == "mine = 1\n"
 
 
-def test_a_changed_file_is_discarded_only_with_force(site, run):
-    before = site.files()
-    run(site)
-    changed = site.package / "models/ltp/modeling_ltp.py"
-    changed.write_text("mine")
-    for flags in ((), ("--restore",)):
-        with pytest.raises(UserError, match="somebody has changed models/ltp/modeling_ltp.py in .*--force"):
-            run(site, *flags)
-        assert changed.read_text() == "mine"
-    run(site, "--restore", "--force")
-    assert site.files() == before
+def test_two_runs_at_once(site, run, monkeypatch):
+    """The second one ends at once with a message, and changes nothing."""
+    before = snapshot(site.package)
+
+    def meanwhile(package) -> None:
+        for flags in ([], ["--restore"]):
+            done = another_run(site, *flags)
+            assert done.returncode == 2, done.stderr
+            assert done.stderr.startswith(f"error: another run is changing {site.package}"), done.stderr
+        done = another_run(site, "--status")
+        assert done.returncode == 0 and "another run of this script is changing the package now" in done.stdout
+
+    monkeypatch.setattr(command, "try_in_fresh_interpreter", meanwhile)
+    monkeypatch.setattr(sys, "argv", ["overlay", "--python", site.python])
+    command.main()
+    assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+    run(site, "--restore")
+    assert snapshot(site.package) == before
 
 
-def test_removed_again_where_it_does_not_work(site):
-    before = site.files()
-    with pytest.raises(UserError, match="does not work in transformers 5.23.0(?s:.*)AttributeError"):
-        command.install(find_package(site.python), force=False, dry_run=False)
-    assert site.files() == before
+def another_run(site: Site, *flags: str, **options) -> subprocess.CompletedProcess:
+    script = ["bash", str(ROOT / "revise_local_transformer_package.sh"), "--python", site.python, *flags]
+    return subprocess.run(script, **{"capture_output": True, "text": True, **options})
 
 
-def test_a_failure_of_the_disk(site, run, monkeypatch):
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
-    with pytest.raises(UserError, match="disk full; run this again to complete it, or with --restore to undo it"):
+@pytest.mark.parametrize("changes", ["install", "update"])
+@pytest.mark.parametrize("left", [0, 1, 5, 20])
+def test_disk_full(site, run, monkeypatch, changes, left):
+    """After `left` files no more can be written: what was there before is whole. --restore needs no room."""
+    if changes == "update":
         run(site)
+    before, write = snapshot(site.package), Path.open
+    count = [left]
+
+    def open_until_full(self, mode="r", *args, **kwargs):
+        if "w" in mode:
+            count[0] -= 1
+            if count[0] < 0:
+                raise OSError(28, "No space left on device", str(self))
+        return write(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", open_until_full)
+    monkeypatch.setattr(Path, "write_bytes", lambda self, content: self.open("wb").write(content))
+    with pytest.raises(UserError, match=r"No space left on device.*LTP is (not )?installed"):
+        run(site)
+    assert snapshot(site.package) == before
+    run(site, "--restore")
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 10, 21, 22, 23, 24])
+def test_a_rename_that_fails(site, run, monkeypatch, at):
+    """An installation is undone. If that fails, too, the message tells the state, and the next run repairs it."""
+    before, rename, count = snapshot(site.package), os.replace, [at]
+
+    def failing(old, new, *args):
+        count[0] -= 1
+        if count[0] < 0 and "manifest.removing" not in str(new):
+            raise OSError(5, "Input/output error", str(old))
+        return rename(old, new, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        with pytest.raises(UserError, match=r"Input/output error.*(LTP is not installed|interrupted)"):
+            run(site)
+    run(site)
+    assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+    run(site, "--restore")
+    assert snapshot(site.package) == before
+
+
+def test_ctrl_c(site, run, monkeypatch, capsys):
+    """The installation is undone."""
+    before = snapshot(site.package)
+    monkeypatch.setattr(command, "try_in_fresh_interpreter", lambda package: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(site)
+    assert "LTP is not installed" in capsys.readouterr().err
+    assert snapshot(site.package) == before
+
+
+@pytest.mark.parametrize("to", [">&-", "> /dev/full", "| true"])
+def test_nobody_reads_standard_output(site, run, to):
+    """The work is done all the same, and no traceback is shown."""
+    before = snapshot(site.package)
+    run(site)
+    script = ROOT / "revise_local_transformer_package.sh"
+    command = f"sleep 0.1; bash {script} --python {site.python} --restore {to}"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], stderr=subprocess.PIPE, text=True)
+    assert snapshot(site.package) == before
+    if to == "> /dev/full":
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_home(site, run):
+    run(site)
+    done = another_run(site, "--restore", env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 0 and "byte for byte as before" in done.stdout, done.stderr

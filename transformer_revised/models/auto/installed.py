@@ -4,14 +4,28 @@ import importlib.util
 import warnings
 from pathlib import Path
 
-from .ltp_names import COPIED
+from transformers.models.auto import configuration_auto
+
+from .ltp_names import COPIED, MODEL_TYPE
 from .same_modules import HERE, THERE, share_modules
 
 
 def is_installed() -> bool:
-    """Whether the installed `transformers` holds the model type "ltp"."""
+    """Whether the installed `transformers` holds the model type "ltp". Warns if it holds only a part of it."""
     spec = importlib.util.find_spec("transformers.models.ltp")
-    return spec is not None and spec.origin is not None  # a module without a file is the plug-in's
+    if spec is None or spec.origin is None:  # a module without a file is the plug-in's
+        return False
+    package = Path(spec.origin).parents[2]
+    records = package / ".ltp_overlay"
+    interrupted = (records / "manifest.installing").exists() or (records / "manifest.removing").exists()
+    if interrupted or MODEL_TYPE not in configuration_auto.CONFIG_MAPPING_NAMES:
+        warnings.warn(
+            f"{package} holds only a part of LTP, so the files of this checkout are used. What happened: "
+            "revise_local_transformer_package.sh --status",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def use_installed() -> None:
