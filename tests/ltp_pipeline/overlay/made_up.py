@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from transformer_revised.models.auto.ltp_names import MODEL_CLASSES
+from ltp_pipeline.overlay.contents import NAMES
 
 MAPPINGS = ("auto_mappings", "modeling_auto", "tokenization_auto")
 ADDED = "models/ltp/modeling_ltp.py"
@@ -20,7 +20,7 @@ def make_package(site: Path, version: str = "5.23.0") -> Path:
         (folder / "__init__.py").write_text("")
     (auto.parent.parent / "__init__.py").write_text(f'__version__ = "{version}"\n')
     (auto / "auto_mappings.py").write_text("CONFIG_MAPPING_NAMES = {}\n")
-    tables = dict.fromkeys(table for table, _ in MODEL_CLASSES.values())
+    tables = dict.fromkeys(table for table, _ in NAMES.MODEL_CLASSES.values())
     (auto / "modeling_auto.py").write_text("\n".join(f"{table} = {{}}" for table in tables))
     (auto / "tokenization_auto.py").write_text("TOKENIZER_MAPPING_NAMES = {}\n")
     (auto / "__pycache__/modeling_auto.cpython-311.pyc").write_bytes(b"compiled before")
