@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,9 +10,11 @@ import torch
 from torch import nn
 from transformers.trainer import Trainer
 from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_pt_utils import LabelSmoother
 
+from .models.ltp.batch_tokens import attention_mask_of
 from .models.ltp.modeling_ltp_heads import LTPForSequenceClassification
-from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target
+from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target, restored_if_interrupted
 from .models.ltp.pruning_ranks import Teacher, rank_loss
 from .training_args_ltp import LTPTrainingArguments
 
@@ -64,20 +65,25 @@ class LTPTrainer(Trainer):
         **kwargs,
     ):
         args = LTPTrainingArguments() if args is None else copy.copy(args)
-        if args.ddp_find_unused_parameters is None:
-            # The library assumes that a model with gradient checkpointing uses all its parameters. This model does
-            # not: a layer that removes nothing does not use its threshold, nor the last layer all of its attention.
-            args.ddp_find_unused_parameters = True
         super().__init__(model, args, *posargs, **kwargs)
+        if self.label_smoother is not None:
+            self.label_smoother = _Float32Smoother(self.label_smoother.epsilon)
         self.class_weights = None if class_weights is None else [float(weight) for weight in class_weights]
         # The library then divides the loss by the number of accumulated batches, which `_shares` takes into account.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
         self._teacher: Teacher | None = None
+        self._distance: float | None = None  # from the thresholds at the start to those that meet the budget
         if args.target_flops is not None and not isinstance(self.model, LTPForSequenceClassification):
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
         if not self._is_ltp:
             return
+        if args.ddp_find_unused_parameters is None:
+            # The library assumes that a model with gradient checkpointing uses all its parameters. This model does
+            # not: a layer that removes nothing does not use its threshold, nor the last layer all of its attention.
+            args.ddp_find_unused_parameters = True
+        if getattr(self, "model_init", None) is not None and any(self.model.pruners()):
+            raise ValueError("`model_init` would make a model without these settings of pruning: give `model` instead")
         if args.temperature is not None:
             self.model.set_temperature(args.temperature)
         self.model.set_hard_masking(args.masking_mode == "hard")
@@ -91,7 +97,7 @@ class LTPTrainer(Trainer):
             self.add_callback(_HardenHalfway)
         if args.rank_distillation and args.masking_mode != "hard":
             self._teacher = Teacher(self.model)
-            self.model.longformer.importance_gradient = True
+        self.model.set_importance_gradient(self._teacher is not None)
         if args.target_flops is not None:
             self.model.config.target_flops = args.target_flops
         if self._target_flops is not None and args.masking_mode != "soft":
@@ -129,32 +135,49 @@ class LTPTrainer(Trainer):
         """Shifts the thresholds to `START_FLOPS` (or to the target, if that is more) and adds the controller. Sets
         `lr_threshold`, if not given, so that the thresholds can move from there to the target in time.
         """
-        target, batches = self._target_flops, self._calibration_batches()
-        with self.accelerator.autocast():
+        target, batches, offsets = self._target_flops, self._calibration_batches(), active_offsets(self.model)
+        with self.accelerator.autocast(), torch.no_grad(), restored_if_interrupted(offsets):
             start = meet_target(self.model, batches, max(target, START_FLOPS), tolerance=0.02)
-            first = [p.clone() for p in active_offsets(self.model)]
+            first = [offset.clone() for offset in offsets]
             meet_target(self.model, batches, target, tolerance=0.02)
-            last = active_offsets(self.model)
-        distance = max((b - a).item() for a, b in zip(first, last))
-        for parameter, value in zip(last, first):
-            parameter.data.copy_(value)
+            distance = max((offset - value).item() for offset, value in zip(offsets, first))
+            for offset, value in zip(offsets, first):
+                offset.copy_(value)
+        # Processors of different machines round differently, so that their processes may find other thresholds.
+        start, distance = self._of_first_process(torch.tensor([start, distance], dtype=torch.float64)).tolist()
+        self._share_offsets()
         if self.args.lr_threshold is None:
-            # Four times the mean rate that is needed: the rate falls to 0, and the target must be met well before.
-            steps = self.args.max_steps if self.args.max_steps > 0 else self._number_of_steps()
-            self.args.lr_threshold = 4 * max(distance, 1e-3) / steps
+            self._distance = distance
         self.add_callback(ComputeBudget(target, start))
 
-    def _number_of_steps(self) -> int:
-        batches = len(self.get_train_dataloader())
-        return math.ceil(self.args.num_train_epochs * max(batches // self.args.gradient_accumulation_steps, 1))
+    def set_initial_training_values(self, args, dataloader):
+        """As the library's. Sets the rate with which the thresholds move from the start to the budget in time."""
+        values = super().set_initial_training_values(args, dataloader)
+        if self._distance is not None:
+            # Four times the mean rate that is needed: the rate falls to 0, and the target must be met well before.
+            max_steps = values[-1]
+            self.args.lr_threshold = 4 * max(self._distance, 1e-3) / max_steps
+        return values
 
     def _meet_target(self) -> None:
         """Shifts the thresholds to meet the budget on the calibration functions; all processes get the same shift."""
         with self.accelerator.autocast():
             meet_target(self.model, self._calibration_batches(), self._target_flops)
-        if self.args.world_size > 1:
-            for parameter in active_offsets(self.model):
-                torch.distributed.broadcast(parameter.data, src=0)
+        self._share_offsets()
+
+    def _share_offsets(self) -> None:
+        """Gives all processes the learned offsets of the first."""
+        with torch.no_grad():
+            for offset in self.model.learned_thresholds():
+                offset.copy_(self._of_first_process(offset.detach()))
+
+    def _of_first_process(self, values: torch.Tensor) -> torch.Tensor:
+        """`values` of the first process, on their own device."""
+        if self.args.world_size == 1:
+            return values
+        shared = values.clone().to(self.args.device)
+        torch.distributed.broadcast(shared, src=0)
+        return shared.to(values.device)
 
     def _calibration_batches(self) -> list[dict[str, torch.Tensor]]:
         # Evaluation data is more like the data to be classified than training data is. Labels are not read.
@@ -221,14 +244,16 @@ class LTPTrainer(Trainer):
         if teacher is not None:
             with self.accelerator.autocast():
                 importance = teacher.importance(inputs)
-            ranks = rank_loss(outputs["pruning_scores"], importance, inputs["attention_mask"])
+            masks = attention_mask_of(inputs), inputs.get("global_attention_mask")
+            ranks = rank_loss(outputs["pruning_scores"], importance, *masks)
             loss = loss + items * self.args.rank_distillation * ranks.mean()
         return (loss, outputs) if return_outputs else loss
 
     def _budget_penalty(self, budget: ComputeBudget, inputs, outputs) -> torch.Tensor:
         progress = self.state.global_step / self.state.max_steps
         thresholds = [pruner.threshold for pruner in self.model.pruners()]
-        return budget.penalty(self.model.config, inputs["attention_mask"], outputs, thresholds, progress)
+        masks = attention_mask_of(inputs), inputs.get("global_attention_mask")
+        return budget.penalty(self.model.config, masks[0], outputs, thresholds, progress, masks[1])
 
     def _shares(self, counts: torch.Tensor) -> torch.Tensor:
         """This batch's share of the update's items and tokens, `[2]`, times the divisor that the library applies."""
@@ -253,14 +278,21 @@ class LTPTrainer(Trainer):
         return loss / len(labels), outputs
 
 
+class _Float32Smoother(LabelSmoother):
+    """The library's, whose loss is then computed in float32 from logits of any dtype."""
+
+    def __call__(self, model_output, labels, *args, **kwargs):
+        logits = model_output["logits"] if isinstance(model_output, dict) else model_output[0]
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return super().__call__({"logits": exact}, labels, *args, **kwargs)
+
+
 def _counts(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Items (rows, or labels that are not ignored) and real tokens of a batch, `[2]` float32."""
-    ids, mask, labels = (inputs.get(name) for name in ("input_ids", "attention_mask", "labels"))
-    if ids is None:
-        ids = inputs["inputs_embeds"][..., 0]
-    tokens = (torch.ones_like(ids) if mask is None else mask > 0).sum()
+    mask, labels = attention_mask_of(inputs), inputs.get("labels")
+    tokens = (mask > 0).sum()
     if labels is None or labels.is_floating_point():
-        items = tokens.new_tensor(len(ids))
+        items = tokens.new_tensor(len(mask))
     else:
         items = (labels != -100).sum()
     return torch.stack([items, tokens]).float()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
-from transformer_revised import LTPForSequenceClassification, LTPTrainer
-from transformer_revised.models.ltp.pruning_budget import measure_relative_flops
+from transformer_revised import LTPForSequenceClassification, LTPTrainer, trainer_ltp
+from transformer_revised.models.ltp.pruning_budget import active_offsets, measure_relative_flops
 
 from .models.ltp.tiny import random_batch, tiny_model
 from .test_trainer_ltp import arguments, pad
@@ -114,3 +115,105 @@ def test_hard_training_refuses_what_cannot_be_met_before_its_first_step(tmp_path
     with pytest.raises(ValueError, match=message):
         trainer.train()
     assert trainer.state.global_step == 0
+
+
+TAKEN = [
+    {"gradient_accumulation_steps": 4},
+    {"gradient_accumulation_steps": 3, "num_train_epochs": 1.5},
+    {"gradient_accumulation_steps": 100},
+    {"dataloader_drop_last": True, "per_device_train_batch_size": 5, "gradient_accumulation_steps": 4},
+    {"train_sampling_strategy": "group_by_length", "per_device_train_batch_size": 7},
+    {"num_train_epochs": 0.3, "per_device_train_batch_size": 2},
+    {"max_steps": 3, "num_train_epochs": 9},
+]
+
+
+@pytest.mark.parametrize("settings", TAKEN, ids=str)
+def test_the_rate_of_the_thresholds_is_that_of_the_steps_taken(tmp_path, examples, settings, monkeypatch):
+    """`lr_threshold` is 4 times the distance to the budget, divided by the optimizer steps that are really taken."""
+    defaults = {"max_steps": -1, "num_train_epochs": 2, "per_device_train_batch_size": 3, "learning_rate": 1e-5}
+    defaults |= {"target_flops": 0.8, "calibration_samples": 4, "logging_strategy": "no"}
+    trainer = trainer_for(tmp_path, shortened(examples[:20], 30), **{**defaults, **settings})
+    shifted, meet_target = [], trainer_ltp.meet_target
+
+    def meet(model, *args, **kwargs):
+        reached = meet_target(model, *args, **kwargs)
+        shifted.append(active_offsets(model)[0].item())
+        return reached
+
+    monkeypatch.setattr(trainer_ltp, "meet_target", meet)
+    steps = CountSteps()
+    trainer.add_callback(steps)
+    trainer.train()
+    distance = max(shifted[1] - shifted[0], 1e-3)
+    assert trainer.args.lr_threshold == pytest.approx(4 * distance / steps.taken, rel=1e-5)
+    assert steps.taken == trainer.state.global_step
+
+
+class CountSteps(TrainerCallback):
+    taken = 0
+
+    def on_optimizer_step(self, *args, **kwargs):
+        self.taken += 1
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, torch.OutOfMemoryError, SystemExit])
+@pytest.mark.parametrize("passes", [0, 1, 4])
+def test_an_interrupted_calibration_leaves_the_model_as_it_was(tmp_path, examples, interruption, passes, monkeypatch):
+    """Interrupted in its first forward pass, while the thresholds are infinite, or later."""
+    model = model_to_prune().train()
+    model.longformer.embeddings.eval()  # frozen by its user
+    trainer = trainer_for(tmp_path, examples[:8], model, target_flops=TARGET, calibration_samples=8)
+    state, forward, calls = StateOf(model), model.longformer.encode, []
+
+    def encode(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > passes:
+            raise interruption
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model.longformer, "encode", encode)
+    with pytest.raises(interruption):
+        trainer.train()
+    state.check(model)
+    assert trainer.args.lr_threshold is None and trainer._budget is None
+
+
+class StateOf:
+    """Thresholds, modes, hooks and random state."""
+
+    def __init__(self, model):
+        self.state = self._read(model)
+
+    def check(self, model):
+        assert self._read(model) == self.state
+
+    def _read(self, model):
+        modes = [module.training for module in model.modules()]
+        hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+        weights = [parameter.detach().clone().numpy().tobytes() for parameter in model.parameters()]
+        gradients = [parameter.requires_grad for parameter in model.parameters()]
+        return modes, hooks, weights, gradients, torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+
+def shortened(examples, length):
+    return [{name: x if name == "labels" else x[:length] for name, x in row.items()} for row in examples]
+
+
+def test_a_model_that_each_training_makes_anew_is_refused(tmp_path, examples):
+    args = arguments(tmp_path, masking_mode="soft")
+    with pytest.raises(ValueError, match="model_init.*give `model`"):
+        LTPTrainer(args=args, train_dataset=examples, model_init=model_to_prune)
+
+
+def test_batches_without_an_attention_mask_train(tmp_path, examples):
+    """The budget's penalty and the rank loss of a full batch are the same with a mask of ones and without one."""
+    rows = shortened(examples, 40)
+    settings = {"target_flops": TARGET, "max_steps": 2, "rank_distillation": 0.5, "per_device_train_batch_size": 8}
+    thresholds = []
+    for names in (("input_ids", "attention_mask", "labels"), ("input_ids", "labels")):
+        trainer = trainer_for(tmp_path, rows[:8], **settings)
+        trainer.data_collator = lambda batch, names=names: {name: pad(batch)[name] for name in names}
+        trainer.train()
+        thresholds.append([offset.item() for offset in trainer.model.learned_thresholds()])
+    assert thresholds[0] == thresholds[1] and any(thresholds[0])

@@ -1,6 +1,5 @@
 """LTPTrainer without a budget: losses, parameter groups, masking modes, arguments."""
 
-import inspect
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from ltp_pipeline.training.trainer import ClassifierTrainer
 from transformer_revised import LTPTrainer, LTPTrainingArguments
 
 from .models.ltp.tiny import random_batch, tiny_model
@@ -188,39 +186,6 @@ def test_class_weights_weigh_the_items(tmp_path, examples):
     smoothed = 0.9 * torch.nn.functional.one_hot(batch["labels"], 2) + 0.1 / 2
     expected = -(torch.tensor(weights) * smoothed * logs).sum(dim=-1).mean()
     torch.testing.assert_close(loss, expected)
-
-
-# The Trainer's methods that our trainers override or that are private, with the parameters that we rely on.
-METHODS = {
-    "__init__": ["model", "args", "data_collator", "train_dataset", "eval_dataset"],
-    "_get_collator_with_removed_columns": ["data_collator", "description"],
-    "_get_grad_norm": ["model", "grad_norm"],
-    "_prepare_inputs": ["inputs"],
-    "_run_epoch": ["model", "epoch", "train_dataloader"],
-    "compute_loss": ["model", "inputs", "return_outputs", "num_items_in_batch"],
-    "create_optimizer": [],
-    "evaluation_loop": ["dataloader", "description", "prediction_loss_only", "ignore_keys", "metric_key_prefix"],
-    "get_batch_samples": ["epoch_iterator", "num_batches", "device"],
-    "get_eval_dataloader": ["eval_dataset"],
-    "get_test_dataloader": ["test_dataset"],
-    "get_train_dataloader": [],
-    "log": ["logs", "start_time"],
-    "prediction_step": ["model", "inputs", "prediction_loss_only", "ignore_keys"],
-    "save_model": ["output_dir", "_internal_call"],
-    "train": ["resume_from_checkpoint"],
-    "training_step": ["model", "inputs", "num_items_in_batch"],
-}
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_installed_trainer_still_has_the_method(name):
-    parameters = list(inspect.signature(getattr(Trainer, name)).parameters)
-    assert parameters[1 : 1 + len(METHODS[name])] == METHODS[name]
-
-
-@pytest.mark.parametrize("cls", [LTPTrainer, ClassifierTrainer])
-def test_every_override_is_in_the_table(cls):
-    assert {name for name in vars(cls) if hasattr(Trainer, name) and callable(getattr(cls, name))} <= {*METHODS}
 
 
 def test_the_callers_arguments_are_not_changed(tmp_path, examples):

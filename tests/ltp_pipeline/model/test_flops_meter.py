@@ -6,7 +6,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops import flop_formulas
 from ltp_pipeline.model.flops_meter import FlopsMeter
-from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
+from tests.transformer_revised.models.ltp.test_attention_kernels import as_on_a_gpu
+from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_config, tiny_model
+from transformer_revised import LTPForMaskedLM
+from transformer_revised.models.ltp.attention_dispatch import IMPLEMENTATIONS
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 402, "final_token_threshold": 0.5}
 
@@ -76,3 +79,53 @@ def test_a_closed_meter_has_no_hook():
     with FlopsMeter(model):
         assert len(model._forward_hooks) == 1
     assert not model._forward_hooks
+
+
+@pytest.mark.parametrize("implementation", [None, *IMPLEMENTATIONS])
+@pytest.mark.parametrize("globals_given", [False, True])
+def test_a_device_from_which_reading_back_stalls_counts_the_same(implementation, globals_given):
+    """Each kernel, on a CPU and on a CPU that is treated as a GPU."""
+    model, batch = tiny_model(**SIZES), random_batch([300, 17, 160])
+    if globals_given:
+        batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"]).index_fill(1, torch.tensor([0, 3]), 1)
+    model.set_attn_implementation(implementation)
+    results = []
+    for stalling in ((), ("cpu",)):
+        with as_on_a_gpu(*stalling), FlopsMeter(model) as meter, torch.no_grad():
+            model(**batch)
+        results.append(meter.pop())
+    assert results[0] == results[1]
+    assert 0 < results[0]["relative_flops"] < 0.9
+
+
+def test_each_way_to_call_the_model_counts_the_same():
+    model, batch = tiny_model(**SIZES), random_batch([60, 60])
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    first = torch.zeros_like(ids).index_fill(1, torch.tensor([0]), 1)
+    embeds = model.get_input_embeddings()(ids)
+    calls = [
+        ((), batch), ((), {"input_ids": ids}), ((ids,), {}), ((ids, mask), {}), ((ids, mask, first), {}),
+        ((ids,), {"attention_mask": mask, "return_dict": False}), ((), {"inputs_embeds": embeds}),
+        ((None, mask, None, None, None, embeds), {}), ((ids, None, None), {"labels": torch.tensor([0, 1])}),
+    ]  # fmt: skip
+    results, logits = [], []
+    for args, kwargs in calls:
+        with FlopsMeter(model) as meter, torch.no_grad():
+            output = model(*args, **kwargs)
+        assert isinstance(output, tuple) == (kwargs.get("return_dict") is False)
+        logits.append(output[1] if "labels" in kwargs else output[0])
+        results.append(meter.pop())
+    assert results == results[:1] * len(calls)
+    assert all(torch.equal(each, logits[0]) for each in logits)
+
+
+def test_an_exception_in_the_block_removes_the_hooks():
+    model = tiny_model(**SIZES)
+    with pytest.raises(KeyboardInterrupt), FlopsMeter(model):
+        raise KeyboardInterrupt
+    assert not model._forward_hooks and not model._forward_pre_hooks
+
+
+def test_another_head_is_refused():
+    with pytest.raises(ValueError, match="sequence classifiers, not of LTPForMaskedLM"):
+        FlopsMeter(LTPForMaskedLM(tiny_config()))

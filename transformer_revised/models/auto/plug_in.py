@@ -7,6 +7,7 @@ torch`, instead of 0.8 s. This module does not import the tables either, because
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -60,7 +61,12 @@ def _add_names(module: ModuleType) -> None:
             names = getattr(module, table)
             names[MODEL_TYPE] = name
             names._model_mapping._reverse_config_mapping[CONFIG_CLASS] = MODEL_TYPE
-    except (AttributeError, TypeError):  # a version of the library that has other tables
+    except (AttributeError, TypeError) as error:  # a version of the library that has other tables
+        warnings.warn(
+            f"Transformers {transformers.__version__} has other tables of Auto classes than the tested versions "
+            f"({error}); LTP is registered through its public functions, which takes longer",
+            stacklevel=2,
+        )
         _register_classes()
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .attention_banded import MAX_QUERY_BLOCK, MIN_QUERY_BLOCK
 from .attention_dispatch import choose_implementation, local_attention_plan
 from .attention_global import folded_keys, folding_is_cheaper
 from .attention_tile_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
+from .batch_tokens import global_tokens
 from .packed_sequence import PackedSequence
 
 
@@ -79,7 +81,8 @@ def unpruned_flops(
             pairs = first_token_plan(packed, window // 2).pairs
             counts = LayerCounts(lengths, np.ones_like(lengths), pairs, first_global.astype(np.int64))
         else:
-            pairs = np.asarray(local_attention_plan(implementation, packed, window // 2).pairs)
+            pairs = local_attention_plan(implementation, packed, window // 2).pairs
+            pairs = pairs.cpu().numpy() if isinstance(pairs, torch.Tensor) else pairs
             counts = LayerCounts(lengths, lengths, pairs, num_global)
         total = total + layer_flops(config, counts, fold=not full)
     return total + _head_flops(config)
@@ -89,37 +92,61 @@ def _head_flops(config) -> int:
     return 2 * config.hidden_size * (config.hidden_size + config.num_labels)
 
 
-def expected_relative_flops(config, attention_mask: torch.Tensor, alive: list[torch.Tensor]) -> torch.Tensor:
+def expected_relative_flops(
+    config,
+    attention_mask: torch.Tensor,
+    alive: list[torch.Tensor],
+    is_global: torch.Tensor | None = None,
+    implementation: str = "eager",
+) -> torch.Tensor:
     """Expected relative FLOPs of a sequence classifier that removes tokens with some probability; differentiable.
 
-    The formula is that of `layer_flops` with expected counts. Each query is counted with the keys in its window and
-    half a block on either side, because its block computes these, too; in a sequence of one block, with all keys. The
-    padding of blocks is not counted.
+    The formula is that of `layer_flops` with expected counts, see `_expected_pairs`.
 
     Args:
-        attention_mask: `[B, L]`, above 0 for real tokens. The first one of each sequence is its global token.
+        attention_mask: `[B, L]`, above 0 for real tokens.
         alive: for each layer, the probability that a token is alive after it, `[B, L]`; ignored at padding.
+        is_global: `[B, L]` bool, the global tokens (default: the first real token of each sequence).
+        implementation: computes local attention, one of `attention_dispatch.IMPLEMENTATIONS`.
 
     Returns `[B]` float32; 1 if nothing is removed.
     """
     real = (attention_mask > 0).float()
+    num_global = (global_tokens(attention_mask) if is_global is None else is_global).sum(dim=1).float()
     after = [real * layer for layer in alive]
-    pruned = _expected_flops(config, [real, *after[:-1]], after)
-    return pruned / _expected_flops(config, [real] * len(alive), [real] * len(alive))
+    pruned = _expected_flops(config, [real, *after[:-1]], after, num_global, implementation)
+    return pruned / _expected_flops(config, [real] * len(alive), [real] * len(alive), num_global, implementation)
 
 
-def _expected_flops(config, entered: list[torch.Tensor], kept: list[torch.Tensor]) -> torch.Tensor:
+def _expected_flops(config, entered, kept, num_global, implementation) -> torch.Tensor:
     D, H = config.hidden_size, config.num_attention_heads
     rest = 2 * D * D + 4 * D * config.intermediate_size
     total = 0.0
     for i, window in enumerate(config.attention_window):
         n = entered[i].sum(dim=1)
-        total = total + 6 * D * D + 4 * n * H * D  # the global token's query
+        # The queries of the global tokens. The last layer computes only the first token's.
+        queries = num_global.clamp(max=1) if i == config.num_hidden_layers - 1 else num_global
+        total = total + queries * (6 * D * D + 4 * n * H * D)
         if i == config.num_hidden_layers - 1:
             return total + rest + _head_flops(config)
-        pairs = (entered[i] * _window_sums(entered[i], window // 2 + QUERY_BLOCK // 2)).sum(dim=1)
-        pairs = torch.where(n <= SHORT_SEQUENCE, n * n, pairs)
+        pairs = _expected_pairs(implementation, entered[i], n, window // 2)
         total = total + 6 * n * D * D + 4 * pairs * D + rest * kept[i].sum(dim=1)
+
+
+def _expected_pairs(implementation: str, entered: torch.Tensor, n: torch.Tensor, half_window: int) -> torch.Tensor:
+    """Query-key pairs of local attention, `[B]`, from the probability that each token is there, `[B, L]`.
+
+    Tiles compute each query with the keys in its window and half a block on either side; in a sequence of one block,
+    with all keys. The padding of tiles is not counted. Banded attention computes each query with as many keys as there
+    are in a block and a window, and 8 places for global tokens, but at most those of the batch's longest sequence.
+    """
+    if implementation == "eager":
+        pairs = (entered * _window_sums(entered, half_window + QUERY_BLOCK // 2)).sum(dim=1)
+        return torch.where(n <= SHORT_SEQUENCE, n * n, pairs)
+    longest = n.max()
+    most = min(max(half_window, MIN_QUERY_BLOCK), MAX_QUERY_BLOCK)
+    block = longest.detach() / (longest.detach() / most).ceil().clamp(min=1)
+    return n * torch.minimum(block + 2 * half_window + 8, longest)
 
 
 def _window_sums(values: torch.Tensor, half_window: int) -> torch.Tensor:

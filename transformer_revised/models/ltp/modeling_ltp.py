@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +19,7 @@ from transformers.models.longformer.modeling_longformer import (
 from transformers.utils import can_return_tuple
 
 from .attention_dispatch import IMPLEMENTATIONS
+from .checkpoint_thresholds import check_thresholds
 from .configuration_checks import RANGES, check_value
 from .configuration_ltp import LTPConfig
 from .cpu_products import prepack
@@ -37,6 +40,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     _supports_sdpa = True
     _no_split_modules = ["LTPLayer"]
     # A Longformer checkpoint has no learned offsets: they start at 0. With `prune_mode=None` a model has none either.
+    # `check_thresholds` refuses a checkpoint that must have them.
     _keys_to_ignore_on_load_missing = [r"pruner\.keep_threshold"]
     _keys_to_ignore_on_load_unexpected = [r"pruner\.keep_threshold"]
     _keep_in_fp32_modules_strict = ["pruner"]
@@ -48,6 +52,11 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, AbsoluteThresholdPruner):
             init.zeros_(module.keep_threshold)
+
+    def _adjust_missing_and_unexpected_keys(self, loading_info) -> None:
+        missing, unexpected = {*loading_info.missing_keys}, {*loading_info.unexpected_keys}
+        super()._adjust_missing_and_unexpected_keys(loading_info)
+        check_thresholds(self, missing, unexpected)
 
     @classmethod
     def _can_set_attn_implementation(cls) -> bool:
@@ -96,6 +105,10 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
             raise ValueError('prune mode "topk" has no threshold and so no soft masks: use hard masking')
         self._model.hard_masking = bool(hard)
 
+    def set_importance_gradient(self, differentiable: bool) -> None:
+        """Chooses whether scores are differentiable in soft training, as the loss of `rank_distillation` needs."""
+        self._model.importance_gradient = bool(differentiable)
+
     def prepack_weights(self) -> None:
         """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
         CPU. These are then a few percent faster, with the same results.
@@ -118,19 +131,28 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         self.config.temperature = float(temperature)
 
     @torch.no_grad()
-    def get_rest_token_indices(self, **batch) -> list[torch.Tensor]:
+    def get_rest_token_indices(self, *inputs, **named_inputs) -> list[torch.Tensor]:
         """The tokens that are alive after the last layer in evaluation.
 
-        `batch`: the arguments of `forward`.
+        The arguments are those of `forward`.
         Returns for each sequence the columns of these tokens, int64, ascending.
         """
-        training = self.training
-        self.eval()
-        try:
-            kept = self(**batch, output_pruning=True, return_dict=True).kept_tokens[-1]
-        finally:
-            self.train(training)
+        options = {"output_pruning": True, "return_dict": True}
+        with in_evaluation_mode(self):
+            kept = self(*inputs, **{**named_inputs, **options}).kept_tokens[-1]
         return [row.nonzero().squeeze(1) for row in kept]
+
+
+@contextmanager
+def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts the model into evaluation mode for the block, and then each of its modules into the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 @dataclass
@@ -293,7 +315,9 @@ class LTPModel(LTPPreTrainedModel):
             if input_ids is not None:
                 position_ids = create_position_ids_from_input_ids(input_ids, self.embeddings.padding_idx)
             else:
+                # The library numbers the columns. As with `input_ids`, padding on the left has to shift nothing.
                 position_ids = self.embeddings.create_position_ids_from_inputs_embeds(inputs_embeds)
+                position_ids = position_ids - packed.first_columns[:, None]
         position_ids = packed.pack(position_ids.expand(packed.shape))
         limit = self.config.max_position_embeddings
         if packed.shape[1] > limit - self.embeddings.padding_idx - 1 and int(position_ids.max()) >= limit:

@@ -31,6 +31,11 @@ def _no_global_tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tenso
     return torch.zeros(source.shape[:2], dtype=torch.long, device=source.device)
 
 
+def _exact(logits: torch.Tensor) -> torch.Tensor:
+    """`logits` in float32, in which every loss is computed (float64 stays)."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def _first_separator(input_ids: torch.Tensor | None, config: LTPConfig) -> torch.Tensor:
     """Column of the first separator of each sequence, `[B, 1]`. Raises `ValueError` if a sequence has none."""
     if input_ids is None:
@@ -80,8 +85,7 @@ class LTPForSequenceClassification(LTPPreTrainedModel):
         logits = self.classifier(encoding.first_states[:, None])
         loss = None
         if labels is not None:
-            exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = self.loss_function(labels=labels, pooled_logits=exact, config=self.config)
+            loss = self.loss_function(labels=labels, pooled_logits=_exact(logits), config=self.config)
         return LTPSequenceClassifierOutput(loss=loss, logits=logits, **encoding.fields)
 
 
@@ -128,7 +132,8 @@ class LTPForMaskedLM(LTPPreTrainedModel):
         logits = self.lm_head(encoding.last_hidden_state)
         loss = None
         if labels is not None:
-            loss = nn.functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.view(-1).to(logits.device))
+            labels = labels.view(-1).to(logits.device)
+            loss = nn.functional.cross_entropy(_exact(logits).view(-1, logits.shape[-1]), labels)
         return LTPMaskedLMOutput(loss=loss, logits=logits, **encoding.fields)
 
 
@@ -166,7 +171,8 @@ class LTPForTokenClassification(LTPPreTrainedModel):
         logits = self.classifier(self.dropout(encoding.last_hidden_state))
         loss = None
         if labels is not None:
-            loss = nn.functional.cross_entropy(logits.view(-1, self.num_labels), labels.view(-1).to(logits.device))
+            labels = labels.view(-1).to(logits.device)
+            loss = nn.functional.cross_entropy(_exact(logits).view(-1, self.num_labels), labels)
         return LTPTokenClassifierOutput(loss=loss, logits=logits, **encoding.fields)
 
 
@@ -210,7 +216,8 @@ class LTPForQuestionAnswering(LTPPreTrainedModel):
         start_logits, end_logits = (x.contiguous() for x in self.qa_outputs(encoding.last_hidden_state).unbind(-1))
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
+            spans = _exact(start_logits), _exact(end_logits)
+            loss = self.loss_function(*spans, start_positions, end_positions)
         return LTPQuestionAnsweringModelOutput(
             loss=loss, start_logits=start_logits, end_logits=end_logits, **encoding.fields
         )
@@ -260,7 +267,7 @@ class LTPForMultipleChoice(LTPPreTrainedModel):
         encoding = self.longformer.encode(*inputs, only_first_token=True, **kwargs)
         pooled = self.longformer.pooler(encoding.first_states[:, None])
         logits = self.classifier(self.dropout(pooled)).view(-1, num_choices)
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels.to(logits.device))
+        loss = None if labels is None else nn.functional.cross_entropy(_exact(logits), labels.to(logits.device))
         return LTPMultipleChoiceModelOutput(loss=loss, logits=logits, **encoding.fields)
 
 

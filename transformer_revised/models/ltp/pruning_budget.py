@@ -11,14 +11,17 @@ learned thresholds; a bisection on the executed FLOPs finds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
+from .attention_dispatch import choose_implementation
+from .batch_tokens import attention_mask_of, global_tokens
 from .flops_ltp import executed_flops, expected_relative_flops, layer_counts, unpruned_flops
-from .modeling_ltp import LTPPreTrainedModel
+from .modeling_ltp import LTPPreTrainedModel, in_evaluation_mode
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner
 
@@ -65,7 +68,15 @@ class ComputeBudget(TrainerCallback, ExportableState):
         """Relative FLOPs wanted after this share (0 to 1) of the steps."""
         return self.start + (self.target - self.start) * min(1.0, progress / RAMP)
 
-    def penalty(self, config, attention_mask: torch.Tensor, output, thresholds: list, progress: float) -> torch.Tensor:
+    def penalty(
+        self,
+        config,
+        attention_mask: torch.Tensor,
+        output,
+        thresholds: list,
+        progress: float,
+        global_attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """`coefficient * r` of a batch, `[]`. `r` is the mean over the sequences, weighted by their tokens.
 
         Args:
@@ -73,43 +84,65 @@ class ComputeBudget(TrainerCallback, ExportableState):
             output: the output of a forward pass in soft training with `output_pruning=True`.
             thresholds: the threshold of each layer, `[]`.
             progress: share of the steps made, 0 to 1.
+            global_attention_mask: `[B, L]` (default: the first token of each sequence is global).
         """
+        is_global = global_tokens(attention_mask, global_attention_mask)
+        implementation = choose_implementation(config._attn_implementation, attention_mask.device)
+
+        def relative_flops(masks) -> torch.Tensor:
+            survival = _survival(masks, attention_mask, is_global)
+            return expected_relative_flops(config, attention_mask, survival, is_global, implementation) * lengths
+
         masks, scores = output["soft_masks"], output["pruning_scores"]
         hard = [None if s is None else (s >= t).float() for s, t in zip(scores, thresholds)]
         lengths = (attention_mask > 0).sum(dim=1).float()
-        expected = (expected_relative_flops(config, attention_mask, _survival(masks, attention_mask)) * lengths).sum()
+        expected = relative_flops(masks).sum()
         with torch.no_grad():
-            executed = expected_relative_flops(config, attention_mask, _survival(hard, attention_mask)) * lengths
-            pending = torch.stack([executed.sum(), lengths.sum()])
+            pending = torch.stack([relative_flops(hard).sum(), lengths.sum()])
             self._pending = pending if self._pending is None else self._pending + pending
         return GAIN * (self.measured - self.wanted(progress)) * expected / lengths.sum()
 
 
-def _survival(masks: tuple, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-    """For each layer the product of the masks so far, `[B, L]`; 1 for the first token of each sequence."""
-    real = attention_mask > 0
-    first = (real.cumsum(dim=1) == 1) & real
-    alive, survival = torch.ones_like(real, dtype=torch.float32), []
+def _survival(masks: tuple, attention_mask: torch.Tensor, is_global: torch.Tensor) -> list[torch.Tensor]:
+    """For each layer the product of the masks so far, `[B, L]`; 1 for global tokens."""
+    stays = is_global | (attention_mask <= 0)
+    alive, survival = torch.ones_like(stays, dtype=torch.float32), []
     for mask in masks:
         if mask is not None:
-            alive = alive * torch.where(first | ~real, 1.0, mask)
+            alive = alive * torch.where(stays, 1.0, mask)
         survival.append(alive)
     return survival
 
 
 @torch.no_grad()
 def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.Tensor]]) -> float:
-    """FLOPs that a sequence classifier executes on `batches`, divided by those without pruning."""
-    training, executed, unpruned = model.training, 0, 0
-    model.eval()
-    for batch in batches:
-        # `forward`, not `model(...)`: hooks that count the FLOPs of evaluations must not count these passes.
-        output = model.forward(**batch, return_dict=True)
-        packed = PackedSequence.from_masks(batch["attention_mask"].cpu(), None)
-        executed += int(executed_flops(model.config, layer_counts(output)).sum())
-        unpruned += int(unpruned_flops(model.config, packed, device=batch["attention_mask"].device).sum())
-    model.train(training)
+    """FLOPs that a sequence classifier executes on `batches`, divided by those without pruning.
+
+    `batches`: arguments of `forward` by name.
+    """
+    executed, unpruned = 0, 0
+    with in_evaluation_mode(model):
+        for batch in batches:
+            # `forward`, not `model(...)`: hooks that count the FLOPs of evaluations must not count these passes.
+            output = model.forward(**{**batch, "return_dict": True})
+            mask, global_mask = attention_mask_of(batch), batch.get("global_attention_mask")
+            packed = PackedSequence.from_masks(mask.cpu(), None if global_mask is None else global_mask.cpu())
+            executed += int(executed_flops(model.config, layer_counts(output)).sum())
+            unpruned += int(unpruned_flops(model.config, packed, device=mask.device).sum())
     return executed / unpruned
+
+
+@contextmanager
+def restored_if_interrupted(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Gives the parameters their values back if the block ends with an exception, Ctrl-C included."""
+    original = [p.detach().clone() for p in parameters]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for parameter, value in zip(parameters, original):
+                parameter.copy_(value)
+        raise
 
 
 def active_offsets(model: LTPPreTrainedModel) -> list[nn.Parameter]:
@@ -140,20 +173,28 @@ def meet_target(
             parameter.copy_(value + shift)
         return measure_relative_flops(model, batches)
 
+    with restored_if_interrupted(parameters):
+        return _shifted_to(target, tolerance, at)
+
+
+def _shifted_to(target: float, tolerance: float, at: Callable[[float], float]) -> float:
+    """Calls `at(shift)`, which shifts the thresholds and measures relative FLOPs, until they are near `target`.
+
+    Returns the relative FLOPs of the last call, the nearest to `target` of all. Raises UnreachableTargetError.
+    """
     floor = at(math.inf)
     if target < floor - tolerance:
-        at(0.0)
         raise UnreachableTargetError(
             f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain if all tokens except the global ones are "
             f"removed as early as possible; expected at least {math.ceil(100 * floor) / 100:.2f}"
         )
-    shift, step, nearest = 0.0, 0.1, (math.inf, 0.0, 1.0)
+    shift, step, nearest = 0.0, 0.1, (math.inf, 0.0)  # nearest: difference to the target, shift
     low = high = None  # (shift, difference to the target): one that removes too little, one that removes too much
     for _ in range(MAX_TRIALS):
         reached = at(shift)
-        nearest = min(nearest, (abs(reached - target), shift, reached))
+        nearest = min(nearest, (abs(reached - target), shift))
         if nearest[0] <= tolerance:
-            break
+            return reached
         if reached > target:
             low = shift, reached - target
         else:
@@ -163,6 +204,4 @@ def meet_target(
         else:  # halfway between linear interpolation and bisection
             share = min(0.9, max(0.1, (low[1] / (low[1] + high[1]) + 0.5) / 2))
             shift = low[0] + share * (high[0] - low[0])
-    for parameter, value in zip(parameters, original):
-        parameter.copy_(value + nearest[1])
-    return nearest[2]
+    return at(nearest[1])

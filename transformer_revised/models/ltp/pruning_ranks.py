@@ -11,6 +11,8 @@ import copy
 import torch
 from torch import nn
 
+from .batch_tokens import global_tokens
+
 # Distances, in tokens, between the two tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 MIN_SCORE = 1e-6
@@ -49,7 +51,10 @@ class Teacher:
 
 
 def rank_loss(
-    scores: tuple[torch.Tensor | None, ...], importance: torch.Tensor, attention_mask: torch.Tensor
+    scores: tuple[torch.Tensor | None, ...],
+    importance: torch.Tensor,
+    attention_mask: torch.Tensor,
+    global_attention_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean over layers of `sum_pairs |gap| * log(1 + exp(-sign(gap) * margin)) / sum_pairs |gap|`, `[B]` float32,
     where `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's
@@ -59,12 +64,13 @@ def rank_loss(
         scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for a layer that removes nothing. The last
             layer's scores are not used: no layer follows that could save compute.
         importance: the teacher's, `[B, L]`.
-        attention_mask: `[B, L]`, above 0 for real tokens. No pair includes the first column, the global token's.
+        attention_mask: `[B, L]`, above 0 for real tokens.
+        global_attention_mask: `[B, L]`, above 0 for global tokens (default: the first real token of each sequence). No
+            pair includes one, because global tokens are never removed.
 
     Returns the loss of each sequence; 0 for a sequence without pairs.
     """
-    real = attention_mask > 0
-    real[:, 0] = False
+    real = (attention_mask > 0) & ~global_tokens(attention_mask, global_attention_mask)
     wanted = importance.clamp(min=MIN_SCORE).log()
     layers = [torch.where(real, s, 1.0).clamp(min=MIN_SCORE).log() for s in scores[:-1] if s is not None]
     losses, weights = wanted.new_zeros(len(wanted)), wanted.new_zeros(len(wanted))

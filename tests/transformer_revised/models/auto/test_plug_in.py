@@ -92,7 +92,8 @@ modeling_auto.MODEL_MAPPING_NAMES = types.MappingProxyType(modeling_auto.MODEL_M
 )
 def test_registration(before, imported, classes):
     program = PROGRAM.format(before=before, imported=imported, classes=classes, small=TINY)
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert ("has other tables of Auto classes" in done.stderr) == classes, done.stderr
 
 
 def test_the_librarys_name_for_the_modules_gives_these():

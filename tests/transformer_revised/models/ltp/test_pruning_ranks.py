@@ -92,3 +92,41 @@ def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
         LTPTrainer(model, args, train_dataset=examples, data_collator=pad).train()
         after.append(order(model, batch, importance))
     assert after[1] < after[0] - 0.02 and after[1] < before - 0.02
+
+
+def padded_on(side, rows, width, fill=0.0):
+    """Rows of different lengths, `[B, width]`, with `fill` on the given side or (`both`) on both."""
+    padded = torch.full((len(rows), width), fill)
+    for target, row in zip(padded, rows):
+        start = {"right": 0, "left": width - len(row), "both": (width - len(row)) // 2}[side]
+        target[start : start + len(row)] = row
+    return padded
+
+
+@pytest.mark.parametrize("side", ["left", "both"])
+def test_the_loss_does_not_depend_on_the_side_of_the_padding(side):
+    torch.manual_seed(0)
+    lengths = (30, 9, 3, 17)
+    importance, *scores = ([torch.rand(n) + 0.1 for n in lengths] for _ in range(4))
+    losses = []
+    for padding in ("right", side):
+        mask = padded_on(padding, [torch.ones(n) for n in lengths], 40).long()
+        layers = [padded_on(padding, layer, 40, math.nan) for layer in scores]
+        losses.append(rank_loss(tuple(layers), padded_on(padding, importance, 40), mask))
+        first = mask.argmax(dim=1)
+        assert torch.equal(first > 0, torch.tensor([padding != "right"] * 4))
+    torch.testing.assert_close(losses[0], losses[1])
+    given = torch.zeros_like(mask).scatter(1, first[:, None], 1)
+    torch.testing.assert_close(rank_loss(tuple(layers), padded_on(side, importance, 40), mask, given), losses[0])
+
+
+def test_no_pair_has_a_given_global_token():
+    torch.manual_seed(0)
+    mask, importance = torch.ones(1, 12, dtype=torch.long), torch.rand(1, 12) + 0.1
+    scores, is_global = torch.rand(1, 12) + 0.1, torch.zeros(1, 12, dtype=torch.long)
+    is_global[0, [0, 5]] = 1
+    expected = rank_loss((scores, None), importance, mask, is_global)
+    other = importance.clone()
+    other[0, [0, 5]] = 7.0
+    assert torch.equal(rank_loss((scores, None), other, mask, is_global), expected)
+    assert not torch.equal(rank_loss((scores, None), other, mask), expected)
