@@ -39,6 +39,7 @@ from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.reports import mean_loss, predictions_table, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
+from ltp_pipeline.training.run_record import RunRecord, checkpoint_digest, settings, tokenizer_digest
 from ltp_pipeline.training.starts import Start
 from ltp_pipeline.training.trainer import ClassifierTrainer, make_trainer
 from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError
@@ -83,12 +84,28 @@ def _run_training(start: Start, args: FineTuningArguments, output_dir: Path) -> 
         print("the interrupted run was complete; its result has been moved into place")
         return json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
     check_overwrite(output_dir, args.overwrite_output_dir, resumes_inside(args, output_dir))
+    checkpoint = checkpoint_to_resume(args, output_dir)
+    record = None
+    if is_main():
+        record = RunRecord(args, checkpoint)
+        record.add("settings", settings((*start.arguments, args), start.task))
+        record.add("start", {flag: checkpoint_digest(path, flag) for flag, path in start.origin.items()})
+        record.add_environment(args)
     with says_what_is_kept(args, output_dir, start.model_flag):
-        return _run(start, args, output_dir, checkpoint_to_resume(args, output_dir))
+        return _run(start, args, output_dir, checkpoint, record)
 
 
-def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: Path | None = None) -> dict[str, Any]:
-    """What `run` does after the flags are checked. Returns the results. `checkpoint`: to resume from."""
+def _run(
+    start: Start,
+    args: FineTuningArguments,
+    output_dir: Path,
+    checkpoint: Path | None = None,
+    record: RunRecord | None = None,
+) -> dict[str, Any]:
+    """What `run` does after the flags are checked. Returns the results.
+
+    `checkpoint`: to resume from. `record`: what the main process records about a training.
+    """
     data, task = start.data, start.task
     frames = read_splits(data, start.splits, task)
     check_class_counts(
@@ -97,6 +114,8 @@ def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: 
         max_false_alarm=args.max_false_alarm,
         metric_for_best_model=args.metric_for_best_model if start.trains else None,
     )
+    if record is not None:
+        record.add_data(frames, task, FLAGS, data)
 
     transformers.set_seed(args.seed)
     if args.disable_tqdm:
@@ -106,6 +125,8 @@ def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: 
     model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
     stored_threshold(model.config)  # an error, if it is no probability
+    if record is not None:
+        record.add("tokenizer", {"the tokenizer": f"sha256 {tokenizer_digest(tokenizer)}"})
     # Saved with the tokenizer, so that later stages truncate functions to the same length.
     tokenizer.model_max_length = sequence_length(data.max_seq_length, model.config, tokenizer)
     tokens = tokenize_splits(frames, tokenizer, model.config, task, data)
@@ -113,6 +134,8 @@ def _run(start: Start, args: FineTuningArguments, output_dir: Path, checkpoint: 
         args = with_values(args, bf16=False, mixed_precision="no")
     # Training makes a new folder that replaces `output_dir` when it is complete. An evaluation adds files to it.
     with resumed_result(output_dir, checkpoint) if start.trains else open_folder(output_dir) as folder:
+        if record is not None:
+            record.write(folder)
         resumed = None if checkpoint is None else str(checkpoint)
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
         trainer = make_trainer(model, tokenizer, args, tokens, task)

@@ -46,6 +46,8 @@ class Start(ABC):
     flag: str  # the flag that named the tokenizer, for messages
     model_flag: str  # the flag that takes a checkpoint to start from
     needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
+    origin: dict[str, str]  # flag -> checkpoint or configuration that training starts from
+    arguments: tuple[Any, ...]  # the other dataclasses of flags, without `args`
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
         self.data, self.args = data, args
@@ -91,11 +93,10 @@ class FineTuning(Start):
         wanted = {"train": args.do_train, "eval": args.do_eval, "test": args.do_predict}
         self.splits = [split for split in wanted if wanted[split]]
         self.flag = "--tokenizer_name" if model.tokenizer_name else "--model_name_or_path"
-        self.needed = {
-            "--model_name_or_path": model.model_name_or_path,
-            "--config_name": model.config_name,
-            **self._data_files(),
-        }
+        given = {"--model_name_or_path": model.model_name_or_path, "--config_name": model.config_name}
+        self.origin = {flag: path for flag, path in given.items() if path is not None}
+        self.needed = {**given, **self._data_files()}
+        self.arguments = (model, data)
 
     def check(self) -> Path:
         check_conversion(self.model)
@@ -134,7 +135,9 @@ class PruningStage(Start):
         wanted = {"train": not stage.eval, "eval": True, "test": data.test_file is not None}
         self.splits = [split for split in wanted if wanted[split]]
         self.flag = "--restore"
-        self.needed = {"--restore": stage.restore, **self._data_files()}
+        self.origin = {"--restore": stage.restore}
+        self.needed = {**self.origin, **self._data_files()}
+        self.arguments = (stage, data)
         self.pruning: dict[str, Any] = {}  # see `pruning_settings`; set by `check`
 
     def check(self) -> Path:

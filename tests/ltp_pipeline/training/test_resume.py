@@ -69,6 +69,7 @@ def interrupted(name, step, output_dir):
     for checkpoint in resume.checkpoints_in(Path(straight(name))):
         if int(checkpoint.name.partition("-")[2]) <= step:
             shutil.copytree(checkpoint, work / checkpoint.name)
+    shutil.copy(Path(straight(name), "run.json"), work)
     return work
 
 
