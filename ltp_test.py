@@ -45,12 +45,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.view.terminal import TerminalView
 
     report = report_kept_tokens(args, args.num_functions, args.function_index, args.num_sampled)
-    sys.stdout.reconfigure(errors="backslashreplace")
+    written = report.write(args.output_dir)  # before the functions are shown: the reader may leave, as with `| less`
     color = sys.stdout.isatty() and not args.no_color and not os.environ.get("NO_COLOR")
     view = TerminalView(color, args.max_lines)
     for trace in report.shown:
         print(view.function(trace))
-    print("written:", ", ".join(map(str, report.write(args.output_dir))))
+    print("written:", ", ".join(map(str, written)))
 
 
 if __name__ == "__main__":

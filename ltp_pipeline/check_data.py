@@ -65,7 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = read_files(given.files, args)
     findings = find_in(files, args)
     sound = not any(finding.severity == "error" for finding in findings)
-    _report([_summary(file, args.max_length) for file in files if len(file)], findings, sound, args)
+    summaries = [_summary(file, args.max_length) for file in files if len(file)]
+    try:
+        _write_report(summaries, findings, sound, args)  # first: the reader of the lines may leave, as with `| head`
+    finally:
+        _print_report(summaries, findings, sound, args)
     if not sound:
         sys.exit(1)
 
@@ -133,8 +137,16 @@ def _summary(file: FunctionFile, max_length: int) -> dict[str, Any]:
     }
 
 
-def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: CheckArguments) -> None:
-    from ltp_pipeline.base.files import format_table, write_json
+def _write_report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: CheckArguments) -> None:
+    from ltp_pipeline.base.files import write_json
+
+    if args.output_file is not None:
+        report = {"sound": sound, "max_length": args.max_length, "tokenizer": args.tokenizer, "files": files}
+        write_json(args.output_file, {**report, "findings": [asdict(finding) for finding in findings]})
+
+
+def _print_report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, args: CheckArguments) -> None:
+    from ltp_pipeline.base.files import format_table
 
     if files:
         kind = "of the tokenizer" if args.tokenizer else "lexical"
@@ -148,9 +160,6 @@ def _report(files: list[dict[str, Any]], findings: list[Finding], sound: bool, a
         print(f"  expected: {finding.right}")
     errors = sum(finding.severity == "error" for finding in findings)
     print("sound" if sound else f"not sound: {errors} error{'' if errors == 1 else 's'} above")
-    if args.output_file is not None:
-        report = {"sound": sound, "max_length": args.max_length, "tokenizer": args.tokenizer, "files": files}
-        write_json(args.output_file, {**report, "findings": [asdict(finding) for finding in findings]})
 
 
 def _row_text(row: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.interruption import signals_raise
+from ltp_pipeline.base.output import lossy_output, lost_status
 
 
 class UserError(Exception):
@@ -14,14 +15,21 @@ class UserError(Exception):
 
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
     """Runs a script's `main`, then exits with a status: 0; 2 for a UserError, printed as `error: ...`, and if memory
-    has run out; 130 for Ctrl-C and 143 for SIGTERM.
+    has run out; 130 for Ctrl-C and 143 for SIGTERM. If standard output cannot be written, `main` goes on; the status
+    is then 141 (its reader went away) or 2 (such as a full disk) instead of 0.
 
     Any other exception is a bug and keeps its traceback.
 
     `parallel`: whether the processes that a launcher has started share the work. Otherwise all but one end first.
     """
-    with signals_raise(), processes.only_main_prints() if parallel else processes.alone():
-        status = _status(main)
+    with lossy_output() as output:
+        with signals_raise(), processes.only_main_prints() if parallel else processes.alone():
+            try:
+                status = _status(main)
+            except SystemExit as end:  # of argparse, and of commands with a status of their own
+                status = end.code
+        sys.stdout.flush()
+        status = status or lost_status(output)
     sys.exit(status)
 
 
