@@ -51,6 +51,7 @@ def write_model_card(
         data_table=_data_table(data),
         results_table=_results_table(results),
         layers_table=_layers_table(results),
+        warnings=results.get("warnings", []),
         command=command,
         versions=_versions(),
     )

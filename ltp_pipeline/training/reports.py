@@ -79,6 +79,11 @@ def layers_table(results: dict[str, Any]) -> str:
     )
 
 
+def warnings_text(results: dict[str, Any]) -> str:
+    """The warnings of a run, each in a line, with an empty line before; "" if there are none."""
+    return "".join(f"\n\nwarning: {text}" for text in results.get("warnings", []))
+
+
 def predictions_table(
     task: Task, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None
 ) -> pd.DataFrame:

@@ -168,6 +168,8 @@ def _train_and_evaluate(
         config.save_pretrained(folder)
     _add_counts(by_split, data, described)
     results = {name: value for metrics in by_split.values() for name, value in metrics.items()}
+    if warnings := trainer.warnings(results):
+        results["warnings"] = warnings
     if not writes:
         return results
     for split, metrics in by_split.items():

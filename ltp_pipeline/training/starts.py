@@ -24,7 +24,7 @@ from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, 
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
 from ltp_pipeline.training.fixed_pruning import fixed_pruning
-from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table
+from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table, warnings_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -119,7 +119,8 @@ class FineTuning(Start):
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:
-        return metrics_table(results) if evaluated_splits(results) else ""
+        table = metrics_table(results) if evaluated_splits(results) else ""
+        return f"{table}{warnings_text(results)}".lstrip()
 
 
 class PruningStage(Start):
@@ -153,7 +154,7 @@ class PruningStage(Start):
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:
-        return f"{layers_table(results)}\n\n{metrics_table(results)}"
+        return f"{layers_table(results)}\n\n{metrics_table(results)}{warnings_text(results)}"
 
     def _result_dir(self) -> Path:
         """`--output_dir`, or the folder that is named after the settings of the stage."""

@@ -22,6 +22,7 @@ from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
+from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
 from transformer_revised import LTPTrainer
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class ClassifierTrainer(LTPTrainer):
         self.max_eval_tokens = getattr(self.args, "max_eval_tokens_per_batch", None)
         prunes = getattr(self.model.config, "prune_mode", None) is not None
         self._kept = KeptShares(self.model) if prunes and self.train_dataset is not None else None
+        learns = getattr(self.args, "masking_mode", "hard") != "hard" and self.model.config.model_type == "ltp"
+        self._moves = ThresholdMoves(self.model) if learns and self._kept is not None else None
+        if self._moves is not None:
+            self.add_callback(self._moves)
         self.add_callback(ExactResume())
         if self.pop_callback(TensorBoardCallback) is not None:
             self.add_callback(LayersOnTensorBoard())
@@ -193,11 +198,18 @@ class ClassifierTrainer(LTPTrainer):
     def _start_budget(self) -> None:
         with out_of_memory_names(*EVALUATION_FLAGS):
             super()._start_budget()
+        if self._moves is not None:
+            self._moves.start()
 
     def _meet_target(self) -> None:
         check_weights(self.model, self.state.global_step)
         with out_of_memory_names(*EVALUATION_FLAGS):
             super()._meet_target()
+
+    def warnings(self, results: dict[str, Any]) -> list[str]:
+        """What to warn of after a run with these results: see `threshold_warnings` and `ThresholdMoves`."""
+        moves = [] if self._moves is None else self._moves.warnings()
+        return moves + threshold_warnings(self.model, results)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Ends a resumed run that has no step left: the library checks for that only after one step too many."""

@@ -93,6 +93,23 @@ def test_weights_that_are_not_finite_are_never_saved(workplace, monkeypatch):
     assert not list(workplace.glob("out*/**/*.safetensors"))
 
 
+def test_a_threshold_that_is_nan_stops_the_training(workplace, monkeypatch):
+    class Spoilt(torch.optim.SGD):
+        def step(self, *args, **kwargs):
+            trainer.model.learned_thresholds()[1].data.fill_(torch.nan)
+
+    def create_optimizer(self, *args, **kwargs):
+        nonlocal trainer
+        trainer, self.optimizer = self, Spoilt(self.model.parameters(), lr=1e-3)
+        return self.optimizer
+
+    trainer = None
+    monkeypatch.setattr(ClassifierTrainer, "create_optimizer", create_optimizer)
+    with pytest.raises(UserError, match=r"step 2\b.*step 1 made NaN or infinite weights \(.*layer\.1.*keep_threshold"):
+        prune(f"{STAGE} --masking_mode soft --no_load --lambda 0.1 --save_step 4")
+    assert not list(workplace.glob("out*/**/*.safetensors"))
+
+
 def _optimizer(kind):
     def create_optimizer(self, *args, **kwargs):
         self.optimizer = kind(self.model.parameters(), lr=1e-3)
