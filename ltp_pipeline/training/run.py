@@ -169,7 +169,7 @@ def _train_and_evaluate(
     _add_counts(by_split, data, described)
     results = {name: value for metrics in by_split.values() for name, value in metrics.items()}
     if warnings := trainer.warnings(results):
-        results["warnings"] = warnings
+        results["warnings"] = next(iter(by_split.values()))["warnings"] = warnings
     if not writes:
         return results
     for split, metrics in by_split.items():
