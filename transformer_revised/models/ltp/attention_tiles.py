@@ -305,7 +305,7 @@ def _seeded(seed: int | None, device: torch.device) -> torch.Generator | None:
 
 
 def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -> torch.Tensor:
-    """0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`.
+    """0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`; 0 for a `dropout` of 1.
 
     Each random int64 is split into four int16, which decide about four weights. Drawing random numbers is most of the
     cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
@@ -313,7 +313,8 @@ def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     words.random_(-(2**63), None, generator=generator)
     drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # uniform in -2^15 to 2^15 - 1
-    return (drawn >= round(dropout * 2**16) - 2**15).to(x.dtype).div_(1 - dropout)
+    stays = (drawn >= round(dropout * 2**16) - 2**15).to(x.dtype)
+    return stays.div_(1 - dropout) if dropout < 1 else stays
 
 
 @torch.no_grad()

@@ -83,8 +83,12 @@ class _PackedWeight:
         self._state, self._packed = None, None
 
     def of(self, weight: torch.Tensor) -> torch.Tensor:
-        """The copy, made again when the weight has changed. A change through `weight.data` is not noticed."""
-        state = weight._version, weight.data_ptr(), weight.dtype
+        """The copy, made again when the weight has changed.
+
+        A change through `weight.data` is noticed only if it changes one of the first weights, as a change of the whole
+        tensor does. Comparing all weights would take longer than the layout saves.
+        """
+        state = weight._version, weight.data_ptr(), weight.dtype, weight[0, :4].tolist()
         if state != self._state:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
             self._state = state

@@ -113,8 +113,9 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
         CPU. These are then a few percent faster, with the same results.
 
-        The copies follow changes by an optimiser or `load_state_dict`. After a change through `weight.data` call this
-        again. The copies are not saved or copied with the model.
+        The copies follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through
+        `weight.data`. After a change of a part of `weight.data` call this again. The copies are not saved or copied
+        with the model.
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self

@@ -133,6 +133,10 @@ def test_prepacked_weights_follow_changes():
     check()
     layer.weight.data = torch.randn_like(layer.weight)
     check()
+    layer.weight.data.copy_(torch.randn_like(layer.weight))  # as an average of weights; changes no version number
+    check()
+    layer.weight.data.mul_(0.5)
+    check()
     layer.weight.requires_grad_()
     cpu_products.linear(layer, x).sum().backward()
     assert layer.weight.grad is not None

@@ -85,11 +85,22 @@ def test_rest_token_indices_are_the_tokens_alive_at_the_end():
     model = tiny_model().train()
     batch = random_batch([90, 50])
     model.set_hard_masking(False)
+    model.longformer.embeddings.eval()  # a part frozen by its user
     rest = model.get_rest_token_indices(**batch)
-    assert model.training
+    assert model.training and not model.longformer.embeddings.training and model.longformer.encoder.training
+    by_position = model.get_rest_token_indices(batch["input_ids"], batch["attention_mask"])
+    assert all(map(torch.equal, rest, by_position))
     kept = model.eval()(**batch, output_pruning=True).kept_tokens[-1]
     assert [r.tolist() for r in rest] == [row.nonzero().flatten().tolist() for row in kept]
     assert all(r[0] == 0 and 1 <= len(r) < n for r, n in zip(rest, (90, 50)))
+
+
+def test_full_dropout_of_attention_gives_finite_numbers():
+    model = tiny_model(attention_probs_dropout_prob=1.0).train()
+    output = model(**random_batch([40, 20]), labels=torch.tensor([0, 1]))
+    output.loss.backward()
+    assert output.logits.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_temperature_is_kept_in_the_configuration(tmp_path):
@@ -119,6 +130,27 @@ def test_embeddings_instead_of_ids():
     batch = random_batch([30])
     embeds = model.get_input_embeddings()(batch["input_ids"])
     assert torch.equal(model(inputs_embeds=embeds).logits, model(input_ids=batch["input_ids"]).logits)
+
+
+@pytest.mark.parametrize("by", ["input_ids", "inputs_embeds"])
+@pytest.mark.parametrize("prune_mode", ["absolute_threshold", "topk", None])
+def test_the_side_of_the_padding_does_not_matter(by, prune_mode):
+    """Logits, hidden states, pooled states, kept tokens, and what each layer counted."""
+    model = LTPModel(tiny_config(prune_mode=prune_mode, token_keep_rate=0.3)).eval()
+    right, lengths = random_batch([50, 20, 33]), (50, 20, 33)
+    left = {name: torch.stack([x.roll(50 - n) for x, n in zip(values, lengths)]) for name, values in right.items()}
+    outputs = []
+    for batch in (right, left):
+        ids = batch.pop("input_ids")
+        inputs = ids if by == "input_ids" else model.get_input_embeddings()(ids)
+        with torch.no_grad():
+            outputs.append(model(**{by: inputs}, **batch, output_pruning=True))
+    for name in ("pooler_output", "ffn_sentence_lengths", "attention_pairs", "global_lengths"):
+        torch.testing.assert_close(outputs[0][name], outputs[1][name], rtol=1e-5, atol=1e-5)
+    for i, n in enumerate(lengths):
+        states = [outputs[0].last_hidden_state[i, :n], outputs[1].last_hidden_state[i, 50 - n :]]
+        torch.testing.assert_close(*states, rtol=1e-5, atol=1e-5)
+        assert torch.equal(outputs[0].kept_tokens[-1][i, :n], outputs[1].kept_tokens[-1][i, 50 - n :])
 
 
 @pytest.mark.parametrize(

@@ -137,11 +137,30 @@ def test_regression_and_multi_label_losses():
     close(output.loss, nn.functional.binary_cross_entropy_with_logits(output.logits, targets))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_loss_is_computed_in_float32(head, dtype):
+    """As from the same logits in float32; a loss in bfloat16 differs in the third digit."""
+    model, batch = make_model(head).to(dtype), batch_for(head)
+    output = model(**batch)
+    logits = [output[name].float() for name in LOGITS.get(head, ("logits",))]
+    if head == "QuestionAnswering":
+        columns = [batch["start_positions"], batch["end_positions"].masked_fill(batch["end_positions"] >= 60, -100)]
+        expected = sum(nn.functional.cross_entropy(x, column) for x, column in zip(logits, columns)) / 2
+    else:
+        expected = nn.functional.cross_entropy(logits[0].flatten(0, -2), batch["labels"].flatten())
+    assert output.loss.dtype == torch.float32
+    torch.testing.assert_close(output.loss, expected, rtol=1e-6, atol=1e-6)
+    output.loss.backward()
+    assert model.longformer.encoder.layer[0].intermediate.dense.weight.grad.dtype == dtype
+
+
 def test_missing_separators_are_named():
     batch = random_batch([20])
     for head, inputs in (("QuestionAnswering", batch), ("MultipleChoice", {k: v[:, None] for k, v in batch.items()})):
         with pytest.raises(ValueError, match="no separator"):
             make_model(head)(**inputs)
+        with pytest.raises(ValueError, match="no `sep_token_id`"):
+            make_model(head, sep_token_id=None)(**inputs)
 
 
 def test_resized_embeddings_stay_tied():

@@ -1,10 +1,15 @@
 """Meeting a compute budget: expected FLOPs, the controller, the shift of the thresholds."""
 
+import math
+
 import pytest
 import torch
 
+from ltp_pipeline.model.flops_meter import FlopsMeter
+from transformer_revised.models.ltp.attention_dispatch import IMPLEMENTATIONS
 from transformer_revised.models.ltp.flops_ltp import expected_relative_flops
 from transformer_revised.models.ltp.pruning_budget import (
+    MOMENTUM,
     ComputeBudget,
     UnreachableTargetError,
     active_offsets,
@@ -123,3 +128,62 @@ def test_the_penalty_is_the_excess_times_what_is_to_be_expected_and_measures_wha
     budget.on_step_end(Args, None, None)
     assert budget.measured == pytest.approx(0.5 * 0.8 + 0.5 * mean(above).item())
     assert budget.measured < 0.85
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("lengths", [[280, 270, 250], [200, 120], [290] * 3])
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.6])
+def test_the_penalty_reckons_with_the_kernel_that_computes(implementation, lengths, rate):
+    """Tiles compute all pairs of a short sequence, bands a fixed number of keys for each query."""
+    sizes = {"num_hidden_layers": 8, "hidden_size": 16, "intermediate_size": 16}
+    model, batch = tiny_model(prune_mode="topk", token_keep_rate=rate, **sizes), random_batch(lengths)
+    model.set_attn_implementation(implementation)
+    with torch.no_grad():
+        kept = tuple(layer.float() for layer in model(**batch, output_pruning=True).kept_tokens)
+    budget = ComputeBudget(0.5, start=0.0)
+    output = {"soft_masks": kept, "pruning_scores": kept}
+    budget.penalty(model.config, batch["attention_mask"], output, [0.5] * 8, progress=0.0)
+    budget.on_step_end(type("Args", (), {"world_size": 1}), None, None)
+    expected = budget.measured / (1 - MOMENTUM)
+    assert expected == pytest.approx(measure_relative_flops(model, [batch]), abs=0.03)
+
+
+def test_given_global_tokens_count_in_measure_and_penalty():
+    model, batch = tiny_model(final_token_threshold=0.6, **WIDE), random_batch([200, 150])
+    batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"]).index_fill(1, torch.arange(0, 100, 4), 1)
+    measured = measure_relative_flops(model, [batch])
+    with FlopsMeter(model) as meter, torch.no_grad():
+        model(**batch)
+    assert measured == pytest.approx(meter.pop()["relative_flops"])
+    plain = {**batch, "global_attention_mask": None}
+    assert abs(measure_relative_flops(model, [plain]) - measured) > 0.02
+
+
+def test_measuring_accepts_every_kind_of_batch():
+    """A batch may lack the mask, have embeddings, or ask for a tuple."""
+    model, batch = tiny_model(final_token_threshold=0.6, **WIDE), random_batch([60, 60])
+    ids = batch["input_ids"]
+    batches = [batch, {"input_ids": ids}, {"inputs_embeds": model.get_input_embeddings()(ids)}]
+    batches += [{**batch, "return_dict": False}, {**batch, "attention_mask": None, "global_attention_mask": None}]
+    assert len({measure_relative_flops(model, [each]) for each in batches}) == 1
+
+
+@pytest.mark.parametrize("stop_at", range(4))
+def test_an_interrupted_shift_gives_thresholds_and_modes_back(monkeypatch, stop_at):
+    model, batch, calls = tiny_model(final_token_threshold=0.6, **WIDE).train(), random_batch([90, 60]), []
+    with torch.no_grad():
+        for i, offset in enumerate(active_offsets(model)):
+            offset.fill_(0.1 * i - 0.05)
+    before, encode = [offset.clone() for offset in active_offsets(model)], model.longformer.encode
+
+    def interrupted(*args, **kwargs):
+        calls.append([offset.item() for offset in active_offsets(model)])
+        if len(calls) > stop_at:
+            raise KeyboardInterrupt
+        return encode(*args, **kwargs)
+
+    monkeypatch.setattr(model.longformer, "encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        meet_target(model, [batch], 0.7, tolerance=0.0)
+    assert len(calls) == stop_at + 1 and (stop_at or math.inf in calls[0])
+    assert all(map(torch.equal, active_offsets(model), before)) and model.training
