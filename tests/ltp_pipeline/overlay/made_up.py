@@ -53,13 +53,13 @@ def make_python(file: Path, site: Path, before: str = "") -> str:
 
 
 def snapshot(package: Path) -> dict[str, tuple]:
-    """Of every file its hash, permissions, owner and the link it is; of files in models/auto also the time."""
+    """Of every file its hash, permissions, owner and the link it is; of sources in models/auto also the time."""
     found = {}
     for path in sorted(package.rglob("*")):
         status, name = path.lstat(), path.relative_to(package).as_posix()
         about = (oct(status.st_mode), status.st_uid, os.readlink(path) if path.is_symlink() else None)
         if path.is_file():
-            time = status.st_mtime_ns if "models/auto/" in name else 0
+            time = status.st_mtime_ns if "models/auto/" in name and path.suffix == ".py" else 0
             found[name] = (hashlib.sha256(path.read_bytes()).hexdigest(), time, *about)
         else:
             found[name] = about
