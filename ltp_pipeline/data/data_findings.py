@@ -222,17 +222,22 @@ def project_findings(files: Sequence[FunctionFile]) -> list[Finding]:
     known = [file for file in files if "project" in file.frame.columns]
     for i, file in enumerate(known):
         for earlier in known[:i]:
-            shared = set(file.frame["project"].dropna()) & set(earlier.frame["project"].dropna()) - {""}
+            shared = _projects(file) & _projects(earlier)
             if not shared:
                 continue
-            rows = [file.at(row) for row, project in zip(file.rows, file.frame["project"]) if project in shared]
-            names = sorted(map(str, shared))
+            rows = [file.at(row) for row, project in zip(file.rows, file.frame["project"]) if str(project) in shared]
+            names = sorted(shared)
             message = (
                 f"{file.name}: {len(rows)} functions are from projects that are also in {earlier.name}: "
                 f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
             )
             findings.append(_finding("project_leak", True, message, rows))
     return findings
+
+
+def _projects(file: FunctionFile) -> set[str]:
+    """The names of the projects of a file; a JSON file may hold numbers and lists."""
+    return set(map(str, file.frame["project"].dropna())) - {""}
 
 
 def _across_findings(

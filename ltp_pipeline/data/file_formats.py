@@ -6,18 +6,24 @@ Error messages begin with `where`, the flag and the file, and name the row or li
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
 import re
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.json_tables import json_rows
+from ltp_pipeline.data.text_files import (
+    NOT_UTF8,
+    SURROGATE,
+    check_content,
+    check_file,
+    check_header,
+    read_bytes,
+    read_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +31,7 @@ if TYPE_CHECKING:
 ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
 SHOWN = 10
 SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were skipped
-NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces bytes and JSON escapes that are not characters
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_JSON = re.compile(r'\s*(\[\s*)?\{\s*"')
 FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
 
@@ -86,7 +91,7 @@ def read_table(
 
 def format_of(path: Path, where: str) -> str:
     """The ending of a file, without .gz. Raises UserError for an unknown ending or if there is no such file."""
-    _check_file(path, where)
+    check_file(path, where)
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if ending == ".parquet" and name.endswith(".gz"):
@@ -96,46 +101,9 @@ def format_of(path: Path, where: str) -> str:
     return ending
 
 
-def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
-    """The text of a UTF-8 file, decompressed if its name ends in .gz.
-
-    `keep_bad_bytes`: replace bytes that are not UTF-8 with `NOT_UTF8` instead of raising an error.
-    Raises UserError if the file does not exist, is empty or is not UTF-8 text.
-    """
-    raw = _read_bytes(path, where)
-    if not raw.strip():
-        raise UserError(f"{where}: the file is empty; expected columns of text and of labels")
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UserError(f"{where}: this is UTF-16; expected UTF-8 text: convert the file first")
-    if raw[:2] == b"\x1f\x8b":
-        raise UserError(f"{where}: is compressed with gzip; expected a name that ends in .gz: {path.name}.gz")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if keep_bad_bytes:
-            return decode_utf8(raw)
-        line = raw[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{where}: line {line} holds a byte that is not UTF-8 (0x{raw[error.start]:02x}); "
-            "expected UTF-8 text: convert the file first (or skip such rows: --on_bad_rows skip)"
-        ) from error
-
-
-def decode_utf8(raw: bytes) -> str:
-    """Decodes UTF-8; each byte that is not UTF-8 becomes `NOT_UTF8`."""
-    return _SURROGATE.sub(NOT_UTF8, raw.decode("utf-8-sig", errors="surrogateescape"))
-
-
 def row_place(where: str, row: int) -> str:
     """Names row `row` (from 0) in a message. Messages count rows from 1, without the header."""
     return f"{where}: row {int(row) + 1} (the first after the header is row 1)"
-
-
-def check_header(header: Sequence[str], where: str) -> None:
-    """Raises UserError if a column occurs twice."""
-    repeated = next((name for name, count in Counter(header).items() if count > 1), None)
-    if repeated is not None:
-        raise UserError(f"{where}: the column {repeated!r} occurs twice in the header; expected different names")
 
 
 def count_of(items: Sequence, name: str) -> str:
@@ -149,34 +117,20 @@ def shortened(rows: Sequence[int]) -> str:
     return ", ".join(map(str, rows[:SHOWN])) + more
 
 
-def _check_file(path: Path, where: str) -> None:
-    if path.is_dir():
-        raise UserError(f"{where}: this is a folder; expected a file")
-    if not path.exists():
-        raise UserError(f"{where}: no such file")
-
-
-def _read_bytes(path: Path, where: str) -> bytes:
-    _check_file(path, where)
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{where}: not a complete gzip file ({error}); expected one, or a name that does not end in .gz"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{where}: cannot be read: {error.strerror}") from error
-
-
 def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path).to_pandas().reset_index(drop=True)
+        frame = parquet.read_table(path).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
+        raw = read_bytes(path, where)
+        if not raw.startswith(b"PAR1"):
+            check_content(raw, path, where)
         raise UserError(f"{where}: not a complete Parquet file: {str(error).splitlines()[0]}") from error
+    frame = frame.reset_index(drop=frame.index.names == [None])  # an index with a name may hold the code
+    check_header(list(map(str, frame.columns)), where)
+    return frame
 
 
 def _read_tsv(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
@@ -189,24 +143,58 @@ def _read_csv(
     import pandas as pd
 
     csv.field_size_limit(FIELD_LIMIT)
-    records = _records(read_text(path, where, keep_bad_bytes=bad_rows.skip), separator, where)
-    header = next(records)
-    check_header(header, where)
+    text = read_text(path, where, keep_bad_bytes=bad_rows.skip)
+    if _JSON.match(text):
+        raise UserError(f"{where}: this is JSON; expected a name that ends in .json or .jsonl")
+    separator, names_separator = _separator_of(text, separator)
+    records = _records(text, separator, where)
+    if names_separator:
+        next(records)
+    header = next(records, [""])
+    columns = len(header) if any(header) else 1
+    while columns > 1 and not header[columns - 1]:  # a header that ends in separators, as spreadsheets write it
+        columns -= 1
+    check_header(header[:columns], where)
     numbers, rows = [], []
     for number, fields in enumerate(records):
-        if len(fields) == len(header):
+        if columns <= len(fields) <= len(header) and not any(fields[columns:]):
             numbers.append(number)
-            rows.append(fields)
+            rows.append(fields[:columns])
         else:
-            bad_rows.add(number, f"has {count_of(fields, 'field')}; expected the header's {len(header)}")
-    columns = list(zip(*rows)) or [()] * len(header)
+            expected = f"expected the header's {columns}"
+            hint = "a field that contains the separator must be quoted, and an index needs a name in the header"
+            bad_rows.add(number, f"has {count_of(fields, 'field')}; {expected} ({hint})")
+    cells = list(zip(*rows)) or [()] * columns
     frame = pd.DataFrame(
-        {name: pd.Series(values, dtype=object) for name, values in zip(header, columns)}, columns=header
+        {name: pd.Series(values, dtype=object) for name, values in zip(header, cells)}, columns=header[:columns]
     )
-    for name in () if as_text is None else set(header).difference(as_text):
+    for name in () if as_text is None else set(header[:columns]).difference(as_text):
         with suppress(ValueError, TypeError):  # text stays text
             frame[name] = pd.to_numeric(frame[name])
     return frame.set_axis(pd.Index(numbers, dtype="int64"))
+
+
+def _separator_of(text: str, separator: str) -> tuple[str, bool]:
+    """The separator of a CSV file, and whether its first line names it, as in `sep=;`.
+
+    A header without `separator`, which would be a single column, may have another one, as from some spreadsheets.
+    """
+    first = re.match("[^\r\n]*", text.lstrip("\r\n"))[0]
+    named = re.fullmatch('"?sep=(.)"?', first)
+    if named:
+        return named[1], True
+    if len(_fields(first, separator)) == 1:
+        counts = {other: len(_fields(first, other)) for other in ",;\t|"}
+        most = max(counts, key=counts.get)
+        return (most if counts[most] > 1 else separator), False
+    return separator, False
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:  # `_records` names the line
+        return []
 
 
 def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
@@ -223,32 +211,16 @@ def _records(text: str, separator: str, where: str) -> Iterator[list[str]]:
             reason = f"a quote in the row that begins at line {begin} is never closed"
         else:
             reason = f"line {reader.line_num}: {error}; expected quotes inside a quoted field to be doubled"
-        kind = "CSV" if separator == "," else "TSV"
+        kind = "TSV" if separator == "\t" else "CSV"
         raise UserError(f"{where}: not a well-formed {kind} file: {reason}") from error
 
 
 def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
-    """The objects of a JSON array or of JSON lines."""
+    """The objects of a JSON file."""
     import pandas as pd
 
-    text = read_text(path, where, keep_bad_bytes=bad_rows.skip)
-    if text.lstrip().startswith("["):
-        try:
-            values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"{where}: not well-formed JSON: {error}") from error
-        placed = [(row, f"item {row + 1}", value) for row, value in enumerate(values)]
-    else:
-        placed = []
-        # Only "\n" ends a line. str.splitlines() would also split at separators that occur in code.
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-        for row, (number, line) in enumerate(lines):
-            try:
-                placed.append((row, f"line {number}", json.loads(line)))
-            except (json.JSONDecodeError, RecursionError) as error:
-                bad_rows.add(row, f"not well-formed JSON: {error}", place=f"line {number}")
     rows = {}
-    for row, place, value in placed:
+    for row, place, value in json_rows(read_text(path, where, keep_bad_bytes=bad_rows.skip), bad_rows):
         if isinstance(value, dict):
             rows[row] = {name: _without_surrogates(cell) for name, cell in value.items()}
         else:
@@ -258,7 +230,7 @@ def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: 
 
 def _without_surrogates(cell: Any) -> Any:
     """Replaces lone surrogates (half characters), which a JSON file may escape but UTF-8 cannot encode."""
-    return _SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell
+    return SURROGATE.sub(NOT_UTF8, cell) if isinstance(cell, str) and not cell.isascii() else cell
 
 
 # ending without .gz -> reader

@@ -11,14 +11,13 @@ from ltp_pipeline.base.hub import is_offline, offline_note
 from ltp_pipeline.data.file_formats import (
     SKIPPED,
     BadRows,
-    check_header,
     count_of,
     format_of,
     read_table,
-    read_text,
     row_place,
 )
 from ltp_pipeline.data.flags import ReadingArguments
+from ltp_pipeline.data.text_files import check_header, read_text
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"

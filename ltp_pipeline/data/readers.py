@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import ENDINGS, NOT_UTF8, SKIPPED, BadRows, decode_utf8, read_table
+from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.glue_files import check_glue_flags, check_labels, read_glue, read_glue_hub
+from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
 from ltp_pipeline.task.labels import as_class, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import Task
 
@@ -127,7 +128,7 @@ def read_function_rows(
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
 
-    texts = frame[text_column].map(_as_text)
+    texts = frame[text_column].astype(object).map(_as_text)
     labels = pd.Series(
         [as_groups(value, groups) if groups else as_class(value, label_map) for value in frame[label_column]],
         index=frame.index,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.text_encoding import decode_text
 
 LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
@@ -36,16 +37,20 @@ def parse_label_map(given: str | None) -> dict[str, int] | None:
     return label_map
 
 
+class _Object(list):
+    """The pairs of a JSON object, in which a name may occur twice."""
+
+
 def _pairs_of_file(path: Path) -> list[tuple[Any, Any]]:
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        pairs = json.loads(decode_text(path.read_bytes())[0], object_pairs_hook=_Object)
     except OSError as error:
         raise UserError(f"--label_map {path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--label_map {path}: not well-formed JSON: {error}") from error
-    if not isinstance(read, dict):
+    if not isinstance(pairs, _Object):
         raise UserError(f'--label_map {path}: expected one JSON object, such as {{"good": 0, "bad": 1}}')
-    return list(read.items())
+    return list(pairs)
 
 
 def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
@@ -106,7 +111,7 @@ def _entries(value: Any) -> list[Any] | None:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if hasattr(value, "tolist"):
         value = value.tolist()

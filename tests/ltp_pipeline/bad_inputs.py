@@ -185,7 +185,16 @@ CASES = (
     ),
     Case(visualise, "a row that is not there", "--train_file good.csv --function_index 3"),
     Case(visualise, "a batch of none", "--train_file good.csv --per_device_eval_batch_size 0"),
-    Case(compare, "UTF-16", "a.csv", {"a.csv": GOOD.encode("utf-16")}),
+    Case(compare, "UTF-16 cut off", "a.csv", {"a.csv": GOOD.encode("utf-16")[:-1]}, "UTF-16-LE text: "),
+    Case(
+        compare, "a Git LFS pointer", "a.csv", {"a.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"}
+    ),
+    Case(compare, "a web page", "a.csv", {"a.csv": "<!DOCTYPE html><html>404: Not Found</html>"}),
+    Case(compare, "a spreadsheet by another name", "a.csv", {"a.csv": b"PK\x03\x04 and more"}),
+    Case(compare, "a pickle", "a.json", {"a.json": b"\x80\x04\x95"}),
+    Case(compare, "JSON by another name", "a.csv", {"a.csv": '{"code": "a", "label": 1}\n'}),
+    Case(compare, "CSV by another name", "a.json", {"a.json": GOOD}),
+    Case(compare, "an object without clear rows", "a.json", {"a.json": '{"x": {"code": "a", "label": 1}}'}),
     Case(compare, "gzip by another name", "a.csv", {"a.csv": gzip.compress(GOOD.encode())}),
     Case(compare, "no gzip by that name", "a.csv.gz", {"a.csv.gz": GOOD}, "gzip file ("),
     Case(compare, "gzip cut off", "a.csv.gz", {"a.csv.gz": gzip.compress(GOOD.encode())[:-12]}, "gzip file ("),
