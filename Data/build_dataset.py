@@ -17,15 +17,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.analysers.clang_headers import lay_out
+from Data.analysers.findings import Finding
 from Data.analysers.registry import ANALYSERS, AnalyserOptions, default_analysers, installed_versions
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
-from Data.analysers.user_findings import read_findings
+from Data.analysers.user_findings import findings_outside, read_findings
 from Data.functions.agreement import agreement
 from Data.functions.card import describe_split, findings_text, summary_rows, to_frame, write_dataset
 from Data.functions.drop_near_duplicates import drop_near_duplicates
 from Data.functions.labelling import LabelledFunction, Labelling, label_files
 from Data.functions.splits import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
 from Data.sources.choose_files import choose_files
+from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, run_main
@@ -34,6 +36,7 @@ from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 from ltp_pipeline.code.tree_functions import grammar
+from ltp_pipeline.data.file_formats import shortened
 from ltp_pipeline.data.near_duplicates import check_threshold
 from ltp_pipeline.task.labels import parse_label_map
 
@@ -66,6 +69,11 @@ def _add_source_flags(add: Any) -> None:
         "--debian_sources", type=Path, metavar="DIR",
         help="read each NAME_VERSION.orig.tar.* in this folder as a project (`apt-get source --download-only` "
         "downloads them)",
+    )
+    add(
+        "--keep_generated", action="store_true",
+        help="also use files that a program seems to have written, because a comment at their start says so or their "
+        "C or C++ code is minified (default: leave them out and count them)",
     )
     add("--language", nargs="+", choices=LANGUAGES, default=["c", "cpp"], help="languages to read (default: c cpp)")
     add(
@@ -142,15 +150,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     analyzers = tuple(options.analyzers or default_analysers(options.language))
     versions = _check_flags(options, analyzers)
     label_map = parse_label_map(options.label_map)
-    projects = _read_projects(options)
-    files, dropped = choose_files([file for project in projects for file in project.files])
-    functions = _label(files, projects, options, analyzers, label_map)
+    report = FileReport()
+    projects = _read_projects(options, report)
+    all_files = [file for project in projects for file in project.files]
+    files, dropped = choose_files(all_files, report, options.keep_generated)
+    given = read_findings(options.findings_csv, files, label_map, report) if options.findings_csv else {}
+    functions = _label(files, projects, options, analyzers, given)
+    outside = _findings_outside(given, functions)
     distinct = drop_duplicates(functions)
     dropped["functions_the_same_but_for_layout_and_comments"] = len(functions) - len(distinct)
     if options.near_duplicates < 1:
         before, distinct = len(distinct), drop_near_duplicates(distinct, options.near_duplicates)
         dropped["functions_nearly_the_same"] = before - len(distinct)
-    n_files = sum(len(project.files) for project in projects)
+    n_files = len(all_files)
     if not distinct:
         language = "C/C++" if options.language == ["c", "cpp"] else "/".join(options.language)
         raise UserError(
@@ -164,13 +176,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "functions_found": len(functions),
         "distinct_functions": len(distinct),
         "dropped": dropped,
+        **report.counts(),
+        "findings_in_no_function": len(outside),
         "splits": {split: describe_split(splits[split], available=len(available[split])) for split in SPLITS},
         "agreement": agreement(distinct, analyzers),
         "sources": [project.origin for project in projects],
     }
     frames = {split: to_frame(splits[split], options.group_columns) for split in SPLITS}
     write_dataset(options.output_dir, frames, card, findings_text(splits), options.format)
-    _report(card["splits"], options.output_dir)
+    _report(card["splits"], options.output_dir, outside)
+
+
+def _findings_outside(given: Mapping[Place, tuple[Finding, ...]], functions: Sequence[LabelledFunction]) -> list[str]:
+    found = (labelled.function for labelled in functions)
+    return findings_outside(given, ((one.project, one.path, one.first_line, one.last_line) for one in found))
 
 
 def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[str, str]:
@@ -188,11 +207,11 @@ def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[
     return installed_versions(analyzers)
 
 
-def _read_projects(options: argparse.Namespace) -> list[Project]:
+def _read_projects(options: argparse.Namespace, report: FileReport) -> list[Project]:
     suffixes = suffixes_of(options.language)
-    folders = projects_from_folders(options.source_dir, suffixes) if options.source_dir else []
-    debian = projects_from_debian(options.debian_sources, suffixes) if options.debian_sources else []
-    return folders + debian or projects_from_list(options.sources, options.cache_dir, suffixes)
+    folders = projects_from_folders(options.source_dir, suffixes, report) if options.source_dir else []
+    debian = projects_from_debian(options.debian_sources, suffixes, report) if options.debian_sources else []
+    return folders + debian or projects_from_list(options.sources, options.cache_dir, suffixes, report)
 
 
 def _label(
@@ -200,9 +219,8 @@ def _label(
     projects: Sequence[Project],
     options: argparse.Namespace,
     analyzers: tuple[str, ...],
-    label_map: dict[str, int] | None,
+    given: Mapping[Place, tuple[Finding, ...]],
 ) -> list[LabelledFunction]:
-    given = read_findings(options.findings_csv, files, label_map) if options.findings_csv else {}
     with tempfile.TemporaryDirectory(prefix="ltp-clang-") as folder:
         numbered = list(enumerate(projects)) if "clang" in analyzers else []
         bar = progress_bar(numbered, desc="write projects", unit="project", disable=not numbered)
@@ -239,17 +257,20 @@ def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: M
         "flawfinder_min_level": options.min_level,
         "language": " ".join(options.language),
         "granularity": options.granularity,
+        "keep_generated": options.keep_generated,
         "near_duplicates": options.near_duplicates,
         "max_negative_ratio": options.max_negative_ratio,
         "seed": options.seed,
     }
 
 
-def _report(splits: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+def _report(splits: Mapping[str, Mapping[str, Any]], folder: Path, outside: Sequence[str]) -> None:
     print(format_table(summary_rows(splits)))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
         print("note: fewer than three projects, so files were split, and a project can be in several splits")
+    if outside:
+        print(f"note: {len(outside)} findings of --findings_csv are in no function: {shortened(outside)}")
     print(f"written to {folder}")
 
 

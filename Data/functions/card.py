@@ -117,11 +117,18 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"## Settings\n{settings}",
         f"## Splits\n{_table(summary_rows(card['splits']))}",
         f"## Dropped\n{dropped}",
+        f"{card['findings_in_no_function']:,} findings of `--findings_csv` are in no function.",
+        f"## Files left out\n{_counts(card['files_left_out'])}",
+        f"## Encodings of the files\n{_counts(card['encodings'])}",
         f"## Distinct functions checked, and with findings by group\n{_table(agreement['analyzers'])}",
         f"## Agreement, over the distinct functions that both analysers checked\n{_table(agreement['pairs'])}",
         f"## Sources\n{_table(card['sources'])}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"- {name}: {count:,}" for name, count in counts.items()) or "none"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

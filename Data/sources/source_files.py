@@ -6,30 +6,49 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from Data.sources.file_report import HIDDEN, MAX_FILE_BYTES, NOT_REGULAR, TOO_LARGE, FileReport
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.functions import SourceFile
 
-MAX_FILE_BYTES = 4 << 20  # a larger source file is generated or holds data
 
-
-def read_folder(folder: Path, project: str, suffixes: frozenset[str]) -> list[SourceFile]:
+def read_folder(
+    folder: Path, project: str, suffixes: frozenset[str], report: FileReport | None = None
+) -> list[SourceFile]:
     """The files with these endings below a folder, sorted by path.
 
-    Links, hidden files and folders, and files of more than MAX_FILE_BYTES are skipped.
-    Raises UserError for a file that cannot be read.
+    Links, hidden files and folders, and files of more than MAX_FILE_BYTES are left out; `report` lists those outside
+    hidden folders. Raises UserError for a file or folder that cannot be read.
     """
-    files = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(parent, name) for name in names if is_source(name, suffixes) and not name.startswith(".")):
+    report = FileReport() if report is None else report
+    files: dict[str, SourceFile] = {}
+
+    def fail(error: OSError) -> None:
+        raise UserError(f"--source_dir: cannot read {encodable(str(error.filename))}: {error.strerror}") from None
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(parent, name) for name in sorted(names) if is_source(name, suffixes)):
+            inner = _distinct(path.relative_to(folder).as_posix(), files)
             try:
-                status = path.lstat()
-                if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES:
-                    inner = encodable(path.relative_to(folder).as_posix())
-                    files.append(SourceFile(project, inner, decode_source(path.read_bytes())))
+                reason = _why_not(path)
+                if not reason:
+                    files[inner] = read_source(project, inner, path.read_bytes(), report)
+                else:
+                    report.left_out[project, inner] = reason
             except OSError as error:
-                raise UserError(f"--source_dir: cannot read {encodable(str(path))}: {error.strerror}") from None
-    return sorted(files, key=lambda file: file.path)
+                fail(error)
+    return sorted(files.values(), key=lambda file: file.path)
+
+
+def _why_not(path: Path) -> str:
+    """Why a file is left out; "" if it is not."""
+    status = path.lstat()
+    if path.name.startswith("."):
+        return HIDDEN
+    if not stat.S_ISREG(status.st_mode):
+        return NOT_REGULAR
+    return TOO_LARGE if status.st_size > MAX_FILE_BYTES else ""
 
 
 def is_source(path: str, suffixes: frozenset[str]) -> bool:
@@ -37,18 +56,33 @@ def is_source(path: str, suffixes: frozenset[str]) -> bool:
     return PurePosixPath(path).suffix.lower() in suffixes
 
 
-def decode_source(content: bytes) -> str:
-    """Decodes UTF-8, or Latin-1 if the bytes are not UTF-8.
+def read_source(project: str, path: str, content: bytes, report: FileReport) -> SourceFile:
+    """The file with this content. Counts its encoding."""
+    text, encoding = decode_text(content)
+    report.encodings[f"{encoding}, with NULs" if "\0" in text else encoding] += 1
+    return SourceFile(project, path, _plain(text))
 
-    Line ends become `\\n`. NUL characters and a byte order mark are removed.
+
+def decode_source(content: bytes) -> str:
+    """The text of a source file, decoded by `decode_text`.
+
+    Line ends (`\\r\\n`, `\\r`) become `\\n`. NUL characters are removed.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return _plain(decode_text(content)[0])
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def encodable(path: str) -> str:
     """The path with `?` for each byte that is not UTF-8, which Python represents as a lone surrogate."""
     return path.encode("utf-8", errors="replace").decode()
+
+
+def _distinct(path: str, taken: dict[str, SourceFile]) -> str:
+    """The encodable path; with `%E9` instead of `?` if another file already has that path."""
+    written = encodable(path)
+    if written not in taken:
+        return written
+    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in path)

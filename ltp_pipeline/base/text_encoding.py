@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 
 # A mark of UTF-32 begins with the mark of UTF-16, so UTF-32 is tried first.
 MARKS = (
@@ -53,8 +54,10 @@ def wide_encoding(content: bytes) -> str | None:
     if not ascii_units or not wide or _CONTROL.search(wide):
         return None
     narrow = _strictly(content, "utf-8")
-    is_text_of_bytes = narrow is not None and not _CONTROL.search(narrow)
-    return encoding if pairs <= ascii_units * (0.5 if is_text_of_bytes else 3) else None
+    if narrow is not None and not _CONTROL.search(narrow):  # the bytes may as well be an 8-bit text
+        return encoding if 2 * pairs <= ascii_units else None
+    unassigned = pairs and any(unicodedata.category(character) in ("Cn", "Co") for character in set(wide))
+    return encoding if pairs <= 3 * ascii_units and not unassigned else None
 
 
 def _count_units(content: bytes) -> tuple[str, int, int]:

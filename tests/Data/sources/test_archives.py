@@ -1,8 +1,11 @@
 """C and C++ files of archives: what is read, and which archives are refused."""
 
+import gzip
 import io
+import random
 import tarfile
 import zipfile
+from contextlib import suppress
 
 import pytest
 
@@ -109,3 +112,77 @@ def test_damaged_archive_is_named(tmp_path, name, cut):
     (tmp_path / name).write_bytes(good.read_bytes()[:cut])
     with pytest.raises(UserError, match=f"{name}: not a readable"):
         read_archive(tmp_path / name)
+
+
+def test_a_damaged_header_is_not_the_end_of_the_archive(tmp_path):
+    path = make_tar(tmp_path / "a.tar.gz", {"a/a.c": CODE, "a/b.c": CODE, "a/c.c": CODE})
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[1024 + 150] ^= 1  # the checksum of b.c
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(UserError, match="a.tar.gz: not a readable .* damaged"):
+        read_archive(path)
+    path.write_bytes(
+        gzip.compress(gzip.decompress(make_tar(path, {"a/a.c": CODE, "a/b.c": CODE}).read_bytes())[:1300])
+    )
+    with pytest.raises(UserError, match="a.tar.gz: not a readable .* damaged"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize("name, written", [("a.tar.gz", "a.zip"), ("a.zip", "a.tar.gz"), ("a.tar.xz", "a.tar.gz")])
+def test_wrong_ending(tmp_path, name, written):
+    made = (make_zip if written == "a.zip" else make_tar)(tmp_path / written, {"a/a.c": CODE})
+    made.rename(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name}: not a readable .* its content is that of a {written[1:]}"):
+        read_archive(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_several_files_with_one_path_the_last_is_read(tmp_path):
+    entries = [("a/x.c", b"int first;\n"), ("a/X.c", b"int other;\n"), ("a/x.c", b"int last;\n")]
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for name, content in entries:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    for name in ("a.tar.gz", "a.zip"):
+        files, _ = read_archive(tmp_path / name)
+        assert [(f.path, f.text) for f in files] == [("X.c", "int other;\n"), ("x.c", "int last;\n")]
+
+
+def test_a_huge_attribute_and_a_long_path_are_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("a/a.c")
+        entry.pax_headers = {"comment": "x" * 2_000_000}
+        archive.addfile(entry, io.BytesIO())
+    with pytest.raises(UserError, match="a.tar.gz: not a readable .* attribute of 2000"):
+        read_archive(tmp_path / "a.tar.gz")
+    path = make_tar(tmp_path / "b.tar.gz", {"a/" + "d/" * 9000 + "a.c": CODE, "a/b.c": CODE})
+    assert [f.path for f in read_archive(path)[0]] == ["b.c"]
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    from Data.sources.file_report import FileReport
+
+    contents = {"a/ok.c": CODE, "top.c": CODE, "a/../up.c": CODE, "a/large.c": bytes(archives.MAX_FILE_BYTES + 1)}
+    path = make_tar(tmp_path / "a.tar.gz", contents, [("a/link.c", tarfile.SYMTYPE)])
+    report = FileReport()
+    archives.read_archive(path, "p", frozenset({".c"}), report)
+    assert sorted(report.counts()["files_left_out"].values()) == [1, 1, 2]
+    assert report.counts()["encodings"] == {"utf-8": 1}
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
+def test_damaged_bytes_are_errors_or_change_a_file(tmp_path, name):
+    good = (make_tar if name == "a.tar.gz" else make_zip)(tmp_path / name, {f"a/{i}.c": CODE * 20 for i in range(3)})
+    content = good.read_bytes() if name == "a.zip" else gzip.decompress(good.read_bytes())
+    draw = random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(content[: draw.choice([len(content), draw.randrange(len(content))])])
+        for _ in range(draw.choice([0, 1, 2, 9]) if damaged else 0):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        good.write_bytes(damaged if name == "a.zip" else gzip.compress(bytes(damaged), 1))
+        with suppress(UserError):
+            read_archive(good)

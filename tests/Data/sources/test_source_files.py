@@ -5,6 +5,7 @@ import os
 import pytest
 
 from Data.sources.source_files import decode_source, read_folder
+from ltp_pipeline.base.errors import UserError
 
 CODE = b"int f(void) { return 1; }\n"
 C = frozenset({".c", ".h"})
@@ -23,6 +24,8 @@ def test_folder_skips_links_and_hidden(tmp_path):
 def test_names_that_are_not_utf8_become_writable(tmp_path):
     (tmp_path / os.fsdecode(b"caf\xe9.c")).write_bytes(CODE)
     assert [f.path for f in read_folder(tmp_path, "p", C)] == ["caf?.c"]
+    (tmp_path / os.fsdecode(b"caf\xe8.c")).write_bytes(CODE)
+    assert sorted(f.path for f in read_folder(tmp_path, "p", C)) == ["caf%E9.c", "caf?.c"]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,57 @@ def test_names_that_are_not_utf8_become_writable(tmp_path):
         (b"\xef\xbb\xbfint \xc3\xa4;", "int \u00e4;"),
         (b"int \xe4;", "int \u00e4;"),
         (b"a\0b", "ab"),
+        (b"a\r\0\nb", "a\nb"),
+        (b"a\rb\rc", "a\nb\nc"),
+        (b"a\r\nb\nc\rd\r\n\r\n", "a\nb\nc\nd\n\n"),
+        (b"a\x0c\x0b\xc2\x85\xe2\x80\xa8b", "a\x0c\x0b\x85\u2028b"),  # none of them ends a line
+        (b"say \x93hello\x94", "say \u201chello\u201d"),
+        (b"int a;\n" + bytes(300), "int a;\n"),
     ],
 )
 def test_decode_source(content, text):
     assert decode_source(content) == text
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_one_newline_a_line_in_every_encoding(encoding, mark, newline):
+    text = "function Get-\u041f\u0440\u0438 {\n    # \u4e2d \u00e9\n    1\n}\n\nlast\n"
+    assert decode_source((mark + text.replace("\n", newline)).encode(encoding)) == text
+
+
+def test_encodings_and_files_left_out_are_counted(tmp_path, monkeypatch):
+    from Data.sources import source_files
+    from Data.sources.file_report import FileReport
+
+    monkeypatch.setattr(source_files, "MAX_FILE_BYTES", 100)
+    contents = {
+        "a.c": CODE,
+        "b.c": CODE.decode().encode("utf-16"),
+        "c.c": b"// caf\xe9 and more\0\n",
+        "large.c": CODE * 9,
+        ".d.c": CODE,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link.c").symlink_to(tmp_path / "a.c")
+    report = FileReport()
+    assert [f.path for f in read_folder(tmp_path, "p", C, report)] == ["a.c", "b.c", "c.c"]
+    counts = report.counts()
+    assert counts["encodings"] == {"utf-8": 1, "utf-16-le with a mark": 1, "windows-1252, with NULs": 1}
+    assert sorted(counts["files_left_out"].values()) == [1, 1, 1]
+    assert set(report.left_out) == {("p", "large.c"), ("p", ".d.c"), ("p", "link.c")}
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "a.c").write_bytes(CODE)
+
+    def walk(folder, onerror=None):
+        if onerror is not None:
+            onerror(PermissionError(13, "Permission denied", f"{folder}/secret"))
+        yield str(folder), [], ["a.c"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(UserError, match="--source_dir: cannot read .*secret: Permission denied"):
+        read_folder(tmp_path, "p", C)

@@ -4,20 +4,18 @@ import time
 
 import pytest
 
-from ltp_pipeline.code.functions import find_functions
-from ltp_pipeline.code.parts import SourceFile
-from ltp_pipeline.code.powershell_layout import IN_STRING, NO_BRACES, powershell_definitions
-from ltp_pipeline.code.python_layout import NO_BLOCK, NO_HEAD, python_definitions
+from ltp_pipeline.code import functions
+from ltp_pipeline.code.functions import SourceFile, extract_functions
 
 UNKNOWN = "git log --since=yesterday --pretty=short"  # valid, and an error for tree-sitter-powershell 0.26.4
 
 
 def found(text, path):
-    return [function.source for function in find_functions(SourceFile("p", path, text))[0]]
+    return [function.source for function in extract_functions(SourceFile("p", path, text))]
 
 
 def lost(text, path):
-    return [(one.first_line, one.head, one.reason) for one in find_functions(SourceFile("p", path, text))[1]]
+    return [(one.first_line, one.head, one.reason) for one in functions.find_functions(SourceFile("p", path, text))[1]]
 
 
 POWERSHELL = {
@@ -43,9 +41,10 @@ POWERSHELL = {
 @pytest.mark.parametrize("kind", POWERSHELL)
 def test_powershell_functions_with_an_error_node(kind):
     text = f"$x = 1\n\n{POWERSHELL[kind]}\n\nfunction Last {{ 1 }}\n"
-    functions, not_extracted = find_functions(SourceFile("p", "a.ps1", text))
-    assert [one.source for one in functions] == [POWERSHELL[kind], "function Last { 1 }"] and not not_extracted
-    assert [one.first_line for one in functions] == [3, 3 + POWERSHELL[kind].count("\n") + 2]
+    extracted = extract_functions(SourceFile("p", "a.ps1", text))
+    assert [one.source for one in extracted] == [POWERSHELL[kind], "function Last { 1 }"]
+    assert [one.first_line for one in extracted] == [3, 3 + POWERSHELL[kind].count("\n") + 2]
+    assert not lost(text, "a.ps1")
 
 
 @pytest.mark.parametrize("around", ["if ($x) {{ {} }}", "try {{ {} }} catch {{ }}", "& {{ {} }}", "1; {}"])
@@ -81,9 +80,9 @@ def test_what_is_no_powershell_function():
 def test_lost_powershell_functions_are_counted():
     text = f"function A {{ {UNKNOWN}\nfunction B {{ 1 }}\n"
     assert found(text, "a.ps1") == ["function B { 1 }"]
-    assert lost(text, "a.ps1") == [(1, "function A", NO_BRACES)]
+    assert lost(text, "a.ps1") == [(1, "function A", "the braces do not match")]
     text = f'$a = "\n{UNKNOWN}\nfunction A {{ 1 }}\n" ?? 1\n'
-    assert lost(text, "a.ps1") == [(3, "function A", IN_STRING)]
+    assert lost(text, "a.ps1") == [(3, "function A", "inside a string of several lines")]
 
 
 PYTHON = {
@@ -104,9 +103,9 @@ PYTHON = {
 @pytest.mark.parametrize("kind", PYTHON)
 def test_python_functions_with_an_error_node(kind):
     text = f"import a\n@b\n{PYTHON[kind]}\n# c\n\nx = 1\ndef last(): pass\n"
-    functions, not_extracted = find_functions(SourceFile("p", "a.py", text))
-    assert [one.source for one in functions] == [PYTHON[kind], "def last(): pass"] and not not_extracted
-    assert functions[0].first_line == 3
+    extracted = extract_functions(SourceFile("p", "a.py", text))
+    assert [one.source for one in extracted] == [PYTHON[kind], "def last(): pass"]
+    assert extracted[0].first_line == 3 and not lost(text, "a.py")
 
 
 @pytest.mark.parametrize(
@@ -128,18 +127,26 @@ def test_python_methods_and_conditional_functions():
 def test_lost_python_functions_are_counted():
     text = "def f(:\n    pass\ndef g():\nreturn 1\ndef h()\n    1\n\ndef i(): return 1\n"
     assert found(text, "a.py") == ["def i(): return 1"]
-    assert lost(text, "a.py") == [(1, "def f(:", NO_HEAD), (3, "def g():", NO_BLOCK), (5, "def h()", NO_HEAD)]
-    assert lost("def g():\nreturn 1\n", "a.py") == [(1, "def g():", NO_BLOCK)]  # the parser sees no error
+    no_head = "the head has no parameter list or no colon"
+    assert lost(text, "a.py") == [
+        (1, "def f(:", no_head),
+        (3, "def g():", "no indented block"),
+        (5, "def h()", no_head),
+    ]
+    assert lost("def g():\nreturn 1\n", "a.py") == [(1, "def g():", "no indented block")]  # the parser sees no error
 
 
 def test_layout_agrees_with_the_parser():
     """Where the parser finds no error, heads and braces or indentation give the same functions."""
+    from ltp_pipeline.code.powershell_layout import powershell_definitions
+    from ltp_pipeline.code.python_layout import python_definitions
+
     for path, text in (("a.ps1", "\n".join(POWERSHELL.values())), ("a.py", "\n".join(PYTHON.values()) + "\n")):
         text = text.replace(UNKNOWN, "git log").replace("??", "+" if path == "a.py" else "-eq").replace("(,$", "($")
         layout = powershell_definitions(text) if path == "a.ps1" else python_definitions(text)
-        functions, _ = find_functions(SourceFile("p", path, text))
-        ends = {text[start:end] for start, end, reason in layout if not reason}
-        assert {one.source for one in functions} <= ends and len(functions) > 8
+        by_layout = {text[start:end] for start, end, reason in layout if not reason}
+        by_parser = found(text, path)
+        assert set(by_parser) <= by_layout and len(by_parser) > 8
 
 
 @pytest.mark.parametrize("path", ["a.py", "a.ps1"])
@@ -163,5 +170,5 @@ def test_layout_agrees_with_the_parser():
 def test_time_is_linear(path, unit):
     """Half a minute and more for 200,000 characters if the time is quadratic."""
     begin = time.process_time()
-    find_functions(SourceFile("p", path, unit * (200_000 // len(unit) // 2) + "??"))
+    extract_functions(SourceFile("p", path, unit * (200_000 // len(unit) // 2) + "??"))
     assert time.process_time() - begin < 5
