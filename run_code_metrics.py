@@ -1,8 +1,9 @@
 """Prunes a fine-tuned checkpoint, one stage per call: first soft (learns thresholds), then hard (removes tokens).
 
 Soft pruning writes its result to checkpoints/base/CODE/absolute_threshold/rate_R/temperature_T/lambda_L/lr_LR (for a
-GLUE task, its name replaces CODE). Hard pruning writes to hard/lr_LR inside the checkpoint that it starts from. --eval
-only evaluates a checkpoint.
+GLUE task, its name replaces CODE). Hard pruning writes to hard/lr_LR inside the checkpoint that it starts from.
+Settings that differ from those of the published commands are added to the name, as in lr_LR-seed_1. --eval only
+evaluates a checkpoint.
 
     python ./run_code_metrics.py --arch ltp-base --task CODE --restore code_test --train_file ./Data/train_subset.csv
         --validation_file ./Data/validation.csv --lr 2e-5 --temperature 1e-5 --lambda 0.1 --weight_decay 0 --bs 4

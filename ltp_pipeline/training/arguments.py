@@ -221,7 +221,8 @@ class StageTrainingArguments(FineTuningArguments):
     output_dir: str | None = HfArg(
         default=None,
         help="Folder of the result (default: checkpoints/base/TASK/PRUNE_MODE/rate_R/temperature_T/lambda_L/"
-        "lr_LR; for hard pruning RESTORE/hard/lr_LR; for --eval RESTORE/eval/VALIDATION_FILE).",
+        "lr_LR; for hard pruning RESTORE/hard/lr_LR; for --eval RESTORE/eval/VALIDATION_FILE). Settings that "
+        "differ from those of the published commands are added to the name: lr_LR-seed_1.",
     )
     learning_rate: float = HfArg(default=2e-5, aliases=["--lr"], help="Peak learning rate.")
     per_device_train_batch_size: int = HfArg(

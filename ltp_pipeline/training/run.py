@@ -87,7 +87,7 @@ def _run_training(start: Start, args: FineTuningArguments, output_dir: Path) -> 
     checkpoint = checkpoint_to_resume(args, output_dir)
     record = None
     if is_main():
-        record = RunRecord(args, checkpoint)
+        record = RunRecord(args, checkpoint, start.named_after)
         record.add("settings", settings((*start.arguments, args), start.task))
         record.add("start", {flag: checkpoint_digest(path, flag) for flag, path in start.origin.items()})
         record.add_environment(args)

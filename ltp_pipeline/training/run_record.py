@@ -76,11 +76,12 @@ class RunRecord:
     Args:
         args: the flags of the run.
         checkpoint: the checkpoint to resume from; None: a run from the beginning.
+        named_after: the settings that the name of a default folder stands for.
 
     Raises UserError if nothing is left to train.
     """
 
-    def __init__(self, args: FineTuningArguments, checkpoint: Path | None):
+    def __init__(self, args: FineTuningArguments, checkpoint: Path | None, named_after: dict[str, Any] | None = None):
         self._checkpoint, self._notes = checkpoint, []
         self._earlier = None if checkpoint is None else read_record(checkpoint.parent)
         if checkpoint is not None and self._earlier is None:
@@ -90,6 +91,7 @@ class RunRecord:
         self._values: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
             "command": args.command,
+            "differs_from_published": _as_json(named_after),
             "length": _as_json({name: getattr(args, name) for name in LENGTH}),
             "versions": versions(),
             "machine": {"threads": _threads(), "processor": platform.machine(), "system": platform.system()},
@@ -127,6 +129,8 @@ class RunRecord:
             f"--{name} is {read[name]}, was {before.get(name)}" for name in read if before.get(name) != read[name]
         ]
         self._values["reading"] = read
+        files = {flags[split]: getattr(reading, flags[split].removeprefix("--")) for split in frames}
+        self._values["files"] = {flag: file_digest(Path(file)) for flag, file in files.items() if file is not None}
         compared = {split: frame for split, frame in frames.items() if not split.startswith("test")}
         content = {
             flags[split]: f"{len(rows)} rows with sha256 {rows_digest(rows, task)[:32]}"
@@ -248,13 +252,19 @@ def checkpoint_digest(path: str | Path, flag: str) -> str:
         return f"{path} at {getattr(load_config(path, flag=flag), '_commit_hash', None)}"
     patterns = ("config.json", "*.safetensors", "pytorch_model*.bin")
     files = [folder] if folder.is_file() else sorted(file for pattern in patterns for file in folder.glob(pattern))
+    return f"sha256 {hashlib.sha256(''.join(str(file_digest(file)) for file in files).encode()).hexdigest()}"
+
+
+def file_digest(file: Path) -> str | None:
+    """SHA-256 of the bytes of a file, in hexadecimal digits; None if it cannot be read."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(b"%d:" % file.stat().st_size)
+    try:
         with open(file, "rb") as opened:
             while block := opened.read(2**20):
                 digest.update(block)
-    return f"sha256 {digest.hexdigest()}"
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str | None]:

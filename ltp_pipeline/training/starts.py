@@ -23,6 +23,7 @@ from ltp_pipeline.model.checkpoints import (
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
+from ltp_pipeline.training.default_folders import evaluation_folder, stage_folder
 from ltp_pipeline.training.fixed_pruning import fixed_pruning
 from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table, warnings_text
 
@@ -48,6 +49,9 @@ class Start(ABC):
     needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
     origin: dict[str, str]  # flag -> checkpoint or configuration that training starts from
     arguments: tuple[Any, ...]  # the other dataclasses of flags, without `args`
+    named_after: dict[str, Any] | None = (
+        None  # flags that a default folder is named after; None: --output_dir is given
+    )
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
         self.data, self.args = data, args
@@ -158,15 +162,12 @@ class PruningStage(Start):
 
     def _result_dir(self) -> Path:
         """`--output_dir`, or the folder that is named after the settings of the stage."""
-        args, stage = self.args, self.stage
-        if args.output_dir is not None:
-            return Path(args.output_dir)
-        if stage.eval:
-            return Path(stage.restore, "eval", Path(self.data.validation_file or self.task.hub_splits["eval"]).stem)
-        if args.masking_mode == "hard":
-            return Path(stage.restore, "hard", f"lr_{args.learning_rate}")
-        soft = stage_dir(stage.arch, self.task.name, self.pruning, args)
-        return soft if args.masking_mode == "soft" else soft.parent / "mixed" / soft.name
+        if self.args.output_dir is not None:
+            return Path(self.args.output_dir)
+        if self.stage.eval:
+            return evaluation_folder(self.stage, self.data, self.task)
+        folder, self.named_after = stage_folder(self.stage, self.data, self.args, self.task, self.pruning)
+        return folder
 
 
 def pruning_settings(
@@ -206,16 +207,3 @@ def pruning_settings(
     given["temperature"] = args.temperature
     given |= fixed_pruning(mode, stage, args, config)
     return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
-
-
-def stage_dir(arch: str, task: str, pruning: dict[str, Any], args: StageTrainingArguments) -> Path:
-    """Default folder of the result of soft pruning. With a budget, `target_<target_flops>` follows `lambda_<lambda>`.
-
-    `pruning`: see `pruning_settings`.
-    """
-    rate, temperature = float(pruning["final_token_threshold"]), float(pruning["temperature"])
-    settings = [f"rate_{rate}", f"temperature_{temperature}", f"lambda_{args.lambda_threshold}"]
-    if args.target_flops is not None:
-        settings.append(f"target_{args.target_flops}")
-    size, mode = arch.removeprefix("ltp-"), pruning["prune_mode"]
-    return Path("checkpoints", size, task, mode, *settings, f"lr_{args.learning_rate}")

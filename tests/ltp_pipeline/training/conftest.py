@@ -24,7 +24,7 @@ SOFT = (
     f"{STAGE} --restore code_test --temperature 0.1 --lambda 0.1 --weight_decay 0 --masking_mode soft --epoch 3 "
     "--save_step 10 --no_load --final_token_threshold 0.9 --lr_threshold 0.01"
 )
-SOFT_DIR = "checkpoints/base/CODE/absolute_threshold/rate_0.9/temperature_0.1/lambda_0.1/lr_2e-05"
+SOFT_DIR = "checkpoints/base/CODE/absolute_threshold/rate_0.9/temperature_0.1/lambda_0.1/lr_2e-05-lr_threshold_0.01"
 HARD = f"{STAGE} --restore {SOFT_DIR} --masking_mode hard --epoch 1 --save_step 2 --dtype float32"
 HARD_DIR = f"{SOFT_DIR}/hard/lr_2e-05"
 
@@ -78,7 +78,7 @@ def trained(files, longformer_dir, tmp_path_factory):
         with contextlib.redirect_stdout(shown):
             fine_tune(FINE_TUNE)
             prune(SOFT)
-            prune(HARD)
+            prune(f"{HARD} --output_dir {HARD_DIR}")
     return place
 
 

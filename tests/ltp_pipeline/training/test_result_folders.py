@@ -139,14 +139,14 @@ def test_resuming_from_an_older_checkpoint_keeps_the_newer_ones(workplace, monke
     assert {path.name: digest for path, digest in kept.items()} == newer
 
 
-@pytest.mark.parametrize("flags, folder", [(SOFT, SOFT_DIR), (HARD, HARD_DIR)])
+@pytest.mark.parametrize("flags, folder", [(SOFT, SOFT_DIR), (f"{HARD} --output_dir {HARD_DIR}", HARD_DIR)])
 def test_a_stage_replaces_a_result_only_if_a_flag_says_so(after_all, flags, folder):
     before = digests(".")
     with pytest.raises(UserError, match=f"--output_dir {folder}: .*--overwrite_output_dir"):
         prune(flags)
     assert digests(".") == before
     prune(f"{flags} --eval --output_dir {folder}")  # adds files; needs no flag
-    prune(f"{flags} --max_steps 1 --overwrite_output_dir")
+    prune(f"{flags} --max_steps 1 --overwrite_output_dir --output_dir {folder}")
     assert json.loads(Path(folder, "trainer_state.json").read_text())["global_step"] == 1
 
 
