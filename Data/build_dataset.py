@@ -195,7 +195,8 @@ def _findings_outside(given: Mapping[Place, tuple[Finding, ...]], functions: Seq
 def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[str, str]:
     """The versions of the analysers. Raises UserError for flags that contradict each other and missing packages."""
     for name in options.language:
-        grammar(LANGUAGES[name])
+        if LANGUAGES[name].module:
+            grammar(LANGUAGES[name])
     for name in analyzers:
         if set(options.language).isdisjoint(ANALYSERS[name].languages):
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")

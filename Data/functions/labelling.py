@@ -93,7 +93,7 @@ def label_chunk(files: list[SourceFile], labelling: Labelling) -> list[LabelledF
 def _label(
     function: Function, findings: Iterable[Finding], checked: tuple[str, ...], signatures: bool
 ) -> LabelledFunction:
-    inside = [finding for finding in findings if function.first_line <= finding.line <= function.last_line]
+    inside = [finding for finding in findings if function.has_line(finding.line)]
     tokens = code_tokens(function.source, language_of(function.path))
     return LabelledFunction(
         function=function,

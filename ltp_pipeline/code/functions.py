@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltp_pipeline.code.c_functions import find_c_functions
+from ltp_pipeline.code.c.functions import find_c_functions
 from ltp_pipeline.code.languages import language_of
 from ltp_pipeline.code.parts import Function, NotExtracted, SourceFile
 from ltp_pipeline.code.tree_functions import find_functions_in_tree
@@ -13,8 +13,7 @@ def find_functions(file: SourceFile) -> tuple[list[Function], list[NotExtracted]
 
     Raises UserError if the grammar of the file's language is not installed.
     """
-    find = find_c_functions if language_of(file.path).name in ("c", "cpp") else find_functions_in_tree
-    return find(file)
+    return find_functions_in_tree(file) if language_of(file.path).module else find_c_functions(file)
 
 
 def extract_functions(file: SourceFile) -> list[Function]:

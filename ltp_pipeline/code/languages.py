@@ -9,24 +9,23 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Language:
-    """A language: the endings of its files, the module of its tree-sitter grammar, its function nodes there."""
+    """A language and the endings of its files.
+
+    `module` is its tree-sitter grammar and `functions` are its function nodes there. C and C++ have none: `code/c/`
+    finds their functions.
+    """
 
     name: str
     suffixes: frozenset[str]
-    module: str
-    functions: tuple[str, ...]
+    module: str = ""
+    functions: tuple[str, ...] = ()
 
 
 LANGUAGES = {
     language.name: language
     for language in (
-        Language("c", frozenset({".c", ".h"}), "tree_sitter_c", ("function_definition",)),
-        Language(
-            "cpp",
-            frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"}),
-            "tree_sitter_cpp",
-            ("function_definition",),
-        ),
+        Language("c", frozenset({".c", ".h"})),
+        Language("cpp", frozenset({".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inl", ".ipp"})),
         Language("python", frozenset({".py"}), "tree_sitter_python", ("function_definition",)),
         Language(
             "powershell",

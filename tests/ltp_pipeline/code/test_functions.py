@@ -70,7 +70,7 @@ def test_macros_around_and_inside_do_not_lose_a_function():
     assert [(first, last) for first, last, _ in found(text)] == [(1, 8)]
 
 
-def test_text_at_odds_with_its_braces_is_left_out():
+def test_each_branch_has_matching_braces_and_statements_are_no_functions():
     text = """int f(int a)
 {
 #ifdef X

@@ -1,0 +1,1 @@
+"""The functions of C and C++ files, found without expanding macros."""
