@@ -50,6 +50,10 @@ RANGES: Ranges = {
     **dict.fromkeys(("dtype", "torch_dtype"), _one_of(DTYPES + tuple(f"torch.{name}" for name in DTYPES))),
     "num_labels": _whole(1),
     "problem_type": _one_of(PROBLEM_TYPES),
+    **dict.fromkeys(
+        ("output_attentions", "output_hidden_states", "return_dict"),
+        (lambda value: isinstance(value, bool), "true or false"),
+    ),
     "decision_threshold": _between(0, 1),
     "truncation": _one_of(TRUNCATIONS),
     "window_stride": _whole(1),
@@ -63,9 +67,10 @@ RANGES: Ranges = {
     ),
 }
 RANGES_OF_ENCODERS: Ranges = {
-    **dict.fromkeys(
-        ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"), _whole(1)
-    ),
+    **dict.fromkeys(("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"), _whole(1)),
+    "num_hidden_layers": (lambda value: _is_int(value) and 1 <= value <= 10_000, "a whole number from 1 to 10000"),
+    # A larger number would have to divide the length of every batch.
+    "chunk_size_feed_forward": (lambda value: _is_int(value) and value in (0, 1), "0 or 1"),
     "max_position_embeddings": _whole(1),
     "type_vocab_size": _whole(0),
     **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), _between(0, 1)),
@@ -99,6 +104,8 @@ def check_values(values: dict[str, Any], where: str) -> None:
 
 
 def _check_sizes(values: dict[str, Any], where: str) -> None:
+    if values.get("chunk_size_feed_forward", 0) is None:
+        raise UserError(f"{where}: config.json has chunk_size_feed_forward null; expected 0 or 1")
     width, heads = values.get("hidden_size"), values.get("num_attention_heads")
     if width is not None and heads is not None and width % heads:
         raise UserError(

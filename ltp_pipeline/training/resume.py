@@ -89,7 +89,7 @@ def what_is_missing(checkpoint: Path, processes: int = 1) -> str | None:
     """Why training cannot be resumed exactly from `checkpoint`, as text for a message; None if it can."""
     try:
         step = read_state(checkpoint)["global_step"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return f"{STATE} is missing or cut off"
     if step != _step(checkpoint):
         return f"{STATE} is of step {step}"

@@ -142,6 +142,12 @@ def test_thresholds_that_are_no_numbers(pruned_checkpoint, tmp_path):
     refused(folder, "1 of 1 numbers in .*keep_threshold are NaN")
 
 
+def test_thresholds_that_are_missing(pruned_checkpoint, tmp_path):
+    folder = shutil.copytree(pruned_checkpoint, tmp_path / "pruned")
+    rewrite(folder, without("layer.1.attention.self.pruner"))
+    refused(folder, "1 of 4 learned thresholds are missing.*layer.1.*keep_threshold")
+
+
 def test_a_model_of_another_family(checkpoint, roberta, tmp_path):
     config = json.loads((roberta / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, "hidden_act": "gelu"}))
