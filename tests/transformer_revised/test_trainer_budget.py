@@ -217,3 +217,18 @@ def test_batches_without_an_attention_mask_train(tmp_path, examples):
         trainer.train()
         thresholds.append([offset.item() for offset in trainer.model.learned_thresholds()])
     assert thresholds[0] == thresholds[1] and any(thresholds[0])
+
+
+def test_all_processes_start_with_the_budget_of_the_first(tmp_path, examples, monkeypatch):
+    """As the second of two processes. The first sends another start, another distance and other thresholds."""
+    trainer = trainer_for(tmp_path, examples[:8], target_flops=TARGET, calibration_samples=4)
+    batches = trainer._calibration_batches()
+    monkeypatch.setattr(trainer, "_calibration_batches", lambda: batches)
+    monkeypatch.setattr(type(trainer.args), "world_size", 2)
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: tensor.fill_(0.125))
+    trainer._start_budget()
+    assert trainer._budget.start == trainer._budget.measured == 0.125
+    assert [offset.item() for offset in trainer.model.learned_thresholds()] == [0.125] * 6
+    monkeypatch.undo()
+    trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    assert trainer.args.lr_threshold == 4 * 0.125 / trainer.args.max_steps

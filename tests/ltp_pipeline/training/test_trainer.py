@@ -103,6 +103,16 @@ def test_the_budget_is_calibrated_in_batches_by_tokens(place, recorded, flags, m
     assert len(tokens) == 1 if most == 8192 else len(tokens) > 2
 
 
+def test_the_rate_of_the_thresholds_is_that_of_the_steps_taken(place, recorded):
+    """The rate falls with the number of optimizer steps: rate times steps is the same, with batches by tokens, too."""
+    runs = recorded("train", lambda trainer, *_: (trainer.args.lr_threshold, trainer.state.global_step))
+    for i, accumulated in enumerate((1, 3, 7)):
+        flags = f"--max_tokens_per_batch 150 --gradient_accumulation_steps {accumulated} --epoch 2"
+        prune(f"{STAGE} {flags} --masking_mode soft --target_flops 0.85 --output_dir soft_{i} --save_step 1000")
+    assert len({steps for _, steps in runs}) == 3
+    assert [rate * steps for rate, steps in runs] == pytest.approx([runs[0][0] * runs[0][1]] * 3)
+
+
 def test_bfloat16_weights_where_nothing_is_trained_and_autocast_where_something_is(place, recorded):
     seen = recorded(
         "prediction_step",
