@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ltp_pipeline.base import processes
-from ltp_pipeline.base.interruption import signals_raise
+from ltp_pipeline.base.interruption import ignore_signals, interruption_behind, signals_raise
 from ltp_pipeline.base.output import lossy_output, lost_status
 
 
@@ -41,10 +41,13 @@ def _status(main: Callable[[], None]) -> int:
     except UserError as error:
         processes.fail(f"error: {error}")
         return 2
-    except KeyboardInterrupt as error:
-        processes.fail(f"interrupted: {error}" if str(error) else "interrupted", processes.INTERRUPTED_GRACE_PERIOD)
-        return getattr(error, "status", 130)
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        interruption = interruption_behind(error)  # a library may have raised another error in its place
+        if interruption is not None:
+            ignore_signals()
+            text = f"interrupted: {interruption}" if str(interruption) else "interrupted"
+            processes.fail(text, processes.INTERRUPTED_GRACE_PERIOD)
+            return getattr(interruption, "status", 130)
         if is_out_of_memory(error):
             processes.fail(f"error: {describe(error)}; use fewer or smaller inputs, or a machine with more memory")
             return 2

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import time
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-CLEAN_UP_SECONDS = 10  # a second signal within this time changes nothing
+AGAIN = 1.0  # seconds after which a lost exception is raised again
 
 
 class Interruption(KeyboardInterrupt):
@@ -23,9 +23,11 @@ class Interruption(KeyboardInterrupt):
 def signals_raise() -> Iterator[None]:
     """In the block, SIGINT and SIGTERM raise Interruption in the main thread.
 
-    The first signal starts the clean-up. Further signals in the next CLEAN_UP_SECONDS are ignored, because launchers
-    repeat a signal that the terminal has already sent. After the block the signals are as before; if one was caught,
-    they are ignored until the process has ended.
+    While the command cleans up after the first signal, further signals change nothing: launchers repeat a signal that
+    the terminal has already sent. An exception can get lost, for example in C code that asks for an attribute and
+    ignores every error; after AGAIN seconds without a clean-up it is raised again.
+
+    After the block the signals are as before; if one was caught, they are ignored until the process has ended.
     """
     process, caught = os.getpid(), []
 
@@ -34,15 +36,19 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        if caught and time.monotonic() - caught[-1] < CLEAN_UP_SECONDS:
-            return
-        caught.append(time.monotonic())
-        raise Interruption(number)
+        caught.append(number)
+        check(number, frame)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    def check(number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        if interruption_behind(sys.exc_info()[1]) is None:  # otherwise the command is cleaning up
+            raise Interruption(caught[0])
+
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     # A shell starts background jobs with SIGINT ignored: it remains ignored.
-    handled = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    handled = [number for number in SIGNALS if before[number] not in (signal.SIG_IGN, None)]
     try:
+        signal.signal(signal.SIGALRM, check)
         for number in handled:
             signal.signal(number, handle)
     except ValueError:  # not the main thread, which alone receives signals
@@ -50,5 +56,25 @@ def signals_raise() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in handled:
-            signal.signal(number, signal.SIG_IGN if caught else before[number])
+        if caught:
+            ignore_signals()
+        else:
+            for number in handled:
+                signal.signal(number, before[number])
+        if handled:
+            signal.signal(signal.SIGALRM, before[signal.SIGALRM])
+
+
+def ignore_signals() -> None:
+    """From now on signals change nothing: the command has cleaned up, and only its end is left."""
+    with suppress(ValueError):  # not the main thread
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def interruption_behind(error: BaseException | None) -> BaseException | None:
+    """`error`, or the error that it was raised from or while handling, if that is a KeyboardInterrupt; else None."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error

@@ -52,7 +52,7 @@ FUNCTIONS = {
     "transformers.trainer_pt_utils:LabelSmoother.__call__": ["model_output", "labels"],
     "transformers.trainer_pt_utils:safe_globals": [],
     **{f"{CALLBACK}.{event}": STEP for event in (
-        "on_train_begin", "on_log", "on_epoch_begin", "on_epoch_end", "on_step_begin", "on_step_end",
+        "on_train_begin", "on_train_end", "on_log", "on_epoch_begin", "on_epoch_end", "on_step_begin", "on_step_end",
     )},
     "transformers.trainer_callback:ExportableState.state": [],
     "transformers.integrations:TensorBoardCallback.on_log": [*STEP, "logs"],

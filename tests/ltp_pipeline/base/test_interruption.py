@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,45 @@ def test_a_signal_ends_with_its_status_after_the_clean_up(ended, tmp_path, numbe
 
     assert ended(main) == (status, "interrupted\n")
     assert (tmp_path / "cleaned").exists()
+
+
+def test_a_clean_up_may_take_long(ended, tmp_path):
+    def main():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            try:
+                raise OSError  # an error of its own
+            except OSError:
+                time.sleep(1.5)
+            (tmp_path / "cleaned").touch()
+
+    assert ended(main) == (130, "interrupted\n")
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_an_exception_that_gets_lost_is_raised_again(ended):
+    def main():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+        time.sleep(30)
+
+    start = time.monotonic()
+    assert ended(main) == (143, "interrupted\n")
+    assert time.monotonic() - start < 10
+
+
+def test_another_error_in_its_place_is_an_interruption_too(ended):
+    def main():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("the file could not be written") from error
+
+    assert ended(main) == (143, "interrupted\n")
 
 
 def test_a_signal_while_the_process_ends_changes_nothing(ended):
