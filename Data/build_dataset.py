@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from Data.analysers.clang_headers import lay_out
 from Data.analysers.findings import Finding
 from Data.analysers.registry import ANALYSERS, AnalyserOptions, default_analysers, installed_versions
+from Data.analysers.scratch import scratch_folder
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
 from Data.analysers.user_findings import findings_outside, read_findings
 from Data.functions.agreement import agreement
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files, dropped = choose_files(all_files, report, options.keep_generated)
     given = read_findings(options.findings_csv, files, label_map, report) if options.findings_csv else {}
     functions = _label(files, projects, options, analyzers, given)
-    outside = _findings_outside(given, functions)
+    outside, failures = _findings_outside(given, functions), _failures(functions)
     distinct = drop_duplicates(functions)
     dropped["functions_the_same_but_for_layout_and_comments"] = len(functions) - len(distinct)
     if options.near_duplicates < 1:
@@ -178,18 +178,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dropped": dropped,
         **report.counts(),
         "findings_in_no_function": len(outside),
+        "analyser_failures": failures,
         "splits": {split: describe_split(splits[split], available=len(available[split])) for split in SPLITS},
         "agreement": agreement(distinct, analyzers),
         "sources": [project.origin for project in projects],
     }
     frames = {split: to_frame(splits[split], options.group_columns) for split in SPLITS}
     write_dataset(options.output_dir, frames, card, findings_text(splits), options.format)
-    _report(card["splits"], options.output_dir, outside)
+    _report(card["splits"], options.output_dir, outside, failures)
 
 
 def _findings_outside(given: Mapping[Place, tuple[Finding, ...]], functions: Sequence[LabelledFunction]) -> list[str]:
     found = (labelled.function for labelled in functions)
     return findings_outside(given, ((one.project, one.path, one.first_line, one.last_line) for one in found))
+
+
+def _failures(functions: Iterable[LabelledFunction]) -> list[dict[str, str]]:
+    """The files with functions on which an analyser failed, for the data card."""
+    failures = {
+        (name, f"{labelled.function.project}/{labelled.function.path}", reason)
+        for labelled in functions
+        for name, reason in labelled.failed
+    }
+    return [{"analyzer": name, "file": file, "reason": reason} for name, file, reason in sorted(failures)]
 
 
 def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[str, str]:
@@ -222,7 +233,7 @@ def _label(
     analyzers: tuple[str, ...],
     given: Mapping[Place, tuple[Finding, ...]],
 ) -> list[LabelledFunction]:
-    with tempfile.TemporaryDirectory(prefix="ltp-clang-") as folder:
+    with scratch_folder(options.cache_dir) as folder:
         numbered = list(enumerate(projects)) if "clang" in analyzers else []
         bar = progress_bar(numbered, desc="write projects", unit="project", disable=not numbered)
         trees = {project.name: lay_out(project.files, Path(folder, str(number))) for number, project in bar}
@@ -232,6 +243,7 @@ def _label(
             cache_dir=options.cache_dir,
             granularity=options.granularity,
             signatures=options.near_duplicates < 1,
+            scratch=folder,
             given=given,
         )
         return label_files(files, labelling, options.workers)
@@ -265,13 +277,21 @@ def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: M
     }
 
 
-def _report(splits: Mapping[str, Mapping[str, Any]], folder: Path, outside: Sequence[str]) -> None:
+def _report(
+    splits: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    outside: Sequence[str],
+    failures: Sequence[Mapping[str, str]],
+) -> None:
     print(format_table(summary_rows(splits)))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
         print("note: fewer than three projects, so files were split, and a project can be in several splits")
     if outside:
         print(f"note: {len(outside)} findings of --findings_csv are in no function: {shortened(outside)}")
+    if failures:
+        places = [f"{one['analyzer']}: {one['file']} ({one['reason']})" for one in failures]
+        print(f"note: analysers failed on {len(failures)} files, which count as not checked: {shortened(places)}")
     print(f"written to {folder}")
 
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from Data.analysers.clang_headers import ClangTree
-from Data.analysers.findings import FileFindings, Finding, cwe_table, run_tool
+from Data.analysers.findings import Failure, FileFindings, Finding, cwe_table
+from Data.analysers.run_tool import AnalyserFailed, run_tool
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import language_of
 
@@ -21,6 +22,7 @@ LENIENT = tuple(
     )
 )  # fmt: skip
 TIMEOUT = 60  # seconds per file
+MAX_MESSAGE = 10_000  # characters in a line of Clang's output
 _LINE = re.compile(
     r"^(?P<path>.+?):(?P<line>\d+):\d+: (?P<kind>warning|error|fatal error): (?P<text>.*) \[(?P<check>\S+)\]$"
 )
@@ -46,7 +48,10 @@ def clang_settings(file: SourceFile, tree: ClangTree | None) -> str:
 
 
 def clang_findings(file: SourceFile, tree: ClangTree) -> FileFindings:
-    """The findings that have a CWE, by line; None if the file does not compile or takes longer than TIMEOUT."""
+    """The findings that have a CWE, by line; None if the file does not compile, Failure if Clang fails.
+
+    Clang fails if it crashes or takes longer than TIMEOUT.
+    """
     place = tree.root / file.path
     if not place.is_file():
         return None
@@ -55,9 +60,13 @@ def clang_findings(file: SourceFile, tree: ClangTree) -> FileFindings:
     folders = [flag for folder in tree.folders[file.path] for flag in ("-I", str(tree.root / folder))]
     command = [clang_tidy(), "--quiet", "-checks=-*,clang-analyzer-*", f"-config={CONFIG}", str(place), "--"]
     flags = [*language, *FLAGS, *LENIENT, *folders, "-I", str(tree.stubs)]
-    status, output, _ = run_tool([*command, *flags], TIMEOUT)
-    lines = [match for match in map(_LINE.match, output.splitlines()) if match]
-    if status is None or status < 0 or any("error" in match["kind"] for match in lines):
+    try:
+        output, _ = run_tool([*command, *flags], TIMEOUT, ok=range(128))
+    except AnalyserFailed as error:
+        return Failure(str(error))
+    short = (line for line in output.split("\n") if len(line) <= MAX_MESSAGE)  # others repeat the code
+    lines = [match for match in map(_LINE.match, short) if match]
+    if any("error" in match["kind"] for match in lines):
         return None
     found = set()
     for match in lines:

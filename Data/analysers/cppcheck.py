@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from Data.analysers.findings import FileFindings, Finding, run_tool, without_line_marks
+from Data.analysers.findings import Failure, FileFindings, Finding, without_line_marks
+from Data.analysers.run_tool import AnalyserFailed, run_tool, time_limit
 from ltp_pipeline.code.functions import SourceFile, extract_functions
 from ltp_pipeline.code.languages import language_of
 
@@ -16,10 +17,11 @@ FLAGS = (
     "--enable=warning", "--library=python", "--max-configs=1", "--check-level=normal", "--quiet", "--xml"
 )  # fmt: skip
 UNPARSED = frozenset(
-    {"syntaxError", "unknownMacro", "preprocessorErrorDirective", "internalAstError", "internalError", "cppcheckError"}
+    "syntaxError unknownMacro preprocessorErrorDirective internalAstError internalError cppcheckError "
+    "unhandledChar".split()
 )
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 MACROS = 3  # a file is analysed again with at most this many unknown macros defined as empty
-TIMEOUT = 120  # seconds per file
 
 
 def cppcheck_settings(file: SourceFile) -> str:
@@ -31,12 +33,9 @@ def cppcheck_findings(files: list[SourceFile]) -> list[FileFindings]:
     """The errors and warnings in each file that have a CWE, by line; None for a file that Cppcheck cannot parse.
 
     Each file is analysed by itself. Findings that concern several files are omitted.
+    Raises AnalyserFailed if Cppcheck fails.
     """
     reports = _run(files, ())
-    if reports is None and len(files) > 1:
-        return [findings for file in files for findings in cppcheck_findings([file])]
-    if reports is None:
-        return [None]
     return [
         _retry_without_macros(file, report) if UNPARSED & _ids(report) else _findings(report)
         for file, report in zip(files, reports, strict=True)
@@ -55,10 +54,10 @@ def _retry_without_macros(file: SourceFile, report: list[ElementTree.Element]) -
         macros += [match[1] for match in named if match and match[1] not in macros][:1]
         if not macros:
             return None
-        reports = _run([file], [f"-D{macro}=" for macro in macros])
-        if reports is None:
-            return None
-        report = reports[0]
+        try:
+            (report,) = _run([file], [f"-D{macro}=" for macro in macros])
+        except AnalyserFailed as error:
+            return Failure(str(error))
         if not UNPARSED & _ids(report):
             changed = _lines_of_users(file, macros)
             return [finding for finding in _findings(report) if finding.line not in changed]
@@ -74,8 +73,8 @@ def _lines_of_users(file: SourceFile, macros: list[str]) -> set[int]:
     return lines
 
 
-def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[list[ElementTree.Element]] | None:
-    """The `<error>` elements of each file; None if Cppcheck failed or took too long."""
+def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[list[ElementTree.Element]]:
+    """The `<error>` elements of each file. Raises AnalyserFailed if Cppcheck fails."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, file in enumerate(files):
@@ -85,24 +84,24 @@ def _run(files: list[SourceFile], flags: tuple[str, ...] | list[str]) -> list[li
         listed = Path(folder, "files")
         listed.write_text("\n".join(map(str, paths)))
         command = [sys.executable, "-m", "cppcheck", *FLAGS, *flags, f"--file-list={listed}"]
-        status, _, xml = run_tool(command, timeout=TIMEOUT * len(files))
+        _, xml = run_tool(command, time_limit(files))
     try:
-        errors = ElementTree.fromstring(xml[xml.index("<?xml") :]).iter("error") if status == 0 else None
-    except (ValueError, ElementTree.ParseError):
-        errors = None
-    if errors is None:
-        return None
+        errors = ElementTree.fromstring(_NOT_XML.sub("\ufffd", xml[xml.index("<?xml") :])).iter("error")
+    except (ValueError, ElementTree.ParseError) as error:
+        raise AnalyserFailed(f"wrote XML that cannot be read: {error}") from None
     reports: list[list[ElementTree.Element]] = [[] for _ in files]
     for error in errors:
         place = error.find("location")
         name = Path(error.get("file0") or (place.get("file") if place is not None else "")).stem
-        if name.isdigit():
+        if name.isdigit() and int(name) < len(files):
             reports[int(name)].append(error)
     return reports
 
 
 def _is_cpp_header(file: SourceFile) -> bool:
-    return file.path.endswith(".h") and re.search(r"^\s*(?:class|namespace|template)\b", file.text, re.M) is not None
+    return (
+        file.path.endswith(".h") and re.search(r"^[ \t]*(?:class|namespace|template)\b", file.text, re.M) is not None
+    )
 
 
 def _ids(report: list[ElementTree.Element]) -> set[str]:

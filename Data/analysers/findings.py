@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +29,14 @@ class Finding:
         return groups_of(self.cwes)
 
 
-FileFindings = list[Finding] | None  # None: the analyser cannot parse the file
+@dataclass(frozen=True)
+class Failure:
+    """An analyser crashed on a file, took too long or wrote what cannot be read."""
+
+    reason: str
+
+
+FileFindings = list[Finding] | Failure | None  # None: the analyser cannot parse the file
 
 
 @functools.cache
@@ -59,16 +64,3 @@ def without_line_marks(text: str) -> str:
     Otherwise analysers would report line numbers of the file that such a line names.
     """
     return _LINE_MARK.sub("", text)
-
-
-def run_tool(
-    command: Sequence[str], timeout: float | None = None, env: Mapping[str, str] | None = None
-) -> tuple[int | None, str, str]:
-    """Run an analyser. Returns its exit status (None after `timeout` seconds), standard output and standard error."""
-    try:
-        run = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=env, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None, "", f"more than {timeout} s"
-    return run.returncode, run.stdout, run.stderr

@@ -33,7 +33,7 @@ class Analyser:
 
     package: str  # its name on PyPI
     languages: tuple[str, ...]  # names of the languages that it reads
-    # analyses files and returns the findings of each
+    # analyses files and returns the findings of each; raises AnalyserFailed if it fails for all of them
     run: Callable[[list[SourceFile], AnalyserOptions], list[FileFindings]]
     # all inputs of the findings besides the file's text and the version of the package
     settings: Callable[[SourceFile, AnalyserOptions], str]

@@ -122,6 +122,7 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"## Encodings of the files\n{_counts(card['encodings'])}",
         f"## Distinct functions checked, and with findings by group\n{_table(agreement['analyzers'])}",
         f"## Agreement, over the distinct functions that both analysers checked\n{_table(agreement['pairs'])}",
+        f"## Files on which an analyser failed\n{_table(card['analyser_failures'])}",
         f"## Sources\n{_table(card['sources'])}",
     ]
     return "\n\n".join(parts) + "\n"

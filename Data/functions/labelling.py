@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from Data.analysers.findings import FileFindings, Finding
+from Data.analysers.findings import Failure, FileFindings, Finding
 from Data.analysers.findings_cache import findings_of
 from Data.analysers.registry import ANALYSERS, AnalyserOptions
+from Data.analysers.scratch import temporary_files_in
 from Data.functions.drop_near_duplicates import signature
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.functions import Function, SourceFile, extract_functions, whole_file
@@ -29,6 +32,7 @@ class LabelledFunction:
     findings: tuple[Finding, ...]  # line 1 is the first line of the function
     checked: tuple[str, ...] = ()  # names of the analysers that could parse the file
     signature: bytes = b""  # MinHash of the tokens
+    failed: tuple[tuple[str, str], ...] = ()  # names of the analysers that failed on the file, and why
 
     @property
     def label(self) -> int:
@@ -56,38 +60,58 @@ class Labelling:
     cache_dir: Path | None = None  # folder of the cached findings; None: no cache is used
     granularity: str = "function"  # "function", or "file": each file is one function
     signatures: bool = False  # whether MinHash signatures are computed
+    scratch: Path | None = None  # folder of temporary files; None: the system's
     # the user's own findings, by project and path
     given: Mapping[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict)
 
 
 def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int) -> list[LabelledFunction]:
-    """The labelled functions of all files, in order of file and line. The result does not depend on `workers`."""
+    """The labelled functions of all files, in order of file and line. The result does not depend on `workers`.
+
+    Raises UserError if the system ends a worker process.
+    """
     chunks = list(_chunks(files))
     needed = [_for_files(chunk, labelling) for chunk in chunks]
     functions: list[LabelledFunction] = []
     with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
-        for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
-            functions.extend(found)
-            bar.update(len(chunk))
+        try:
+            for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
+                functions.extend(found)
+                bar.update(len(chunk))
+        except BrokenProcessPool:
+            raise UserError(
+                "the system ended a worker process, perhaps because memory ran out; the cache has what was analysed: "
+                "run again with fewer processes, for example --workers 1"
+            ) from None
     return functions
 
 
 def label_chunk(files: list[SourceFile], labelling: Labelling) -> list[LabelledFunction]:
     """The labelled functions of a few files, computed in this process."""
-    by_analyser: list[dict[str, FileFindings]] = [{} for _ in files]
-    for name in labelling.analyzers:
-        read = [number for number, file in enumerate(files) if ANALYSERS[name].reads(file)]
-        found = findings_of(name, [files[number] for number in read], labelling.options, labelling.cache_dir)
-        for number, findings in zip(read, found, strict=True):
-            by_analyser[number][name] = findings
+    by_analyser = _findings_by_analyser(files, labelling)
     extract = whole_file if labelling.granularity == "file" else extract_functions
     labelled = []
     for file, of_file in zip(files, by_analyser, strict=True):
+        failed = tuple((name, each.reason) for name, each in of_file.items() if isinstance(each, Failure))
+        of_file = {name: each for name, each in of_file.items() if not isinstance(each, Failure)}
         findings = [finding for each in of_file.values() for finding in each or ()]
         findings += labelling.given.get((file.project, file.path), ())
         checked = tuple(name for name, each in of_file.items() if each is not None)
-        labelled += [_label(function, findings, checked, labelling.signatures) for function in extract(file)]
+        functions = [_label(function, findings, checked, labelling.signatures) for function in extract(file)]
+        labelled += [replace(function, failed=failed) for function in functions] if failed else functions
     return labelled
+
+
+def _findings_by_analyser(files: list[SourceFile], labelling: Labelling) -> list[dict[str, FileFindings]]:
+    """For each file, the findings of each analyser that reads its language."""
+    by_analyser: list[dict[str, FileFindings]] = [{} for _ in files]
+    for name in labelling.analyzers:
+        read = [number for number, file in enumerate(files) if ANALYSERS[name].reads(file)]
+        with temporary_files_in(labelling.scratch):
+            found = findings_of(name, [files[number] for number in read], labelling.options, labelling.cache_dir)
+        for number, findings in zip(read, found, strict=True):
+            by_analyser[number][name] = findings
+    return by_analyser
 
 
 def _label(

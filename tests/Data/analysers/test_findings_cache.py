@@ -1,5 +1,7 @@
 """The cache of findings."""
 
+import json
+
 import pytest
 
 from Data.analysers import findings_cache, registry
@@ -33,13 +35,18 @@ def test_a_file_is_analysed_once_for_each_text_and_setting(runs, tmp_path):
 
 def test_a_damaged_cache_file_is_written_again(runs, tmp_path):
     before = findings_of("flawfinder", FILES, AnalyserOptions(), tmp_path)
-    for damaged in ('[{"line": 1', '[{"line": 1}]', "[1]"):
+    finding = {"line": "1", "cwes": ["CWE-1"], "analyzer": "flawfinder", "rule": "a", "message": "b"}
+    wrong_type = json.dumps([finding])
+    of_another_file = json.dumps({"key": "0" * 64, "findings": [{**finding, "line": 1}]})
+    deep = "[" * 100_000
+    damages = ('[{"line": 1', '[{"line": 1}]', "[1]", "", "\0", "5", "{}", "null", wrong_type, of_another_file, deep)
+    for damaged in damages:
         stored = sorted(tmp_path.rglob("*.json"))
         assert len(stored) == 2
         for path in stored:
             path.write_text(damaged)
         assert findings_of("flawfinder", FILES, AnalyserOptions(), tmp_path) == before
-    assert runs == [2] * 4
+    assert runs == [2] * (1 + len(damages))
 
 
 def test_files_that_cannot_be_parsed_are_remembered(tmp_path, monkeypatch):
@@ -59,3 +66,9 @@ def test_clangs_key_depends_on_the_projects_files_and_the_table(tmp_path, monkey
     assert findings_key("clang", FILES[1], AnalyserOptions(trees=trees[0])) != keys[0]
     monkeypatch.setattr(findings_cache, "version", lambda package: "0")
     assert findings_key("flawfinder", FILES[1], AnalyserOptions()) != keys[0]
+
+
+def test_the_key_depends_on_the_format(monkeypatch):
+    before = findings_key("flawfinder", FILES[1], AnalyserOptions())
+    monkeypatch.setattr(findings_cache, "FORMAT", findings_cache.FORMAT + 1)
+    assert findings_key("flawfinder", FILES[1], AnalyserOptions()) != before
