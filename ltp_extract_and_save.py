@@ -5,6 +5,7 @@ Their columns are label and code; for a GLUE task, label and the columns of the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.base.result_folder import check_file_overwrite
+from ltp_pipeline.base.folder_lock import locked
+from ltp_pipeline.base.result_folder import check_file_overwrite, place_of
 from ltp_pipeline.data.file_formats import shortened
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
     check_file_overwrite(output_dir / "extraction.json", args.overwrite_output_dir)
-    files = write_pruned_files(args, args.keep_layer, output_dir)
+    with locked(place_of(output_dir), " ".join(sys.argv), replaces=False):
+        files = write_pruned_files(args, args.keep_layer, output_dir)
     if files is None:  # only the main process writes
         return
     print(format_table([{**counts, "skipped_rows": len(counts["skipped_rows"])} for counts in files]))

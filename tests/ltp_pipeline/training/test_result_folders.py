@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from ltp_pipeline import train_tokenizer
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.folder_lock import locked
 from ltp_pipeline.training import run as pipeline
+from ltp_pipeline.training.trainer import ClassifierTrainer
 from tests.ltp_pipeline.training.conftest import HARD, HARD_DIR, SOFT, SOFT_DIR, digests, fine_tune, prune
 
 TUNE = (
@@ -120,6 +122,36 @@ def test_starting_again_keeps_the_checkpoints_until_the_new_run_is_complete(work
     assert {path.name: digest for path, digest in kept.items()} == first
     fine_tune(f"{again} --resume_from_checkpoint out.unfinished.previous/checkpoint-2")
     assert {path.name for path in Path().iterdir()} == there - {"out.unfinished"} | {"out"}
+
+
+def test_a_disk_that_is_full_keeps_the_old_result_and_the_checkpoints(workplace, monkeypatch):
+    fine_tune(f"{TUNE} --max_steps 1")
+    before, limits = digests("out"), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_disk():  # no file can be larger from now on: the optimizer's states cannot be saved
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+
+    save = ClassifierTrainer._save_checkpoint
+    calls = []
+
+    def saving(self, *args):
+        calls.append(self.state.global_step)
+        if len(calls) == 2:
+            fill_disk()
+        return save(self, *args)
+
+    monkeypatch.setattr(ClassifierTrainer, "_save_checkpoint", saving)
+    try:
+        with pytest.raises(UserError, match="--output_dir out: cannot be written.*--resume_from_checkpoint last"):
+            fine_tune(f"{TUNE} --overwrite_output_dir --save_total_limit 9")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert digests("out") == before
+    monkeypatch.undo()
+    monkeypatch.chdir(workplace)
+    fine_tune(f"{TUNE} --overwrite_output_dir --save_total_limit 9 --resume_from_checkpoint last")
+    assert json.loads(Path("out/trainer_state.json").read_text())["global_step"] == 2
+    assert not Path("out.unfinished").exists()
 
 
 def test_a_run_that_cannot_start_moves_nothing(workplace, monkeypatch):
