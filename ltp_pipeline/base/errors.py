@@ -1,5 +1,6 @@
 """Errors that the user can cause, and how a script ends on them."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -33,10 +34,21 @@ def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
     sys.exit(status)
 
 
+def _check_current_folder() -> None:
+    """Raises UserError if the current folder was removed: no relative path means anything then."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(
+            f"the current folder: {error.strerror}; expected one that exists: change to it first"
+        ) from error
+
+
 def _status(main: Callable[[], None]) -> int:
     from ltp_pipeline.base.out_of_memory import describe, is_out_of_memory
 
     try:
+        _check_current_folder()
         main()
     except UserError as error:
         processes.fail(f"error: {error}")

@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` as UTF-8 and does not change its newlines. Creates missing folders.
 
-    The text goes to a temporary file beside `path`, which then replaces `path`. Raises UserError if that fails.
+    Half characters, as in the name of a file whose bytes are not of the locale's encoding, are written as escapes such
+    as `\\udce9`, which JSON reads again.
+
+    The text goes to a temporary file beside `path`, which then replaces `path`. A device or a pipe, such as
+    /dev/stdout, is written to. Raises UserError if that fails.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if _is_device(path):
+            with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.write(text)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "w", encoding="utf-8", newline="") as file:
+            with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -34,6 +42,12 @@ def write_text(path: str | Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _is_device(path: Path) -> bool:
+    return (path.exists() and not path.is_file() and not path.is_dir()) or str(path).startswith(
+        ("/dev/std", "/dev/fd/")
+    )
 
 
 @contextmanager

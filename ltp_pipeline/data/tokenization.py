@@ -6,6 +6,7 @@ several processes only one writes a file. The library writes it under a temporar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -194,18 +195,19 @@ def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBa
 def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> Dataset:
     """Reads the data set named `key` from the cache, or builds it and writes it to the cache.
 
-    If the cache cannot be read or written, builds the data set, prints a line and continues.
+    If the cache cannot be read or written, or there is no home folder for it, builds the data set, prints a line and
+    continues.
 
     `build`: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
     """
     from filelock import FileLock
 
-    place = cache_folder() / "tokens" / key
     try:
+        place = cache_folder() / "tokens" / key
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{place}.lock").acquire()
-    except (OSError, NotImplementedError) as error:
-        print(f"tokens are not cached: {place.parent} cannot be written: {error}")
+    except (OSError, RuntimeError, NotImplementedError) as error:  # RuntimeError: no home folder
+        _say_once(f"tokens are not cached: {error} (the variable LTP_CACHE names another folder)")
         return build()
     file = place / "tokens.arrow"
     with lock:
@@ -219,7 +221,7 @@ def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> 
             return build(cache_file_name=str(file), new_fingerprint=key, load_from_cache_file=False)
         except (OSError, ValueError) as error:  # on a full disk the library raises a ValueError from the OSError
             shutil.rmtree(place, ignore_errors=True)
-            print(f"tokens are not cached: {place} cannot be written: {error.__context__ or error}")
+            _say_once(f"tokens are not cached: {place.parent} cannot be written: {error.__context__ or error}")
     return build()
 
 
@@ -227,6 +229,12 @@ def cache_folder() -> Path:
     """`$LTP_CACHE`, or the folder `ltp` in the user's cache folder."""
     given = os.environ.get("LTP_CACHE")
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ltp")
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Prints a line, once for all splits."""
+    print(message, flush=True)
 
 
 def _read_cached(file: Path) -> Dataset | None:

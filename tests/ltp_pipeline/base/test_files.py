@@ -7,6 +7,8 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
+from ltp_pipeline.data.flags import ReadingArguments
+from ltp_pipeline.data.readers import read_functions
 
 NASTY = ['"quoted", and commas', "two\nlines\r\n and\rmore", "  spaces \t", "é\u2028\x0b", "NA", "1", "null", ""]
 
@@ -17,6 +19,33 @@ def test_code_in_csv_reads_back_exactly(tmp_path):
     back = pd.read_csv(tmp_path / "new" / "out.csv", keep_default_na=False, dtype={"code": str})
     assert back["code"].tolist() == NASTY
     assert back["label"].tolist() == list(range(len(NASTY)))
+
+
+def test_cells_that_a_spreadsheet_takes_for_formulas_read_back_exactly(tmp_path):
+    texts = ["=1+1", "+x", "-y", "@z", "=cmd|' /C calc'!A0", "-0.5", "\t=1", "\r=1", "'=1", '"=1"', ";=1"]
+    frame = pd.DataFrame({"code": texts, "number": [-0.5] * len(texts), "=name": 1})
+    write_csv(tmp_path / "out.csv", frame)
+    back = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype={"code": str})
+    pd.testing.assert_frame_equal(back, frame, check_dtype=False)
+    assert back["number"].dtype == "float64"
+    rows = read_functions(tmp_path / "out.csv", ReadingArguments(label_column="=name"))
+    assert rows["functionSource"].tolist() == texts
+
+
+def test_half_characters_are_written_as_escapes_that_json_reads(tmp_path):
+    write_json(tmp_path / "a.json", {"file": "caf\udce9.csv"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"file": "caf\udce9.csv"}
+
+
+def test_devices_and_pipes_are_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "text")
+    write_text(tmp_path / "null", "text")
+    assert os.read(reader, 9) == b"text" and (tmp_path / "null").is_char_device()
+    os.close(reader)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
 
 
 def test_json_is_readable_and_refuses_nan(tmp_path):
