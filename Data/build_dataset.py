@@ -1,7 +1,7 @@
 """Build a data set of labelled functions from pinned source distributions, Debian sources or folders.
 
-Writes train_subset, validation and test (.csv or .parquet), findings.jsonl, dataset_card.json and dataset_card.md.
-Data/README.md describes them.
+Writes train_subset, validation and test (.csv or .parquet), findings.jsonl, not_extracted.csv, dataset_card.json and
+dataset_card.md. Data/README.md describes them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from Data.analysers.scratch import scratch_folder
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
 from Data.analysers.user_findings import findings_outside, read_findings
 from Data.functions.agreement import agreement
-from Data.functions.card import describe_split, findings_text, summary_rows, to_frame, write_dataset
+from Data.functions.card import NOT_EXTRACTED, describe_split, findings_text, summary_rows, to_frame, write_dataset
 from Data.functions.drop_near_duplicates import drop_near_duplicates
-from Data.functions.labelling import LabelledFunction, Labelling, label_files
+from Data.functions.labelling import Labelled, LabelledFunction, Labelling, label_files
+from Data.functions.not_extracted import count_lost, lost_frame
 from Data.functions.splits import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
 from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport, Place
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     all_files = [file for project in projects for file in project.files]
     files, dropped = choose_files(all_files, report, options.keep_generated)
     given = read_findings(options.findings_csv, files, label_map, report) if options.findings_csv else {}
-    functions = _label(files, projects, options, analyzers, given)
+    functions, lost = _label(files, projects, options, analyzers, given)
     outside, failures = _findings_outside(given, functions), _failures(functions)
     distinct = drop_duplicates(functions)
     dropped["functions_the_same_but_for_layout_and_comments"] = len(functions) - len(distinct)
@@ -177,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "distinct_functions": len(distinct),
         "dropped": dropped,
         **report.counts(),
+        "not_extracted": count_lost(lost),
         "findings_in_no_function": len(outside),
         "analyser_failures": failures,
         "splits": {split: describe_split(splits[split], available=len(available[split])) for split in SPLITS},
@@ -184,8 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sources": [project.origin for project in projects],
     }
     frames = {split: to_frame(splits[split], options.group_columns) for split in SPLITS}
-    write_dataset(options.output_dir, frames, card, findings_text(splits), options.format)
-    _report(card["splits"], options.output_dir, outside, failures)
+    write_dataset(options.output_dir, frames, lost_frame(lost), card, findings_text(splits), options.format)
+    _report(card, options.output_dir, outside)
 
 
 def _findings_outside(given: Mapping[Place, tuple[Finding, ...]], functions: Sequence[LabelledFunction]) -> list[str]:
@@ -232,7 +234,7 @@ def _label(
     options: argparse.Namespace,
     analyzers: tuple[str, ...],
     given: Mapping[Place, tuple[Finding, ...]],
-) -> list[LabelledFunction]:
+) -> Labelled:
     with scratch_folder(options.cache_dir) as folder:
         numbered = list(enumerate(projects)) if "clang" in analyzers else []
         bar = progress_bar(numbered, desc="write projects", unit="project", disable=not numbered)
@@ -277,12 +279,8 @@ def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: M
     }
 
 
-def _report(
-    splits: Mapping[str, Mapping[str, Any]],
-    folder: Path,
-    outside: Sequence[str],
-    failures: Sequence[Mapping[str, str]],
-) -> None:
+def _report(card: Mapping[str, Any], folder: Path, outside: Sequence[str]) -> None:
+    splits, lost, failures = card["splits"], card["not_extracted"], card["analyser_failures"]
     print(format_table(summary_rows(splits)))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
@@ -292,6 +290,9 @@ def _report(
     if failures:
         places = [f"{one['analyzer']}: {one['file']} ({one['reason']})" for one in failures]
         print(f"note: analysers failed on {len(failures)} files, which count as not checked: {shortened(places)}")
+    if lost["places"]:
+        found = f", with {lost['findings']:,} findings" if lost["findings"] else ""
+        print(f"note: {lost['places']:,} places look like functions and are not extracted{found}: {NOT_EXTRACTED}")
     print(f"written to {folder}")
 
 

@@ -21,6 +21,7 @@ NAMES = {"train": "train_subset", "validation": "validation", "test": "test"}
 CARD = "dataset_card.json"
 PAGE = "dataset_card.md"
 FINDINGS = "findings.jsonl"
+NOT_EXTRACTED = "not_extracted.csv"
 DROPPED = {
     "files_generated": "generated files",
     "files_of_the_same_content": "files with the same content as an earlier file",
@@ -117,6 +118,7 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"## Settings\n{settings}",
         f"## Splits\n{_table(summary_rows(card['splits']))}",
         f"## Dropped\n{dropped}",
+        f"## What looks like a function and is not extracted\n{_lost(card['not_extracted'])}",
         f"{card['findings_in_no_function']:,} findings of `--findings_csv` are in no function.",
         f"## Files left out\n{_counts(card['files_left_out'])}",
         f"## Encodings of the files\n{_counts(card['encodings'])}",
@@ -128,6 +130,13 @@ def card_page(card: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _lost(lost: Mapping[str, Any]) -> str:
+    if not lost["places"]:
+        return "none"
+    counted = f"{lost['places']:,} places with {lost['findings']:,} findings, listed in {NOT_EXTRACTED}."
+    return f"{counted}\n\n{_counts(lost['by_reason'])}\n\nBy project:\n\n{_counts(lost['by_project'])}"
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     return "\n".join(f"- {name}: {count:,}" for name, count in counts.items()) or "none"
 
@@ -137,11 +146,16 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_dataset(
-    folder: Path, frames: Mapping[str, pd.DataFrame], card: dict[str, Any], findings: str, file_format: str = "csv"
+    folder: Path,
+    frames: Mapping[str, pd.DataFrame],
+    lost: pd.DataFrame,
+    card: dict[str, Any],
+    findings: str,
+    file_format: str = "csv",
 ) -> None:
-    """Write the table of each split, the findings and the card. Old files are replaced after all new ones are written.
+    """Write the table of each split, the findings, what is not extracted (`lost`) and the card.
 
-    Raises UserError if the folder cannot be written to.
+    Old files are replaced after all new ones are written. Raises UserError if the folder cannot be written to.
     """
     try:
         with replaced_together(folder) as staging:
@@ -151,6 +165,7 @@ def write_dataset(
                 else:
                     frame.to_parquet(staging / f"{NAMES[split]}.parquet", index=False)
             write_text(staging / FINDINGS, findings)
+            write_csv(staging / NOT_EXTRACTED, lost)
             write_text(staging / PAGE, card_page(card))
             write_json(staging / CARD, card)
     except OSError as error:

@@ -7,16 +7,18 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from Data.analysers.findings import Failure, FileFindings, Finding
 from Data.analysers.findings_cache import findings_of
 from Data.analysers.registry import ANALYSERS, AnalyserOptions
 from Data.analysers.scratch import temporary_files_in
 from Data.functions.drop_near_duplicates import signature
+from Data.functions.not_extracted import LostPlace, lost_places
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
-from ltp_pipeline.code.functions import Function, SourceFile, extract_functions, whole_file
+from ltp_pipeline.code.functions import Function, SourceFile, find_functions, whole_file
 from ltp_pipeline.code.languages import language_of
 
 CHUNK_CHARACTERS = 400_000  # of source in one task; the start of flawfinder then takes a small part of its time
@@ -65,40 +67,49 @@ class Labelling:
     given: Mapping[tuple[str, str], tuple[Finding, ...]] = field(default_factory=dict)
 
 
-def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int) -> list[LabelledFunction]:
+class Labelled(NamedTuple):
+    """The functions of some files, and what looks like a function in them and is not extracted."""
+
+    functions: list[LabelledFunction]
+    lost: list[LostPlace]
+
+
+def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int) -> Labelled:
     """The labelled functions of all files, in order of file and line. The result does not depend on `workers`.
 
     Raises UserError if the system ends a worker process.
     """
     chunks = list(_chunks(files))
     needed = [_for_files(chunk, labelling) for chunk in chunks]
-    functions: list[LabelledFunction] = []
+    labelled = Labelled([], [])
     with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
         try:
             for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
-                functions.extend(found)
+                labelled.functions.extend(found.functions)
+                labelled.lost.extend(found.lost)
                 bar.update(len(chunk))
         except BrokenProcessPool:
             raise UserError(
                 "the system ended a worker process, perhaps because memory ran out; the cache has what was analysed: "
                 "run again with fewer processes, for example --workers 1"
             ) from None
-    return functions
+    return labelled
 
 
-def label_chunk(files: list[SourceFile], labelling: Labelling) -> list[LabelledFunction]:
+def label_chunk(files: list[SourceFile], labelling: Labelling) -> Labelled:
     """The labelled functions of a few files, computed in this process."""
     by_analyser = _findings_by_analyser(files, labelling)
-    extract = whole_file if labelling.granularity == "file" else extract_functions
-    labelled = []
+    labelled = Labelled([], [])
     for file, of_file in zip(files, by_analyser, strict=True):
         failed = tuple((name, each.reason) for name, each in of_file.items() if isinstance(each, Failure))
         of_file = {name: each for name, each in of_file.items() if not isinstance(each, Failure)}
         findings = [finding for each in of_file.values() for finding in each or ()]
         findings += labelling.given.get((file.project, file.path), ())
         checked = tuple(name for name, each in of_file.items() if each is not None)
-        functions = [_label(function, findings, checked, labelling.signatures) for function in extract(file)]
-        labelled += [replace(function, failed=failed) for function in functions] if failed else functions
+        functions, places = (whole_file(file), []) if labelling.granularity == "file" else find_functions(file)
+        found = [_label(function, findings, checked, labelling.signatures) for function in functions]
+        labelled.functions.extend([replace(one, failed=failed) for one in found] if failed else found)
+        labelled.lost.extend(lost_places(places, findings))
     return labelled
 
 

@@ -23,7 +23,10 @@ from tests.Data.sources.test_archives import make_tar
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = [sys.executable, str(ROOT / "Data" / "build_dataset.py")]
 QUOTES = '\tputs("a, \\"b\\"\\\n'
-NAMES = ("train_subset.csv", "validation.csv", "test.csv", "dataset_card.json", "dataset_card.md", "findings.jsonl")
+NAMES = (
+    *("train_subset.csv", "validation.csv", "test.csv"),
+    *("dataset_card.json", "dataset_card.md", "findings.jsonl", "not_extracted.csv"),
+)
 
 
 def code(name, count, newline="\n"):
@@ -284,3 +287,75 @@ def test_user_errors(flags, message, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=message):
         main(["--output_dir", "out", "--cache_dir", "cache", *flags.split()])
     assert not Path("out").exists()
+
+
+HANDLERS = """#include <string.h>
+
+PACKET_HANDLER(on_rename)
+{
+    char name[32];
+    strcpy(name, packet->text);
+    return store(session, name);
+}
+
+int put_name(struct table *t, unsigned n, const char *text)
+{
+#ifndef FIXED
+    if (n <= t->size) {
+        strcpy(t->names[n], text);
+#else
+    if (n < t->size) {
+        strncpy_s(t->names[n], text, t->size);
+#endif
+        return 1;
+    }
+    return 0;
+}
+
+static int decode(struct range *r)
+{
+    BIT_IS_ZERO(r, low) {
+        r->kind = 1;
+    } else {
+        r->kind = 2;
+    }
+    return r->kind;
+}
+
+MACRO(a) + MACRO(b) { strcpy(c, d); }
+"""
+
+
+def test_functions_are_found_or_counted(tmp_path, capsys):
+    folders = write_folders(tmp_path, {"one/handlers.c": HANDLERS, "two/a.c": 2, "three/a.c": 2})
+    main([*folders, *quick(tmp_path, tmp_path / "cache")])
+    found = pd.concat(splits(tmp_path))
+    found = found[found.project == "one"].sort_values(["first_line", "label"])
+    heads = found.functionSource.str.partition("(")[0]
+    assert [*zip(heads, found.first_line, found.label, found.finding_lines)] == [
+        ("PACKET_HANDLER", 3, 1, "3 4"),
+        ("int put_name", 10, 0, ""),
+        ("int put_name", 10, 1, "5"),
+        ("static int decode", 24, 0, ""),
+    ]
+    lost = pd.read_csv(tmp_path / "out" / "not_extracted.csv")
+    assert lost.to_dict("records") == [
+        {
+            "project": "one",
+            "path": "handlers.c",
+            "first_line": 34,
+            "last_line": 34,
+            "reason": "a head that is not understood",
+            "findings": 1,
+            "head": "MACRO(a) + MACRO(b) { strcpy(c, d); }",
+        }
+    ]
+    card = json.loads((tmp_path / "out" / "dataset_card.json").read_text())
+    assert card["not_extracted"] == {
+        "places": 1,
+        "findings": 1,
+        "by_reason": {"a head that is not understood": 1},
+        "by_project": {"one": 1},
+    }
+    assert "1 places with 1 findings" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "1 places look like functions and are not extracted, with 1 findings" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from tests.Data.analysers.test_registry import BROKEN, FILES
 
 
 def test_functions_get_the_findings_of_their_lines():
-    labelled = label_chunk([*FILES, BROKEN], Labelling(("flawfinder", "cppcheck")))
+    labelled, _ = label_chunk([*FILES, BROKEN], Labelling(("flawfinder", "cppcheck")))
     assert [(f.function.path, f.function.first_line, f.label, f.finding_lines, f.cwes) for f in labelled] == [
         ("bad.c", 3, 0, [], []),
         ("bad.c", 5, 1, [3, 5], ["CWE-119", "CWE-120"]),
@@ -21,7 +21,7 @@ def test_functions_get_the_findings_of_their_lines():
 
 
 def test_whole_files():
-    labelled = label_chunk(FILES, Labelling(("flawfinder",), AnalyserOptions(min_level=2), granularity="file"))
+    labelled, _ = label_chunk(FILES, Labelling(("flawfinder",), AnalyserOptions(min_level=2), granularity="file"))
     assert [(f.function.path, f.function.source) for f in labelled] == [(file.path, file.text) for file in FILES]
     assert labelled[0].finding_lines == [7, 9]
 
@@ -31,5 +31,5 @@ def test_projects_on_disk_and_given_findings_reach_the_workers(tmp_path, monkeyp
     files = [SourceFile(project, "a.c", "int f(int *p) { return p ? 0 : *p; }\n") for project in "ab"]
     trees = {file.project: lay_out([file], tmp_path / file.project) for file in files}
     given = {("b", "a.c"): (Finding(1, (), "findings_csv"),)}
-    found = label_files(files, Labelling(("clang",), AnalyserOptions(trees=trees), given=given), workers=1)
+    found, _ = label_files(files, Labelling(("clang",), AnalyserOptions(trees=trees), given=given), workers=1)
     assert [{one.analyzer for one in f.findings} for f in found] == [{"clang"}, {"clang", "findings_csv"}]

@@ -51,7 +51,7 @@ def test_token_hash_ignores_layout_and_comments_only():
 )
 def test_the_builder_and_check_data_agree_on_duplicates(path, one, other, same, tmp_path, capsys):
     files = [SourceFile("p", path, text) for text in (one, other)]
-    found = label_chunk(files, Labelling(analyzers=()))
+    found, _ = label_chunk(files, Labelling(analyzers=()))
     assert len(found) == 2 and len(drop_duplicates(found)) == 2 - same
     rows = [(each.function.source, each.function.path, label) for label, each in enumerate(found)]
     table = tmp_path / "functions.csv"

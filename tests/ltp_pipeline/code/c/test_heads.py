@@ -11,9 +11,9 @@ def sources(text, path="a.cc"):
     return [function.source for function in extract_functions(SourceFile("p", path, text))]
 
 
-def between(text):
+def between(text, path="a.cc"):
     """The functions found in a text that stands between two plain functions, which have to be found as well."""
-    found = sources(f"int before() {{ return 0; }}\n{text}\nint after() {{ return 1; }}\n")
+    found = sources(f"int before() {{ return 0; }}\n{text}\nint after() {{ return 1; }}\n", path)
     assert (found[0], found[-1]) == ("int before() { return 0; }", "int after() { return 1; }")
     return found[1:-1]
 
@@ -37,7 +37,7 @@ def between(text):
     ],
 )
 def test_heads_that_are_calls_of_macros(head):
-    assert between(head + BODY) == [head + BODY]
+    assert between(head + BODY, "a.c") == [head + BODY]
 
 
 @pytest.mark.parametrize(
