@@ -122,14 +122,20 @@ class LTPTrainer(Trainer):
         Raises UnreachableTargetError if the budget cannot be met, or the model has no learned thresholds.
         """
         if self._target_flops is None:
-            return super().train(*args, **kwargs)
+            return self._train(*args, **kwargs)
         if self.args.masking_mode == "hard":
             self._meet_target()
         elif self._budget is None:
             self._start_budget()
-        output = super().train(*args, **kwargs)
+        output = self._train(*args, **kwargs)
         self._meet_target()
         return output
+
+    def _train(self, *args, **kwargs):
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._update_counts = None  # A later call of `compute_loss` is not about this training's last update.
 
     def _start_budget(self) -> None:
         """Shifts the thresholds to `START_FLOPS` (or to the target, if that is more) and adds the controller. Sets

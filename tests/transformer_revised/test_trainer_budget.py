@@ -196,6 +196,13 @@ class StateOf:
         return modes, hooks, weights, gradients, torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
 
 
+def test_no_function_to_calibrate_on_is_an_error(tmp_path, examples):
+    trainer = trainer_for(tmp_path, examples[:4], target_flops=TARGET)
+    trainer.eval_dataset = []
+    with pytest.raises(ValueError, match="no batches.*at least one function"):
+        trainer.train()
+
+
 def shortened(examples, length):
     return [{name: x if name == "labels" else x[:length] for name, x in row.items()} for row in examples]
 

@@ -176,6 +176,15 @@ def test_accumulated_batches_update_as_one_large_batch(tmp_path, setting):
         torch.testing.assert_close(parts[name], update, rtol=tolerance, atol=tolerance)
 
 
+def test_a_loss_after_training_is_not_a_share_of_the_last_update(tmp_path, examples):
+    args = arguments(tmp_path, per_device_train_batch_size=4, max_steps=1, gradient_accumulation_steps=3)
+    trainer = LTPTrainer(tiny_model(), args, train_dataset=examples[:10])
+    trainer.train()
+    batch = next(iter(trainer.get_train_dataloader()))
+    loss, outputs = trainer.compute_loss(trainer.model.train(), dict(batch), return_outputs=True)
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(outputs.logits, batch["labels"]))
+
+
 def test_class_weights_weigh_the_items(tmp_path, examples):
     weights = [0.5, 3.0]
     args = arguments(tmp_path, label_smoothing_factor=0.1)

@@ -17,6 +17,15 @@ def named_inputs(model: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> di
     return dict(zip((p.name for p in parameters if p.kind in by_position), args)) | dict(kwargs)
 
 
+def in_shape(name: str, tensor: torch.Tensor | None, shape: tuple[int, int]) -> torch.Tensor | None:
+    """`tensor` as `[B, L]`; a single row `[1, L]` is repeated. Raises ValueError if it has another shape."""
+    if tensor is None or tuple(tensor.shape) == shape:
+        return tensor
+    if tuple(tensor.shape) == (1, shape[1]):
+        return tensor.expand(shape)
+    raise ValueError(f"`{name}` has the shape {list(tensor.shape)}; expected that of the input, {list(shape)}")
+
+
 def attention_mask_of(inputs: Mapping[str, Any]) -> torch.Tensor:
     """`[B, L]`, above 0 for real tokens: the given mask, or ones. `inputs`: the arguments of `forward` by name."""
     if inputs.get("attention_mask") is not None:

@@ -19,6 +19,7 @@ from transformers.models.longformer.modeling_longformer import (
 from transformers.utils import can_return_tuple
 
 from .attention_dispatch import IMPLEMENTATIONS
+from .batch_tokens import in_shape
 from .checkpoint_thresholds import check_thresholds
 from .configuration_checks import RANGES, check_value
 from .configuration_ltp import LTPConfig
@@ -259,8 +260,8 @@ class LTPModel(LTPPreTrainedModel):
             last state.
 
         Raises:
-            ValueError: both or neither of `input_ids` and `inputs_embeds`; a sequence without tokens; a sequence
-                longer than the position table.
+            ValueError: both or neither of `input_ids` and `inputs_embeds`; a mask, types or positions of another
+                shape; a sequence without tokens; a sequence longer than the position table.
         """
         encoding = self.encode(
             input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
@@ -306,6 +307,14 @@ class LTPModel(LTPPreTrainedModel):
         source = input_ids if input_ids is not None else inputs_embeds
         if attention_mask is None:
             attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)
+        shape = tuple(source.shape[:2])
+        attention_mask, global_attention_mask, token_type_ids, position_ids = (
+            in_shape(name, tensor, shape)
+            for name, tensor in (
+                ("attention_mask", attention_mask), ("global_attention_mask", global_attention_mask),
+                ("token_type_ids", token_type_ids), ("position_ids", position_ids),
+            )
+        )  # fmt: skip
         packed = PackedSequence.from_masks(attention_mask, global_attention_mask)
         states = self._embed(packed, input_ids, token_type_ids, position_ids, inputs_embeds)
         states, traces, hidden_states = self.encoder(states, packed, options)

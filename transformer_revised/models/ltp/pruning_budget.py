@@ -162,10 +162,13 @@ def meet_target(
         tokens have the same score, a small shift removes all of them.
 
     Raises UnreachableTargetError if no shift removes enough: layers before the first threshold compute every token.
+    Raises ValueError if there are no batches.
     """
     parameters = active_offsets(model)
     if not parameters:
         raise UnreachableTargetError("the model has no learned thresholds; expected prune mode absolute_threshold")
+    if not batches:
+        raise ValueError("there are no batches to measure FLOPs on; expected at least one function")
     original = [p.clone() for p in parameters]
 
     def at(shift: float) -> float:

@@ -27,6 +27,8 @@ class Teacher:
 
     def __init__(self, model: nn.Module):
         self.model = copy.deepcopy(model.longformer).eval().requires_grad_(False)
+        for module in self.model.modules():  # hooks, such as those that count something, are for the model itself
+            module._forward_hooks.clear(), module._forward_pre_hooks.clear()
         for layer in self.model.encoder.layer:
             layer.attention.self.pruner = None
         self.model.encoder.gradient_checkpointing = False
@@ -45,6 +47,7 @@ class Teacher:
         inputs = {name: inputs[name] for name in INPUTS if name in inputs}
         self.model.encode(**inputs, only_first_token=True)
         hidden_states, packed = self._last_input
+        del self._last_input
         attention = self.model.encoder.layer[-1].attention.self
         _, _, weights = attention.attend_globally(hidden_states, packed, packed.global_indices)
         return packed.unpack(torch.cat([w.float().sum(dim=(0, 1)) for w in weights]))

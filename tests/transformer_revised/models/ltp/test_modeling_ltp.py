@@ -1,5 +1,7 @@
 """The model: Longformer at threshold 0, removed tokens without influence, settings, precision."""
 
+import re
+
 import pytest
 import torch
 from transformers import LongformerModel
@@ -163,6 +165,25 @@ def test_the_side_of_the_padding_does_not_matter(by, prune_mode):
 def test_bad_input(batch, message):
     with pytest.raises(ValueError, match=message):
         tiny_model()(**batch)
+
+
+@pytest.mark.parametrize("shape", [(2, 29), (2, 31), (3, 30), (1, 29), (30,), (2, 30, 1)], ids=str)
+@pytest.mark.parametrize("name", ["attention_mask", "global_attention_mask", "token_type_ids", "position_ids"])
+@pytest.mark.parametrize("by", ["input_ids", "inputs_embeds"])
+def test_a_tensor_of_another_shape_is_refused(name, shape, by):
+    """It would belong to other tokens."""
+    model, ids = tiny_model(), random_batch([30, 30])["input_ids"]
+    inputs = ids if by == "input_ids" else model.get_input_embeddings()(ids)
+    message = rf"`{name}` has the shape {re.escape(str(list(shape)))}; expected .* \[2, 30\]"
+    with pytest.raises(ValueError, match=message):
+        model(**{by: inputs, name: torch.ones(shape, dtype=torch.long)})
+
+
+@pytest.mark.parametrize("name", ["attention_mask", "global_attention_mask", "token_type_ids", "position_ids"])
+def test_one_row_is_for_every_sequence(name):
+    model, ids = tiny_model(type_vocab_size=2), random_batch([30, 30])["input_ids"]
+    row = (torch.arange(30) % 2)[None]
+    assert torch.equal(model(ids, **{name: row}).logits, model(ids, **{name: row.repeat(2, 1)}).logits)
 
 
 def test_one_window_a_layer_is_required():

@@ -130,3 +130,13 @@ def test_no_pair_has_a_given_global_token():
     other[0, [0, 5]] = 7.0
     assert torch.equal(rank_loss((scores, None), other, mask, is_global), expected)
     assert not torch.equal(rank_loss((scores, None), other, mask), expected)
+
+
+def test_the_teacher_does_not_call_the_hooks_of_the_model():
+    model, batch, calls = tiny_model(), random_batch([20, 11]), []
+    model.longformer.encoder.register_forward_hook(lambda *_: calls.append("after"))
+    model.longformer.encoder.layer[0].register_forward_pre_hook(lambda *_: calls.append("before"))
+    Teacher(model).importance(batch)
+    assert not calls
+    model(**batch)
+    assert calls == ["before", "after"]
