@@ -14,6 +14,16 @@ class UserError(Exception):
     """Something the user gave is wrong. The message names the flag, file or row and says what would be right."""
 
 
+def printable(text: str, longest: int = 100) -> str:
+    """`text` for a message: control characters and marks of writing direction as escapes, cut at `longest` characters.
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
     """Runs a script's `main`, then exits with a status: 0; 2 for a UserError, printed as `error: ...`, and if memory
     has run out; 130 for Ctrl-C and 143 for SIGTERM. If standard output cannot be written, `main` goes on; the status

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -52,7 +52,7 @@ def as_user_error(path: str | Path, flag: str, what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # The library raises errors of many kinds for wrong files, `Exception` among them.
-        reason = shorten(str(error), 300) or type(error).__name__
+        reason = printable(shorten(str(error), 300), 300) or type(error).__name__
         if Path(path).exists():
             raise UserError(f"{flag} {path}: the {what} cannot be loaded: {reason}") from error
         raise UserError(

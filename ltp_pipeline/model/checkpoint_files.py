@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -131,19 +131,32 @@ def check_weights(path: Path, where: str) -> set[str]:
         with safe_open(path, framework="pt") as file:  # compares the length of the file with the header
             dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError, ValueError) as error:
+        if _is_pickle(path):
+            raise UserError(
+                f"{where}: {path.name} is a pickle, not safetensors; name it pytorch_model.bin and run "
+                + TO_SAFETENSORS.format(path=path.parent)
+            ) from error
         raise UserError(
-            f"{where}: {path.name} is cut off or damaged ({path.stat().st_size} bytes; {error}); expected a whole "
+            f"{where}: {path.name} is cut off or damaged ({path.stat().st_size} bytes; {printable(str(error))}); "
+            "expected a whole "
             "safetensors file: copy or download it again"
         ) from error
     for name, dtype in dtypes.items():
         if dtype not in DTYPES and not name.endswith(NOT_WEIGHTS):
             raise UserError(
-                f"{where}: {path.name}: {name} has dtype {dtype}, as in a quantized checkpoint; expected "
+                f"{where}: {path.name}: {printable(name)} has dtype {dtype}, as in a quantized checkpoint; expected "
                 f"{', '.join(DTYPES)}"
             )
     if not dtypes:
         raise UserError(f"{where}: {path.name} holds no weights; expected those of a whole model")
     return set(dtypes)
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as torch.save or pickle writes it: a zip archive, or a pickle of protocol 2 to 5."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
 
 
 def _check_parts(folder: Path, where: str) -> None:
@@ -154,20 +167,25 @@ def _check_parts(folder: Path, where: str) -> None:
         raise UserError(f'{where}: {INDEX} has no "weight_map"; expected the file name of each weight')
     for name in sorted(set(parts.values())):
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise UserError(f"{where}: {INDEX} names {name!r}; expected safetensors files in the same folder")
+            raise UserError(
+                f"{where}: {INDEX} names {printable(name)!r}; expected safetensors files in the same folder"
+            )
         if not (folder / name).is_file():
-            raise UserError(f"{where}: {name} is missing, which {INDEX} names; copy or download it")
+            raise UserError(f"{where}: {printable(name)} is missing, which {INDEX} names; copy or download it")
         stored = check_weights(folder / name, where)
         lost = sorted(weight for weight, part in parts.items() if part == name and weight not in stored)
         if lost:
             raise UserError(
-                f"{where}: {name} lacks {len(lost)} weights that {INDEX} expects there ({lost[0]}, ...); expected the "
-                "parts of one model"
+                f"{where}: {name} lacks {len(lost)} weights that {INDEX} expects there ({printable(lost[0])}, ...); "
+                "expected the parts of one model"
             )
 
 
 def _what_there_is(folder: Path, where: str) -> str:
     """What a folder holds in place of a model, and what to do."""
+    broken = _broken_link(folder)
+    if broken:
+        return broken
     path = where.partition(" ")[2]
     for pattern, what, advice in FOREIGN:
         found = next(iter(sorted(folder.glob(pattern))), None)
@@ -181,12 +199,21 @@ def _what_there_is(folder: Path, where: str) -> str:
 def _placeholder(start: bytes) -> str | None:
     """What is wrong with a file that begins with `start`, as the end of a message; None if nothing is seen."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith(b"version https://git-lfs") or text.startswith(b"version https://hawser"):
+    if text.startswith((b"version https://git-lfs", b"version https://hawser")):
         return "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
+    if text.startswith((b"/annex/objects/", b"../.git/annex/")):
+        return "is a git-annex pointer, not the file itself; run `git annex get` in its folder"
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<error")):
         return "is a web page, not the file itself; download the file again"
     if text.startswith((b"\x1f\x8b", b"7z\xbc\xaf")):
         return "is compressed; unpack it first"
     if not start:
         return "is empty; copy or download it again"
     return None
+
+
+def _broken_link(folder: Path) -> str | None:
+    """The name of a link in `folder` whose file is missing, as in a copied cache of the hub; None if there is none."""
+    links = (path for path in sorted(folder.iterdir()) if path.is_symlink() and not path.exists())
+    link = next(links, None)
+    return None if link is None else f"{link.name} is a link to a file that is missing; copy the files, not the links"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.hub import as_user_error, hub_options
 from ltp_pipeline.base.hub_safetensors import safetensors_revision
 from ltp_pipeline.model.precision import prepack_bfloat16
@@ -175,7 +175,7 @@ def _children(names: list[str]) -> list[str]:
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
 @contextmanager

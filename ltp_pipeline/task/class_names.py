@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ltp_pipeline.base.errors import printable
 from ltp_pipeline.task.decision import NAME, stored_threshold
 from ltp_pipeline.task.tasks import CODE, Task
 
@@ -55,4 +56,4 @@ def _same(own: list[str], names: tuple[str, ...]) -> bool:
 
 
 def _numbered(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
+    return ", ".join(f"{number} {printable(str(name), 40)}" for number, name in enumerate(names))

@@ -21,6 +21,7 @@ TEXTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 PLACEHOLDERS = {
     "pointer": (POINTER, "Git LFS pointer.*git lfs pull"),
     "page": (PAGE, "web page"),
+    "annex": (b"/annex/objects/MD5E-s5--1", "git-annex pointer"),
     "page with a mark": (b"\xef\xbb\xbf<html>", "web page"),
     "empty": (b"", "is empty"),
 }
@@ -100,6 +101,24 @@ def test_weights_cut_off_anywhere(checkpoint):
         refused(checkpoint, "model.safetensors is cut off or damaged")
     (checkpoint / WEIGHTS).write_bytes(whole)
     load(checkpoint)
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_a_pickle_by_the_name_of_safetensors(checkpoint, old_format):
+    torch.save({"a": torch.zeros(2)}, checkpoint / WEIGHTS, _use_new_zipfile_serialization=not old_format)
+    refused(checkpoint, "model.safetensors is a pickle.*pytorch_model.bin.*ltp_pipeline.to_safetensors")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_a_link_whose_file_is_missing(checkpoint, name):
+    (checkpoint / name).unlink()
+    (checkpoint / name).symlink_to("../../blobs/0123")
+    refused(checkpoint, f"{name} is a link to a file that is missing")
+
+
+def test_names_of_weights_cannot_control_a_terminal(checkpoint):
+    save_file({"a\x1b[2J\n\u202e": torch.zeros(2)}, checkpoint / WEIGHTS, {"format": "pt"})
+    refused(checkpoint, r"names are a\\x1b\[2J\\n\\u202e;")
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.bool])

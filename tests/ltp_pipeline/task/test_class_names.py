@@ -60,6 +60,12 @@ def test_names_without_another_meaning_need_no_note(names, named, capsys):
     assert "note:" not in capsys.readouterr().out
 
 
+def test_names_cannot_control_a_terminal(named, capsys):
+    fine_tuned(named(**by_number("a\x1b[2J\nb", "x" * 1000)))
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1 and "0 a\\x1b[2J\\nb, 1 xxx" in notes[0] and len(notes[0]) < 500
+
+
 def test_the_saved_result_has_the_names(named, tmp_path):
     fine_tuned(named(**by_number("VULNERABLE", "SAFE"))).save_pretrained(tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
