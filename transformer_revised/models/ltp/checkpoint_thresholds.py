@@ -1,8 +1,8 @@
 """Refuses a checkpoint without the learned offsets that it must have, when a model is loaded.
 
 A checkpoint may lack them for a good reason: soft training starts from a fine-tuned model that has never pruned. All
-offsets then start at 0. It must have them if its own configuration has a prune mode that learns them, or if some of
-them are there.
+offsets then start at 0. It must have them if its own configuration, as an LTP model saves it, has a prune mode that
+learns them, or if some of them are there. A Longformer whose config.json was edited to be of type "ltp" needs none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig
 
 KEY = "attention.self.pruner.keep_threshold"
 LEARNING_MODE = "absolute_threshold"
+SAVED = ("temperature", "token_keep_rate")  # settings that LTPConfig always saves; an edited config.json lacks them
 NEIGHBOUR = "attention.self.query.weight"  # a weight that a checkpoint with this layer has
 
 
@@ -51,12 +52,13 @@ def check_thresholds(model: nn.Module, missing: Iterable[str], unexpected: Itera
 
 
 def _stored_mode(config: PreTrainedConfig) -> str | None:
-    """The prune mode in the checkpoint's own configuration, as text; `None` if it has none or cannot be read.
+    """The prune mode in the configuration that an LTP model saved with the checkpoint, as text; `None` without one.
 
     `config` is the configuration with which the model was loaded, which may have another mode.
     """
     values = _stored_values(config.name_or_path)
-    return str(values["prune_mode"]) if values.get("model_type") == "ltp" and "prune_mode" in values else None
+    saved = values.get("model_type") == "ltp" and all(name in values for name in ("prune_mode", *SAVED))
+    return str(values["prune_mode"]) if saved else None
 
 
 def _stored_values(name_or_path: str) -> dict[str, Any]:

@@ -103,3 +103,10 @@ def test_weights_of_something_else_are_left_to_the_library(checkpoint):
     edit_weights(checkpoint, lambda name: f"module.{name}")
     _, info = LTPForSequenceClassification.from_pretrained(checkpoint, output_loading_info=True)
     assert len(info["missing_keys"]) > 60
+
+
+def test_a_longformer_whose_configuration_was_edited_starts_at_0(tmp_path):
+    longformer_twin(tiny_model()).save_pretrained(tmp_path)
+    edit_config(tmp_path, model_type="ltp", prune_mode="absolute_threshold", final_token_threshold=0.03)
+    model = LTPForSequenceClassification.from_pretrained(tmp_path)
+    assert [offset.item() for offset in model.learned_thresholds()] == [0] * 4
