@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from Data.analysers.findings import without_line_marks
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.functions import SourceFile
 
 STUB = Path(__file__).resolve().parent / "libc_stub.h"
@@ -26,6 +28,7 @@ COMPILER = frozenset(
     "arm_neon".split()
 )
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">]', re.MULTILINE)
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _SAFE = re.compile(r"(?:[\w+-][\w.+-]*/)*[\w+-][\w.+-]*")
 
 
@@ -44,15 +47,16 @@ class ClangTree:
 
 
 def lay_out(files: Iterable[SourceFile], folder: Path) -> ClangTree:
-    """Write a project's files and stubs below `folder`. Raises OSError if it cannot be written to."""
+    """Write a project's files and stubs below `folder`. Raises UserError if it cannot be written to.
+
+    A file whose path the disk cannot hold is left out: a name is too long, or `a` and `a/b` would both be files.
+    """
     tree = ClangTree(folder / "source", folder / "stubs")
     texts = {file.path: without_line_marks(file.text) for file in files}
     digest = hashlib.sha256(STUB.read_bytes())
     for path, text in texts.items():
         if _SAFE.fullmatch(path):
-            place = tree.root / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
+            _write(tree.root / path, text)
         digest.update(f"{path}\0{text}\0".encode())
     tree.digest = digest.hexdigest()
     endings = defaultdict(list)  # "b/c.h" and "c.h" -> ["a/b/c.h"]
@@ -71,12 +75,17 @@ def _write_stubs(folder: Path, missing: set[str]) -> None:
     libc = {f"{name}.h": f'#include "{STUB}"\n' for name in LIBC}
     empty = {name: "" for name in missing if _SAFE.fullmatch(name) and name.removesuffix(".h") not in COMPILER}
     for name, text in {**empty, **libc}.items():
-        place = folder / name
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            continue  # `a` and `a/b` cannot both be headers
+        _write(folder / name, text)
+
+
+def _write(place: Path, text: str) -> None:
+    """Write a file, unless its path is impossible. Raises UserError if the disk is full or read-only."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if error.errno not in _IMPOSSIBLE:
+            raise UserError(f"--cache_dir: cannot write to {place.parent}: {error.strerror}") from None
 
 
 def _header_folders(path: str, includes: dict[str, list[str]], endings: dict[str, list[str]]) -> list[str]:

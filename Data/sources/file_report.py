@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MAX_FILE_BYTES = 4 << 20
-MAX_PATH = 4096  # characters
+MAX_PATH = 1024  # characters
 
 TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
 NOT_REGULAR = "a link, or no regular file"

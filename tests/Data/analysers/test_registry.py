@@ -112,3 +112,20 @@ def test_packages_and_defaults(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="--analyzers clang .*pip install clang-tidy"):
         installed_versions(["clang"])
+
+
+def test_paths_that_the_disk_cannot_hold(tmp_path):
+    text = f'#include "{"h" * 300}.h"\n#include "a/b.h"\n#include "a/b.h/c.h"\nint f(void) {{ return 1; }}\n'
+    paths = ("x.c", "x.c/y.c", f"{'n' * 300}.c")
+    files = [SourceFile("p", path, text) for path in paths]
+    found = places("clang", files, trees={"p": lay_out(files, tmp_path)})
+    assert len(found) == 3 and found[1:] == [None, None]
+
+
+def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", fail)
+    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device"):
+        lay_out([SourceFile("p", "a.c", "int a;\n")], tmp_path)
