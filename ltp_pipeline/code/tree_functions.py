@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterator
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query
+from tree_sitter import Node, Parser
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.languages import Language, language_of
@@ -29,7 +29,7 @@ def find_functions_in_tree(file: SourceFile) -> tuple[list[Function], list[NotEx
     """
     language = language_of(file.path)
     content = file.text.encode()
-    root = grammar(language)[0].parse(content).root_node
+    root = grammar(language).parse(content).root_node
     nodes = list(_nodes_of(root, language.functions))
     whole = [node for node in nodes if _is_whole(node)]
     found = [(*span, "") for span in _in_characters(whole, content)]
@@ -86,13 +86,11 @@ def _in_characters(nodes: list[Node], content: bytes) -> Iterator[tuple[int, int
 
 
 @functools.cache
-def grammar(language: Language) -> tuple[Parser, Query]:
-    """The parser of a language and the query for its functions. Raises UserError if its grammar is not installed."""
+def grammar(language: Language) -> Parser:
+    """The parser of a language. Raises UserError if its grammar is not installed."""
     try:
         module = importlib.import_module(language.module)
     except ImportError:
         package = language.module.replace("_", "-")
         raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
-    parsed = Grammar(module.language())
-    kinds = " ".join(f"({kind})" for kind in language.functions)
-    return Parser(parsed), Query(parsed, f"[{kinds}] @function")
+    return Parser(Grammar(module.language()))

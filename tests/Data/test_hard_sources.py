@@ -89,7 +89,8 @@ def test_powershell_functions_with_an_error_node_keep_their_labels(tmp_path):
 
 
 def test_a_long_line_does_not_stop_the_build(tmp_path):
-    table = "unsigned char image[40000] = {" + "0x1f," * 40_000 + "};\nint image_size(char *a) { gets(a); return 1; }\n"
+    table = "unsigned char image[40000] = {" + "0x1f," * 40_000 + "};\n"
+    table += "int image_size(char *a) { gets(a); return 1; }\n"
     contents = {f"{name}/a.c": f"int {name}(int a) {{ return a; }}\n".encode() for name in PROJECTS}
     rows, _ = build(tmp_path, contents | {"one/image.c": table.encode()})
     assert rows[rows.functionSource.str.contains("image_size")].label.tolist() == [1]
