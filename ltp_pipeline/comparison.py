@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from ltp_pipeline.data.readers import read_labelled
     from ltp_pipeline.model.checkpoints import check_checkpoint
+    from ltp_pipeline.task.class_counts import check_class_counts
 
     task = find_task(args.task_name, "--task_name")
     paths = _named_checkpoints(args.checkpoints)
@@ -98,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
         check_checkpoint(path, "--checkpoints")
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
     frame = read_labelled(args.test_file, task, args, flag="--test_file")
+    check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}

@@ -38,7 +38,8 @@ def check_class_counts(
             _check_both_kinds(metric_for_best_model, place, counts, len(labels), task)
         missing = [name for name, count in zip(task.labels, counts) if not count]
         if missing and counts:
-            print(f"note: {place}: none of the {len(labels)} rows has the label {', '.join(missing)}{_effect(task)}")
+            effect = "the model does not learn it" if split == "train" else _effect(task)
+            print(f"note: {place}: none of the {len(labels)} rows has the label {', '.join(missing)}; {effect}")
 
 
 def class_counts(labels: np.ndarray, task: Task) -> list[int]:
@@ -55,10 +56,10 @@ def class_counts(labels: np.ndarray, task: Task) -> list[int]:
 
 def _effect(task: Task) -> str:
     if task.multi_label:
-        return "; its f1 is 0, which lowers macro_f1, and macro_auc leaves it out"
+        return "its f1 is 0, which lowers macro_f1, and macro_auc leaves it out"
     if task is CODE:
-        return "; metrics about it are 0, and there is no AUC"
-    return "; metrics about it are 0"
+        return "metrics about it are 0, and there is no AUC"
+    return "metrics about it are 0"
 
 
 def _check_clean_functions(limit: float, place: str, counts: list[int]) -> None:
