@@ -31,7 +31,7 @@ from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
 from Data.sources.source_list import SPLITS
-from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.errors import UserError, printable, run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.functions import SourceFile
@@ -286,14 +286,18 @@ def _report(card: Mapping[str, Any], folder: Path, outside: Sequence[str]) -> No
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
         print("note: fewer than three projects, so files were split, and a project can be in several splits")
     if outside:
-        print(f"note: {len(outside)} findings of --findings_csv are in no function: {shortened(outside)}")
+        print(f"note: {len(outside)} findings of --findings_csv are in no function: {_names(outside)}")
     if failures:
         places = [f"{one['analyzer']}: {one['file']} ({one['reason']})" for one in failures]
-        print(f"note: analysers failed on {len(failures)} files, which count as not checked: {shortened(places)}")
+        print(f"note: analysers failed on {len(failures)} files, which count as not checked: {_names(places)}")
     if lost["places"]:
         found = f", with {lost['findings']:,} findings" if lost["findings"] else ""
         print(f"note: {lost['places']:,} places look like functions and are not extracted{found}: {NOT_EXTRACTED}")
     print(f"written to {folder}")
+
+
+def _names(names: Sequence[str]) -> str:
+    return printable(shortened(names), longest=2000)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.text_encoding import decode_text
 
 SPLITS = ("train", "validation", "test")
 _LINE = re.compile(
@@ -38,7 +39,7 @@ def read_source_list(path: str | Path) -> list[PinnedSource]:
     if not path.is_file():
         raise UserError(f"--sources: no such file: {path}")
     sources: dict[str, PinnedSource] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(decode_text(path.read_bytes())[0].splitlines(), start=1):
         line = line.split("#")[0].strip()
         if not line:
             continue

@@ -99,11 +99,11 @@ def test_a_long_line_does_not_stop_the_build(tmp_path):
 @pytest.mark.usefixtures("stand_in")
 def test_an_analyser_that_fails_on_a_file_does_not_stop_the_build(tmp_path, capsys):
     contents = {f"{name}/a.c": f"int {name}(char *a) {{ gets(a); return 1; }}\n".encode() for name in PROJECTS}
-    contents["two/crash.c"] = b"/* CRASH */\nint lost(char *a) { gets(a); return 2; }\n"
+    contents["two/crash\x1b.c"] = b"/* CRASH */\nint lost(char *a) { gets(a); return 2; }\n"
     rows, card = build(tmp_path, contents)
     assert rows.label.sum() == 3 and len(rows) == 4
-    assert [(one["analyzer"], one["file"]) for one in card["analyser_failures"]] == [("flawfinder", "two/crash.c")]
+    assert [(one["analyzer"], one["file"]) for one in card["analyser_failures"]] == [("flawfinder", "two/crash\x1b.c")]
     assert card["agreement"]["analyzers"][0]["checked"] == 3
-    assert "failed on 1 files, which count as not checked: flawfinder: two/crash.c (" in capsys.readouterr().out
-    assert "two/crash.c" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "failed on 1 files, which count as not checked: flawfinder: two/crash\\x1b.c (" in capsys.readouterr().out
+    assert "two/crash" in (tmp_path / "out" / "dataset_card.md").read_text()
     assert [path.name for path in (tmp_path / "cache" / "scratch").iterdir()] == [".lock"]

@@ -29,6 +29,8 @@ def test_list_is_read_training_first(tmp_path):
     ]
     assert sources[0].sha256 == "a" * 64
     assert sources[0].place == f"{path}:4"
+    path.write_text(LIST, encoding="utf-16")  # as PowerShell writes it
+    assert read_source_list(path) == sources
 
 
 @pytest.mark.parametrize(
