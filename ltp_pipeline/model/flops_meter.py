@@ -15,8 +15,6 @@ import torch
 
 from transformer_revised.models.ltp.batch_tokens import attention_mask_of, named_inputs
 from transformer_revised.models.ltp.flops_ltp import executed_flops, layer_counts, unpruned_flops
-from transformer_revised.models.ltp.modeling_ltp import LTPPreTrainedModel
-from transformer_revised.models.ltp.modeling_ltp_heads import LTPForSequenceClassification
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 
 
@@ -41,6 +39,10 @@ class FlopsMeter:
     """
 
     def __init__(self, model: torch.nn.Module):
+        # Imported here to keep --help fast.
+        from transformer_revised import LTPForSequenceClassification
+        from transformer_revised.models.ltp.modeling_ltp import LTPPreTrainedModel
+
         if isinstance(model, LTPPreTrainedModel) and not isinstance(model, LTPForSequenceClassification):
             raise ValueError(f"FlopsMeter counts the FLOPs of sequence classifiers, not of {type(model).__name__}")
         self.config = model.config
