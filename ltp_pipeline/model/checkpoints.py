@@ -56,6 +56,8 @@ def load_config(path: str | Path, *, flag: str) -> "PreTrainedConfig":
     import transformer_revised  # noqa: F401  makes "ltp" known
 
     file, where = Path(path), f"{flag} {path}"
+    if file.is_dir() and not (file / CONFIG).is_file():
+        raise UserError(f"{where}: no config.json in this folder; {describe_folder(file, where)}")
     file = file / CONFIG if file.is_dir() else file
     if file.is_file():
         values = read_json(file, where)

@@ -84,6 +84,11 @@ def test_a_model_without_classification_head_is_for_fine_tuning_only(longformer_
     assert model.classifier.out_proj.weight.shape == (2, 32)
 
 
+def test_a_configuration_of_a_folder_that_has_none(tmp_path):
+    with pytest.raises(UserError, match=f"--config_name {tmp_path}: no config.json in this folder"):
+        load_config(tmp_path, flag="--config_name")
+
+
 def test_a_name_that_is_neither_folder_nor_on_the_hub(monkeypatch):
     monkeypatch.setattr(hub, "is_offline", lambda: True)
     with pytest.raises(UserError, match="--restore code_test: no such folder, and no model of that name on the hub"):
