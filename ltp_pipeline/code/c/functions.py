@@ -77,7 +77,8 @@ def _unread_heads(branches: Branches, chosen: Iterable[Group]) -> list[Span]:
                 reason = DEAD if condition == "0" else UNREAD
                 for match in HEAD.finditer(tokens.text, tokens.starts[first], tokens.ends[last]):
                     token = bisect_left(tokens.starts, match.start())
-                    heads.append(Span(token, bisect(tokens.starts, match.end() - 1) - 1, reason))
+                    if match.start() in tokens.starts[token : token + 1]:  # not in a comment or a string
+                        heads.append(Span(token, bisect(tokens.starts, match.end() - 1) - 1, reason))
     return heads
 
 

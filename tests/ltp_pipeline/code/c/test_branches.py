@@ -173,7 +173,8 @@ def test_a_chain_of_branches_is_read_up_to_a_limit():
 
 
 def test_functions_in_dead_code_that_does_not_fit_are_counted():
-    text = "int f(void)\n{\n    return 1;\n}\n#if 0\n    return 2;\n}\nint g(int a)\n{\n    return a;\n}\n#endif\n"
+    text = "int f(void)\n{\n    return 1;\n}\n#if 0\n    return 2;\n}\nint g(int a)\n{\n    return a;\n}\n"
+    text += "/*\nint in_a_comment(int a)\n{\n*/\n#endif\n"
     assert [function.source for function in found(text)] == ["int f(void)\n{\n    return 1;\n}"]
     places = functions.find_functions(SourceFile("p", "a.c", text))[1]
     assert [(place.first_line, place.head, place.reason) for place in places] == [

@@ -1,5 +1,7 @@
 """Whole files of C and C++: what is inside functions, scopes, and what is counted because it is not extracted."""
 
+import random
+
 import pytest
 
 from ltp_pipeline.code import functions
@@ -100,3 +102,72 @@ def test_pieces_after_a_brace_that_closes_nothing_are_counted():
 
 def test_plain_files_have_nothing_to_count():
     assert not_extracted("struct s { int a; };\nint a[] = { 1 };\nenum e { A };\nint f(void) { return 1; }\n") == []
+
+
+PIECES = (
+    *(
+        "{",
+        "}",
+        "(",
+        ")",
+        ";",
+        "int ",
+        "f",
+        "M(x)",
+        "=",
+        ",",
+        ":",
+        "::",
+        "<",
+        ">",
+        "[",
+        "]",
+        "<%",
+        "%>",
+        "\n",
+        "\\\n",
+        "@",
+    ),
+    *(
+        "\n#if A\n",
+        "\n#else\n",
+        "\n#elif B\n",
+        "\n#ifndef A\n",
+        "\n#if 0\n",
+        "\n#endif\n",
+        '"',
+        "'",
+        "1'0",
+        "/*",
+        "*/",
+        "//",
+    ),
+    *(
+        'R"(',
+        ')"',
+        "template",
+        "class ",
+        "enum ",
+        "namespace n ",
+        "operator",
+        "friend ",
+        'extern "C" ',
+        "try ",
+        "catch",
+    ),
+    *("return 1;", "if ", "else ", "int f(void) {", "}\n", "\u00e9"),
+)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_text_can_be_read(seed):
+    """Each line of a function is the line of the file at its place, without what other branches hold."""
+    chooser = random.Random(seed)
+    for _ in range(50):
+        text = "".join(chooser.choices(PIECES, k=chooser.randint(1, 120)))
+        lines = text.split("\n")
+        found, places = functions.find_functions(SourceFile("p", "a.cc", text))
+        for function in found:
+            for number, line in enumerate(function.source.split("\n"), function.first_line):
+                assert line in lines[number - 1]
+        assert all(1 <= place.first_line <= place.last_line <= len(lines) for place in places)
