@@ -12,7 +12,6 @@ import pytest
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import run_main
-from ltp_pipeline.base.interruption import Interruption, signals_raise
 
 fork = multiprocessing.get_context("fork")
 
@@ -107,6 +106,8 @@ def test_a_signal_while_the_process_ends_changes_nothing(ended):
 
 
 def test_what_the_exception_says_is_printed(ended):
+    from ltp_pipeline.base.interruption import Interruption
+
     def main():
         error = Interruption(signal.SIGTERM)
         error.args = ("checkpoint-8 is kept",)
@@ -141,6 +142,8 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(ended):
 
 
 def test_without_a_signal_all_is_as_before():
+    from ltp_pipeline.base.interruption import signals_raise
+
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with signals_raise():
         assert signal.getsignal(signal.SIGINT) != before[0]

@@ -1,14 +1,11 @@
 """A training that ends early says which checkpoint is kept and how to go on, and going on gives the same result."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.interruption import signals_raise
 from ltp_pipeline.training.trainer import ClassifierTrainer
 from tests.ltp_pipeline.training.conftest import fine_tune, outcome, prune
 from transformer_revised import trainer_ltp
@@ -38,15 +35,13 @@ def at_call(monkeypatch, owner, name, number, action):
 
 
 def ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+    raise KeyboardInterrupt
 
 
 def interrupted(main, flags):
-    """The message of a run that gets a signal."""
-    with pytest.raises(KeyboardInterrupt) as error, signals_raise():
+    """The message of a run that Ctrl-C ends."""
+    with pytest.raises(KeyboardInterrupt) as error:
         main(flags)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return str(error.value)
 
 
@@ -89,7 +84,7 @@ def test_ctrl_c_says_what_is_kept_and_the_run_goes_on(workplace, monkeypatch, st
 def test_an_earlier_result_is_said_to_be_unchanged(workplace, monkeypatch):
     fine_tune(f"{TUNE} --max_steps 1 --save_strategy no")
     before = Path("out/model.safetensors").read_bytes()
-    at_call(monkeypatch, ClassifierTrainer, "training_step", 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    at_call(monkeypatch, ClassifierTrainer, "training_step", 2, ctrl_c)
     said = interrupted(fine_tune, f"{TUNE} --save_strategy no --overwrite_output_dir")
     assert "--save_strategy" in said and "the earlier result in out is unchanged" in said
     assert Path("out/model.safetensors").read_bytes() == before

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ltp_pipeline.training.threshold_warnings import layers_text
 from tests.ltp_pipeline.training.conftest import prune, results
 
 SOFT = (
@@ -60,5 +59,7 @@ def test_thresholds_that_would_remove_all_but_the_global_token(workplace, capsys
 
 
 def test_layers_are_counted_from_1():
+    from ltp_pipeline.training.threshold_warnings import layers_text
+
     assert layers_text([1]) == "layer 2"
     assert layers_text([1, 2, 4]) == "layers 2, 3 and 5"
