@@ -16,11 +16,11 @@ def start(tmp_path_factory):
         functions(count, first).to_csv(place / f"{name}.csv", index=False)
     make_tokenizer().save_pretrained(place / "tokenizer")
     save_longformer(place / "tokenizer", place / "start")
-    multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.run"])
-    return place
-
-
-@pytest.fixture(autouse=True)
-def quiet_processes(monkeypatch):
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore:resource_tracker")  # it counts what killed processes did not return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENIZERS_PARALLELISM", "false")
+        patch.setenv("PYTHONWARNINGS", "ignore:resource_tracker")  # it counts what killed processes did not return
+        multiprocessing.set_forkserver_preload(["run_code_metrics", "ltp_pipeline.training.run"])
+        first = multiprocessing.get_context("forkserver").Process(target=int)  # The server imports now.
+        first.start()
+        first.join()
+        yield place

@@ -68,8 +68,7 @@ class Run:
 
     def signal(self, number: int, checkpoints: int, seconds: float) -> list[int]:
         """Sends a signal to all processes `seconds` after that many checkpoints. Returns the status of each."""
-        self.wait(lambda: len(self.appeared) >= checkpoints)
-        time.sleep(seconds)
+        self._wait_until(checkpoints, seconds)
         for process in self.processes:
             if process.is_alive():
                 os.kill(process.pid, number)
@@ -79,13 +78,16 @@ class Run:
 
     def kill(self, checkpoints: int, seconds: float) -> None:
         """Ends the run by SIGKILL `seconds` after that many checkpoints."""
-        self.wait(lambda: len(self.appeared) >= checkpoints)
-        then = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() >= then)
+        self._wait_until(checkpoints, seconds)
         for process in self.processes:
             process.kill()
         for process in self.processes:
             process.join()
+
+    def _wait_until(self, checkpoints: int, seconds: float) -> None:
+        self.wait(lambda: len(self.appeared) >= checkpoints)
+        then = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() >= then)
 
     def kill_while_saving(self, checkpoints: int) -> None:
         """Ends the run while it writes the checkpoint after that many checkpoints."""
