@@ -45,7 +45,8 @@ def test_an_interrupted_run_says_what_is_kept_and_goes_on(start, kind):
                 assert f"{complete[-1].name} (step" in said[0] and "--resume_from_checkpoint last" in said[0]
             else:
                 assert "nothing was saved yet; the same command" in said[0]
-            Run(start, kind, run.name, *(["--resume_from_checkpoint", "last"] if complete else [])).wait()
+            resume = ["--resume_from_checkpoint", "last"] if "--resume_from_checkpoint last" in said[0] else []
+            Run(start, kind, run.name, *resume).wait()
             assert outcome(run.result) == expected
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ltp_pipeline.base import result_folder
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.training.trainer import ClassifierTrainer
 from tests.ltp_pipeline.training.conftest import fine_tune, outcome, prune
@@ -81,6 +82,15 @@ def test_ctrl_c_says_what_is_kept_and_the_run_goes_on(workplace, monkeypatch, st
     assert outcome("out") == straight
 
 
+def test_ctrl_c_while_the_first_checkpoint_is_written(workplace, monkeypatch, straight):
+    with monkeypatch.context() as patch:
+        at_call(patch, ClassifierTrainer, "_save_rng_state", 1, ctrl_c)
+        said = interrupted(fine_tune, TUNE)
+    assert "nothing was saved yet; the same command with --resume_from_checkpoint last starts from the begin" in said
+    fine_tune(f"{TUNE} --resume_from_checkpoint last")
+    assert outcome("out") == straight
+
+
 def test_an_earlier_result_is_said_to_be_unchanged(workplace, monkeypatch):
     fine_tune(f"{TUNE} --max_steps 1 --save_strategy no")
     before = Path("out/model.safetensors").read_bytes()
@@ -88,6 +98,25 @@ def test_an_earlier_result_is_said_to_be_unchanged(workplace, monkeypatch):
     said = interrupted(fine_tune, f"{TUNE} --save_strategy no --overwrite_output_dir")
     assert "--save_strategy" in said and "the earlier result in out is unchanged" in said
     assert Path("out/model.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_when_the_result_is_complete(workplace, monkeypatch, straight):
+    with monkeypatch.context() as patch:
+        at_call(patch, result_folder, "_swap", 1, ctrl_c)
+        said = interrupted(fine_tune, TUNE)
+    assert "the result is complete" in said and "--resume_from_checkpoint last puts it into out" in said
+    fine_tune(f"{TUNE} --resume_from_checkpoint last")
+    assert outcome("out") == straight
+
+
+def test_ctrl_c_in_the_evaluation_without_checkpoints(workplace, monkeypatch, straight):
+    with monkeypatch.context() as patch:
+        at_call(patch, ClassifierTrainer, "prediction_step", 1, ctrl_c)
+        said = interrupted(fine_tune, f"{TUNE} --save_strategy no")
+    assert said == (
+        "the trained model is in out.unfinished, without its evaluation; move it to another folder to keep it"
+    )
+    assert Path("out.unfinished/model.safetensors").read_bytes() == straight["weights"]
 
 
 @pytest.mark.parametrize("mode, call", [("soft", 1), ("hard", 3)])
