@@ -180,7 +180,7 @@ def pruning_settings(
 
     `config`: that of the checkpoint to start from.
     Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization; for
-    some modes also the value of `fixed_pruning`.
+    some modes also the value of `fixed_pruning`; for training mask_global_tokens.
     Raises UserError if the model cannot prune, is not a model of `task`, or would remove nothing.
     """
     if config.model_type not in PRUNABLE:
@@ -206,4 +206,6 @@ def pruning_settings(
     given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
     given["temperature"] = args.temperature
     given |= fixed_pruning(mode, stage, args, config)
-    return {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
+    values = {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
+    # Soft training as hard pruning will be: a global token is never removed. See docs/model.md for the comparison.
+    return values if stage.eval else {**values, "mask_global_tokens": False}

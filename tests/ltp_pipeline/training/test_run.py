@@ -86,6 +86,7 @@ def test_soft_pruning_learns_thresholds_and_keeps_its_settings(trained):
     config = json.loads((trained / SOFT_DIR / "config.json").read_text())
     assert config["prune_mode"] == "absolute_threshold"
     assert (config["final_token_threshold"], config["temperature"]) == (0.9, 0.1)
+    assert config["mask_global_tokens"] is False  # as in hard pruning
     learned = thresholds(trained / SOFT_DIR)
     assert learned[0] == 0  # The first layer's threshold is 0: nothing is pruned or learned there.
     assert all(abs(value) > 1e-3 for value in learned[1:])

@@ -46,6 +46,9 @@ class LTPConfig(LongformerConfig):
         temperature (`float`, *optional*, defaults to 1e-5):
             Width of the soft mask `sigmoid((score - threshold) / temperature)`, in units of the score. It is used only
             by soft masking in training mode.
+        mask_global_tokens (`bool`, *optional*, defaults to `True`):
+            Whether soft masking also multiplies the outputs of global tokens by their mask, as the published code
+            does. Hard pruning never removes a global token. With `False` their mask is 1, as in hard pruning.
         target_flops (`float`, *optional*):
             Budget: the relative FLOPs, above 0 and at most 1, to which [`LTPTrainer`] brings an
             `"absolute_threshold"` model in every stage.
@@ -82,6 +85,7 @@ class LTPConfig(LongformerConfig):
     token_keep_rate: float | int = 1.0
     score_normalization: str = "max"
     temperature: float | int = 1e-5
+    mask_global_tokens: bool = True
     target_flops: float | int | None = None
     decision_threshold: float | int | None = None
 

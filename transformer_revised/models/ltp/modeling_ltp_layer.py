@@ -71,7 +71,7 @@ class LTPLayer(GradientCheckpointingLayer):
     def __init__(self, config: LTPConfig, layer_id: int):
         super().__init__()
         self.layer_id, self.is_last = layer_id, layer_id == config.num_hidden_layers - 1
-        self.num_heads = config.num_attention_heads
+        self.num_heads, self.masks_global_tokens = config.num_attention_heads, config.mask_global_tokens
         self.attention = LTPAttention(config, layer_id)
         self.intermediate = LTPIntermediate(config)
         self.output = LTPOutput(config)
@@ -105,6 +105,8 @@ class LTPLayer(GradientCheckpointingLayer):
             trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
             if options.soft:
                 trace.soft_mask = self.pruner.soft_mask(trace.scores.detach(), options.temperature)  # [N], 0 to 1
+                if not self.masks_global_tokens:
+                    trace.soft_mask = trace.soft_mask.masked_fill(packed.is_global, 1.0)
             else:
                 kept = self._remove(hidden_states, trace)
 

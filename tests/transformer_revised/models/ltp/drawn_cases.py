@@ -127,6 +127,7 @@ class Drawn:
             "pad_token_id": PAD, "sep_token_id": SEPARATOR,
             "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "layer_norm_eps": 1e-5, "num_labels": 3,
             "prune_mode": self.mode, "score_normalization": normalization, "temperature": rng.choice(temperatures),
+            "mask_global_tokens": rng.random() < 0.5,
             **modes[self.mode], **settings,
         })  # fmt: skip
 

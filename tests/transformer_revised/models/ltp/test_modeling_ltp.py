@@ -83,6 +83,20 @@ def test_a_removed_token_can_change_nothing():
     assert torch.equal(disturbed.logits, model(**batch).logits)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_global_tokens_are_masked_in_soft_training_only_if_configured(masked):
+    model = tiny_model(mask_global_tokens=masked, temperature=0.1).train()
+    model.set_hard_masking(False)
+    batch = random_batch([60, 40])
+    batch["global_attention_mask"] = torch.zeros_like(batch["input_ids"])
+    batch["global_attention_mask"][:, [0, 9]] = 1
+    output = model(**batch, output_pruning=True)
+    masks = torch.stack([mask for mask in output.soft_masks if mask is not None])
+    is_global = batch["global_attention_mask"] > 0
+    assert (masks[:, is_global] == 1).all() != masked
+    assert (masks[:, ~is_global & (batch["attention_mask"] > 0)] < 1).any()
+
+
 def test_rest_token_indices_are_the_tokens_alive_at_the_end():
     model = tiny_model().train()
     batch = random_batch([90, 50])
