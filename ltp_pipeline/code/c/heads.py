@@ -112,7 +112,7 @@ def opened_by(shape: str) -> str:
     if "P" not in shape:
         return WORDS if re.fullmatch("[w*&]+", shape) else OTHER
     shape = re.sub("^(?:Xs|R)+", "", shape)
-    if "," in shape.partition(":")[0] or re.search(r"[+/%?s]", shape) or not re.search(r"[wSNOtc]P|PP", shape):
+    if "," in shape.partition(":")[0] or re.search(r"[+/%?s]", shape) or not re.search(r"[wSNOtc]B?P|PP", shape):
         return OTHER
     return FUNCTION
 
@@ -163,12 +163,14 @@ def _simplified(shape: str) -> str:
 
 def _is_complete(shape: str) -> bool:
     """Whether a declaration needs nothing in front of it: it has a type and a name."""
-    shape = shape[_CALLS.match(shape).end() :]
-    before, parentheses, _ = shape.partition("P")
+    calls = _CALLS.match(shape).end()
+    shape = shape[calls:]
     if shape[:1] in tuple("SUNXT"):
         return True
+    before, parentheses, _ = shape.partition("P")
     words = _simplified(before)
-    return bool(parentheses) and not {":", "="} & set(words) and re.search(r"w[*&]*w$", words) is not None
+    named = re.search(r"w[*&]*w$", words) or (calls and re.fullmatch(r"[*&]+w", words))  # the last call is the type
+    return bool(parentheses and named) and not {":", "="} & set(words)
 
 
 def _is_class(shape: str) -> bool:

@@ -54,6 +54,8 @@ def test_heads_that_are_calls_of_macros(head):
         "int f(void) __attribute__((x))\n",
         "__declspec(dllexport) int __stdcall f(int a) ",
         "[[nodiscard]] int f() ",
+        "void f [[gnu::cold]] (int n) ",
+        "LIST_OF(X) *f(int a) ",
         "alignas(8) int f() ",
         "long FAR PASCAL f(HWND a)\n/**** comment ****/\n",
     ],
@@ -111,6 +113,7 @@ def test_declarators(head):
         ("DECLARE_TYPE(a, int)\n\n", "static int f(void) { return 1; }"),
         ("DECLARE_A(a)\nDECLARE_B(b)\n", "int f(void) { return 1; }"),
         ("END_DECLARATIONS\n\n", "int f(void) { return 1; }"),
+        ("IMPLEMENT_FUNCTIONS(X)\n\n", "LIST_OF(X) *f(int a) { return 0; }"),
         ("#if X\nEXTERN_INLINE\n#endif\n", "int f(void) { return 1; }"),
     ],
 )
