@@ -28,7 +28,7 @@ def bandit_findings(files: list[SourceFile]) -> list[FileFindings]:
         output, _ = run_tool(command, time_limit(files), ok=(0, 1))
     try:
         return _findings(json.loads(output), len(files))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise AnalyserFailed(f"wrote JSON that cannot be read: {error}") from None
 
 

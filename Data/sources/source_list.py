@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.text_encoding import decode_text
 
 SPLITS = ("train", "validation", "test")
@@ -58,11 +58,11 @@ def _parse_line(line: str, place: str) -> PinnedSource:
     match = _LINE.fullmatch(line)
     if match is None or match["split"] not in SPLITS:
         raise UserError(
-            f"{place}: not a pinned source: {line!r}; expected 'SPLIT NAME==VERSION sha256:HEX' with SPLIT one of "
-            f"{', '.join(SPLITS)} and 64 hexadecimal digits"
+            f"{place}: not a pinned source: {printable(line)!r}; expected 'SPLIT NAME==VERSION sha256:HEX' with "
+            f"SPLIT one of {', '.join(SPLITS)} and 64 hexadecimal digits"
         )
     try:
         Version(match["version"])
-    except InvalidVersion:
-        raise UserError(f"{place}: not a version: {match['version']!r}") from None
+    except ValueError:  # InvalidVersion is one; another is raised for a number of more than 4,300 digits
+        raise UserError(f"{place}: not a version: {printable(match['version'])!r}") from None
     return PinnedSource(**match.groupdict(), place=place)

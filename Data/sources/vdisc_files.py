@@ -35,14 +35,29 @@ def open_vdisc(path: Path) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise UserError(f"{path}: not a whole HDF5 file: {error}") from error
+    try:
+        _check_layout(file, path)
+    except UserError:
+        file.close()
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's errors for damaged files
+        file.close()
+        raise UserError(f"{path}: a damaged HDF5 file: {error}") from error
+    return file
+
+
+def _check_layout(file: h5py.File, path: Path) -> None:
+    import h5py
+
     missing = [name for name in (TEXT, *GROUPS) if not isinstance(file.get(name), h5py.Dataset)]
     if missing:
         found = ", ".join(file) or "none"
         raise UserError(
             f"{path}: no data set {', '.join(missing)}; expected {TEXT}, {', '.join(GROUPS)}; found: {found}"
         )
-    if h5py.check_string_dtype(file[TEXT].dtype) is None:
-        raise UserError(f"{path}: {TEXT} has the type {file[TEXT].dtype}; expected texts")
+    if h5py.check_string_dtype(file[TEXT].dtype) is None or file[TEXT].ndim != 1:
+        shape = f"{file[TEXT].dtype} and the shape {file[TEXT].shape}"
+        raise UserError(f"{path}: {TEXT} has the type {shape}; expected a list of texts")
     for name in GROUPS:
         if file[name].shape != file[TEXT].shape:
             raise UserError(
@@ -51,7 +66,6 @@ def open_vdisc(path: Path) -> h5py.File:
             )
         if file[name].dtype.kind not in "biu":
             raise UserError(f"{path}: {name} has the type {file[name].dtype}; expected booleans")
-    return file
 
 
 def read_vdisc(
@@ -70,9 +84,9 @@ def read_vdisc(
         try:
             texts = file[TEXT][start : start + CHUNK]
             groups = np.stack([file[name][start : start + CHUNK] for name in GROUPS], axis=1)  # [N, 5]
-        except OSError as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise UserError(f"{file.filename}: damaged after function {start}: {error}") from error
-        if groups.dtype != bool and (wrong := (groups > 1).any(axis=1)).any():
+        if groups.dtype != bool and (wrong := ((groups < 0) | (groups > 1)).any(axis=1)).any():
             raise UserError(f"{file.filename}: function {start + wrong.argmax() + 1}: expected 0 or 1 for each group")
         numbers = np.arange(start, start + len(texts))
         wanted = np.ones(len(texts), bool) if chosen is None else np.isin(numbers, chosen, assume_unique=True)

@@ -9,6 +9,8 @@ from ltp_pipeline.base import processes
 from ltp_pipeline.base.interruption import ignore_signals, interruption_behind, signals_raise
 from ltp_pipeline.base.output import lossy_output, lost_status
 
+LONGEST_LINE = 3000  # characters in a line of a message
+
 
 class UserError(Exception):
     """Something the user gave is wrong. The message names the flag, file or row and says what would be right."""
@@ -20,8 +22,21 @@ def printable(text: str, longest: int = 100) -> str:
     >>> printable("a\\nb")
     'a\\\\nb'
     """
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    text = _escaped(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def printable_lines(text: str) -> str:
+    """`text` with the same escapes, but newlines stay: a name in it may hold codes that a terminal would obey.
+
+    The middle of a line of more than LONGEST_LINE characters is left out.
+    """
+    lines = (line if len(line) <= LONGEST_LINE else f"{line[:2000]} ... {line[-500:]}" for line in text.split("\n"))
+    return "\n".join(map(_escaped, lines))
+
+
+def _escaped(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
@@ -61,7 +76,7 @@ def _status(main: Callable[[], None]) -> int:
         _check_current_folder()
         main()
     except UserError as error:
-        processes.fail(f"error: {error}")
+        processes.fail(printable_lines(f"error: {error}"))
         return 2
     except (KeyboardInterrupt, Exception) as error:
         interruption = interruption_behind(error)  # a library may have raised another error in its place

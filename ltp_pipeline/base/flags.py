@@ -11,6 +11,7 @@ from transformers import HfArgumentParser
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import parse_json
 
 
 def parse_arguments(
@@ -69,7 +70,7 @@ def read_flags(argv: Sequence[str] | None) -> list[str]:
         return argv
     path = Path(argv[0])
     try:
-        flags = json.loads(path.read_text(encoding="utf-8"))
+        flags = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(flags, dict):

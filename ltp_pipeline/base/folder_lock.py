@@ -8,7 +8,6 @@ Files that a killed run has left mean nothing: the next run takes the lock and r
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
 import textwrap
@@ -20,7 +19,7 @@ from typing import Any
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_json
+from ltp_pipeline.base.files import parse_json, write_json
 
 UNFINISHED = ".unfinished"
 LOCK = f"{UNFINISHED}.lock"
@@ -175,7 +174,7 @@ def _holder_of(target: Path) -> dict[str, Any] | None:
 
 def _read(holder_file: Path) -> dict[str, Any] | None:
     try:
-        holder = json.loads(holder_file.read_text(encoding="utf-8"))
+        holder = parse_json(holder_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return holder if isinstance(holder, dict) else None
@@ -198,7 +197,7 @@ def _is_alive(holder: dict[str, Any]) -> bool:
         os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:
         return False
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, OverflowError):
         return True
     return True
 

@@ -18,6 +18,7 @@ FALLBACK = "windows-1252"  # contains Latin-1's printable characters; decodes ev
 _NAMED = re.compile(rb"coding[:=][ \t]*([-\w.]+)")  # as in `# -*- coding: cp1251 -*-` (PEP 263)
 _CONTROL = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f\x7f]")  # occur in no text, apart from NUL, ^Z and escape
 _BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PRINTABLE = bytes(range(0x20, 0x7F))
 
 
@@ -98,7 +99,7 @@ def _decode_8_bit(content: bytes) -> tuple[str, str]:
     name = named[1].decode("latin-1") if named else ""
     if name and _strictly(_PRINTABLE, name) == _PRINTABLE.decode():
         text = _strictly(content, name)
-        if text is not None:
+        if text is not None and not _SURROGATE.search(text):  # unicode_escape can make half characters
             return text, codecs.lookup(name).name
     text = content.decode(FALLBACK, errors="surrogateescape")
     # Windows-1252 does not define five bytes. They become the control characters that Latin-1 has for them.

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.data.json_tables import json_rows
 from ltp_pipeline.data.text_files import (
     NOT_UTF8,
@@ -109,6 +109,13 @@ def row_place(where: str, row: int) -> str:
 def count_of(items: Sequence, name: str) -> str:
     """The number of items with their name: "1 field", "2 fields"."""
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def column_list(frame: pd.DataFrame) -> str:
+    """The names of the first columns for a message, and how many more there are."""
+    names = [printable(str(name), 60) for name in frame.columns[: 2 * SHOWN]]
+    more = f" and {len(frame.columns) - len(names)} more" if len(frame.columns) > len(names) else ""
+    return ", ".join(names) + more or "none"
 
 
 def shortened(rows: Sequence[int]) -> str:

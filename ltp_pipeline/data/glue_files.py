@@ -11,6 +11,7 @@ from ltp_pipeline.base.hub import is_offline, offline_note
 from ltp_pipeline.data.file_formats import (
     SKIPPED,
     BadRows,
+    column_list,
     count_of,
     format_of,
     read_table,
@@ -52,7 +53,7 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
         label_column = task.original_columns[-1]
     labels = frame.get(label_column)
     if labels is None and label_column not in ("label", *task.original_columns):
-        raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {_column_list(frame)}")
+        raise UserError(f"{where}: no column {label_column!r} (--label_column); columns found: {column_list(frame)}")
     return _usable_rows(texts, labels, task, bad_rows)
 
 
@@ -142,12 +143,8 @@ def _text_columns(frame: pd.DataFrame, task: Task, where: str) -> pd.DataFrame:
     alternative = f" (or {' and '.join(original)})" if original else ""
     raise UserError(
         f"{where}: expected the columns of {task.name}, {' and '.join(task.columns)}{alternative}, and label; "
-        f"columns found: {_column_list(frame)}"
+        f"columns found: {column_list(frame)}"
     )
-
-
-def _column_list(frame: pd.DataFrame) -> str:
-    return ", ".join(map(str, frame.columns))
 
 
 def _usable_rows(texts: pd.DataFrame, labels: pd.Series | None, task: Task, bad_rows: BadRows) -> pd.DataFrame:

@@ -13,9 +13,10 @@ For a column `code` and a column `label` these layouts are:
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.data.text_files import check_header
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def json_rows(text: str, bad_rows: BadRows) -> list[tuple[int, str, Any]]:
     `bad_rows` collects lines that are not well-formed.
     Raises UserError if the text is not JSON, or has another layout.
     """
-    if text.lstrip()[0] not in "{[":
+    if not text.lstrip().startswith(("{", "[")):
         raise UserError(f"{bad_rows.where}: this is not JSON; {EXPECTED}; for CSV a name that ends in .csv")
     if text.lstrip().startswith("["):
         return _items(_parse_all(text, bad_rows.where))
@@ -69,7 +70,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        raise ValueError(f"the key {printable(Counter(names).most_common(1)[0][0])!r} occurs twice")
     return values
 
 
@@ -101,7 +102,7 @@ def _rows_of(whole: dict[str, Any], where: str) -> list[Any]:
     values = list(whole.values())
     if values and all(isinstance(value, list) for value in values):
         if len(set(map(len, values))) > 1:
-            raise UserError(f"{where}: the lists of {', '.join(whole)} have different lengths; {EXPECTED}")
+            raise UserError(f"{where}: the lists of {printable(', '.join(whole))} have different lengths; {EXPECTED}")
         return [dict(zip(whole, cells)) for cells in zip(*values)]
     if not values or not all(isinstance(value, dict) for value in values):
         return [whole]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
+from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, column_list, read_table
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.glue_files import check_glue_flags, check_labels, read_glue, read_glue_hub
 from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
@@ -153,7 +153,7 @@ def _find_text_column(frame: pd.DataFrame, where: str, text_column: str | None, 
     """The column with the code. Raises UserError if the column of code or of labels does not exist."""
     if text_column is None:
         text_column = next((column for column in TEXT_COLUMNS if column in frame.columns), None)
-    found = ", ".join(map(str, frame.columns)) or "none"
+    found = column_list(frame)
     if text_column is None:
         raise UserError(
             f"{where}: no column with the code; expected {', '.join(TEXT_COLUMNS[:-1])} or {TEXT_COLUMNS[-1]} "

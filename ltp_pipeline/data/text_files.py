@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.text_encoding import MARKS, wide_encoding
 
 NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces bytes and JSON escapes that are not characters
@@ -73,7 +73,8 @@ def check_header(header: Sequence[str], where: str) -> None:
     """Raises UserError if a column occurs twice."""
     repeated = next((name for name, count in Counter(header).items() if count > 1), None)
     if repeated is not None:
-        raise UserError(f"{where}: the column {repeated!r} occurs twice in the header; expected different names")
+        name = printable(repeated)
+        raise UserError(f"{where}: the column {name!r} occurs twice in the header; expected different names")
 
 
 def check_file(path: Path, where: str) -> None:

@@ -4,7 +4,7 @@ The library checks types, and LTPConfig the settings of pruning. Here are the ra
 value outside them would end in an error deep in the library, or in wrong numbers.
 """
 
-import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +26,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _whole(least: int) -> tuple[Callable[[Any], bool], str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import UserError
+from ..base.files import parse_json
 
 INSTALLING, INSTALLED, REMOVING = "manifest.installing", "manifest.json", "manifest.removing"
 
@@ -56,7 +57,7 @@ def read_manifest(package: Path) -> Manifest | None:
     for phase in (INSTALLING, INSTALLED, REMOVING):
         file = folder(package) / phase
         try:
-            read = json.loads(file.read_bytes())
+            read = parse_json(file.read_bytes())
             manifest = Manifest(phase, read["version"], dict(read["added"]), dict(read["edited"]))
             for record in manifest.edited.values():
                 _ = record["before"], record["after"], record["block"], record["mtime_ns"]

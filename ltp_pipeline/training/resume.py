@@ -5,7 +5,6 @@ states of other processes). A process that is killed while it saves leaves a fol
 last one is cut off.
 """
 
-import json
 import re
 import shutil
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import parse_json
 from ltp_pipeline.base.processes import barrier, is_main
 from ltp_pipeline.base.result_folder import CHECKPOINTS, new_result, set_aside, unfinished
 
@@ -115,8 +115,12 @@ def _check_processes(checkpoint: Path, given: str, processes: int) -> None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The content of a checkpoint's trainer_state.json. Raises OSError or ValueError if it is missing or cut off."""
-    return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    """The content of a checkpoint's trainer_state.json. Raises OSError or ValueError if it is missing or damaged."""
+    state = parse_json((checkpoint / STATE).read_text(encoding="utf-8"))
+    kinds = {"global_step": int, "epoch": int | float, "best_model_checkpoint": str | None}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
+        raise ValueError(f"expected an object with {', '.join(kinds)}")
+    return state
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_json
+from ltp_pipeline.base.files import parse_json, write_json
 from ltp_pipeline.base.result_folder import RECORD
 from ltp_pipeline.model.checkpoints import load_config
 from ltp_pipeline.training.arguments import StageTrainingArguments
@@ -176,7 +176,7 @@ class RunRecord:
             )
         if before is None:
             return
-        old = ", ".join(f"--{name} {value}" for name, value in before.items() if value != now[name])
+        old = ", ".join(f"--{name} {value}" for name, value in before.items() if value != now.get(name))
         difference = f"{flag} {wanted}, but {old} in the interrupted run"
         for name, value in (("--masking_mode mixed", args.masking_mode == "mixed"), ("a budget", args.target_flops)):
             if value:
@@ -190,12 +190,16 @@ class RunRecord:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The content of run.json in `folder`; None if there is none that can be read."""
+    """The content of run.json in `folder`; None if there is none that can be read, or it is damaged."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = parse_json((folder / RECORD).read_text(encoding="utf-8"))
+        json.dumps(record, allow_nan=False)  # it will be written again
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    kinds = dict.fromkeys(("length", "reading", "versions", "machine"), dict) | {"resumed": list}
+    if not isinstance(record, dict):
+        return None
+    return record if all(isinstance(record.get(name, kind()), kind) for name, kind in kinds.items()) else None
 
 
 def settings(arguments: Iterable[Any], task: Task) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ltp_pipeline.view.trace import FunctionTrace, printable
+from ltp_pipeline.view.trace import FunctionTrace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def _draw_scores(axes: Axes, trace: FunctionTrace) -> AxesImage | None:
     """Draws a heat map of layers and tokens. If no layer has scores, draws a sentence instead and returns None."""
     scores = np.ma.masked_invalid(trace.scores)
     axes.set(
-        title=f"Score of each token in {_as_ascii(printable(trace.name))}\n{trace.verdict()}",
+        title=f"Score of each token in {_as_ascii(trace.heading())}\n{trace.verdict()}",
         ylabel="layer",
         yticks=range(trace.num_layers),
         yticklabels=range(1, trace.num_layers + 1),
@@ -71,7 +71,7 @@ def _draw_scores(axes: Axes, trace: FunctionTrace) -> AxesImage | None:
     if not scores.count():
         axes.text(0.5, 0.5, "no layer prunes", ha="center", transform=axes.transAxes)
         return None
-    top = float(scores.max())
+    top = max(float(scores.max()), 1e-30)  # a logarithmic scale has no zero
     low = max(float(np.percentile(scores.compressed(), 1)), top * 1e-6)
     image = axes.imshow(
         np.ma.maximum(scores, low), aspect="auto", interpolation="nearest", cmap="viridis", norm=LogNorm(low, top)

@@ -103,9 +103,10 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
 
 def name_of_function(file: str, row: pd.Series) -> str:
     """A name such as `test.csv row 17 (zlib/inflate.c:123)`, without the part in brackets if the file lacks it."""
-    place = "/".join(str(row[column]) for column in ("project", "path") if row.get(column))
-    if place and row.get("first_line"):
-        place += f":{row['first_line']}"
+    project, path, line = (row.get(column) for column in ("project", "path", "first_line"))
+    place = "/".join(part for part in (project, path) if isinstance(part, str) and part)
+    if place and isinstance(line, str | int | np.integer) and line:
+        place += f":{line}"
     return f"{Path(file).name} row {row.name + 1}" + (f" ({place})" if place else "")
 
 

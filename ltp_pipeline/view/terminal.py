@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from ltp_pipeline.view.trace import FunctionTrace, printable, source_lines
+from ltp_pipeline.view.trace import FunctionTrace, source_lines
 
 BAR_WIDTH = 24
 # Parameters of SGR, the escape codes for colours.
@@ -36,7 +36,7 @@ class TerminalView:
         """A heading, a table of the layers, an overview, and a view of each layer that removed tokens."""
         verdict = self._sgr("32" if trace.is_right else "31;1", trace.verdict())
         parts = [
-            self._sgr("1", f"== {printable(trace.name)} ==") + f"  {verdict}",
+            self._sgr("1", f"== {trace.heading()} ==") + f"  {verdict}",
             f"  {trace.describe_kept()}; {trace.describe_special_tokens()}",
             f"  {trace.describe_findings()}; finding lines are marked >" if trace.finding_lines else "",
             self.table(trace),

@@ -94,9 +94,12 @@ class FunctionTrace:
     def text(self, token: int) -> str:
         """The printable text of a token, on one line; for a special token its name."""
         if not self.is_text[token]:
-            return printable(self.tokens[token])
-        text = printable(self.source[slice(*self.offsets[token])])
-        return text.replace("\n", "\\n").replace("\t", "\\t").strip(" ") or "(space)"
+            return _on_one_line(self.tokens[token])
+        return _on_one_line(self.source[slice(*self.offsets[token])]).strip(" ") or "(space)"
+
+    def heading(self) -> str:
+        """The printable name, on one line."""
+        return _on_one_line(self.name)
 
     def fate(self, token: int) -> str:
         """`"kept"` or `"removed in layer 3"`."""
@@ -191,8 +194,6 @@ def trace_function(
     tokenizer: PreTrainedTokenizerBase,
 ) -> FunctionTrace:
     """Makes a trace from a row of a data file (`label`, maybe `finding_lines`), its tokens and the model's results."""
-    num_lines = source.count("\n") + 1
-    lines = {int(number) for number in re.findall(r"\d+", str(row.get("finding_lines", "")))}
     gaps = () if function.after_gap is None else np.flatnonzero(function.after_gap & function.is_text)
     return FunctionTrace(
         name=name,
@@ -205,10 +206,16 @@ def trace_function(
         thresholds=model.thresholds().double().numpy(),
         label=int(row["label"]),
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
-        finding_lines=tuple(sorted(number for number in lines if 1 <= number <= num_lines)),
+        finding_lines=finding_lines_of(row, source.count("\n") + 1),
         decision_threshold=stored_threshold(model.config),
         unread=tuple((int(function.offsets[i - 1, 1]), int(function.offsets[i, 0])) for i in gaps),
     )
+
+
+def finding_lines_of(row: pd.Series, num_lines: int) -> tuple[int, ...]:
+    """The numbers from 1 to `num_lines` that the column `finding_lines` of a row names, in order."""
+    named = re.findall(r"(?<![0-9])[0-9]{1,9}(?![0-9])", str(row.get("finding_lines", "")))
+    return tuple(sorted({int(number) for number in named if 1 <= int(number) <= num_lines}))
 
 
 def printable(text: str) -> str:
@@ -221,6 +228,10 @@ def printable(text: str) -> str:
         else char
         for char in text
     )
+
+
+def _on_one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def source_lines(trace: FunctionTrace) -> list[list[tuple[str, int | None]]]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from Data.import_vdisc import main
-from Data.sources.vdisc_files import CHUNK, GROUPS
+from Data.sources.vdisc_files import CHUNK, GROUPS, TEXT
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.readers import read_functions
 
@@ -112,3 +112,26 @@ def test_files_that_cannot_be_imported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UserError, match="pip install h5py"):
         main([str(file), "--output_dir", str(tmp_path / "out")])
+
+
+def test_a_group_below_0_is_an_error(tmp_path):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(TEXT, data=["int f() {}"], dtype=h5py.string_dtype())
+        for name in GROUPS:
+            file.create_dataset(name, data=np.array([-1], dtype="int8"))
+    with pytest.raises(UserError, match="function 1: expected 0 or 1"):
+        main([str(path), "--output_dir", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1)])
+def test_texts_of_another_shape_are_an_error(tmp_path, shape):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        for name in (TEXT, *GROUPS):
+            kind, value = (h5py.string_dtype(), "int f() {}") if name == TEXT else (bool, 1)
+            file.create_dataset(name, data=np.full(shape, value, dtype=object if name == TEXT else bool), dtype=kind)
+    with pytest.raises(UserError, match="a.hdf5: functionSource.*expected a list of texts"):
+        main([str(path), "--output_dir", str(tmp_path / "out")])
+    path.unlink()
+    h5py.File(path, "w").close()  # the file has been closed

@@ -65,3 +65,11 @@ def test_the_lists_in_the_repository_are_well_formed():
     assert len(read_source_list(folder / "sources.txt")) == 40
     assert len(read_source_list(folder / "sources_demo.txt")) == 13
     assert [s.split for s in read_source_list(folder / "sources_quick.txt")] == ["train", "validation", "test"]
+
+
+def test_a_version_of_thousands_of_digits_is_an_error_of_one_short_line(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_text(f"train a=={'1' * 5000} sha256:{'0' * 64}\n")
+    with pytest.raises(UserError, match=r"list.txt:1: not a version") as error:
+        read_source_list(file)
+    assert len(str(error.value)) < 500

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.flags import parse_arguments, read_flags
 
 
 @dataclass
@@ -74,3 +74,10 @@ def test_help_shows_the_description_and_defaults_that_are_values(capsys):
     assert "Passes over the data. (default: 3)" in shown
     assert "(default: None)" not in shown
     assert "(default: False)" not in shown
+
+
+def test_flags_nested_deeply_are_an_error(tmp_path):
+    file = tmp_path / "flags.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(UserError, match="flags.json.*nested too deeply"):
+        read_flags([str(file)])

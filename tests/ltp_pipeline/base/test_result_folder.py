@@ -1,5 +1,9 @@
+import json
+import platform
+
 import pytest
 
+from ltp_pipeline.base import folder_lock
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.result_folder import RESULT_MARK, check_replaceable, new_result
 
@@ -82,3 +86,11 @@ def test_what_must_not_be_replaced(tmp_path, monkeypatch):
         check_replaceable(other, {})
     with pytest.raises(UserError, match="thesis.tex: contains files"):
         check_replaceable(other / "thesis.tex", {})
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"pid": Infinity, "host": HOST}', '{"pid": 1e300, "host": HOST}'])
+def test_a_damaged_file_about_the_lock_is_no_traceback(tmp_path, content):
+    holder = tmp_path / "out.unfinished.lock.json"
+    holder.write_text(content.replace("HOST", json.dumps(platform.node())))
+    read = folder_lock._read(holder)
+    assert read is None or folder_lock._is_alive(read)

@@ -59,3 +59,10 @@ def test_all_bytes_can_be_decoded_and_the_text_be_written(content):
 @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\n"), min_size=1, max_size=60))
 def test_ascii_text_is_read_in_every_encoding(text):
     assert {decode_text(text.encode(encoding))[0] for encoding in ENCODINGS} == {text}
+
+
+@pytest.mark.parametrize("name", ["unicode_escape", "raw_unicode_escape"])
+def test_a_named_encoding_that_gives_half_characters_is_not_used(name):
+    text, used = decode_text(f"# coding: {name}\n".encode() + b"a = '\\ud800\xe9'")
+    assert text.endswith("a = '\\ud800\u00e9'") and used == "windows-1252"
+    text.encode()

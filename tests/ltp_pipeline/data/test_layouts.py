@@ -175,3 +175,17 @@ def test_a_file_of_label_names_is_checked(tmp_path, text):
         parse_label_map(str(tmp_path / "map.json"))
     (tmp_path / "map.json").write_text('{"good": 0, "bad": 1}', encoding="utf-16")
     assert parse_label_map(str(tmp_path / "map.json")) == {"good": 0, "bad": 1}
+
+
+@pytest.mark.parametrize("content", ["\x0b", "\u2003\n", "\x1c\x1d"])
+def test_a_json_file_of_rare_white_space_is_an_error(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match="a.json: "):
+        read_functions(tmp_path / "a.json")
+
+
+def test_the_message_names_few_of_many_columns(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(f"column{i}" for i in range(5000)) + "\n")
+    with pytest.raises(UserError, match="column0, column1, .* and 4980 more") as error:
+        read_functions(tmp_path / "a.csv")
+    assert len(str(error.value)) < 1000

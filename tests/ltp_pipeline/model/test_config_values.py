@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model.config_values import check_values
 from ltp_pipeline.task.tasks import TASKS
 from tests.ltp_pipeline.model.refusals import load, refused
 
@@ -187,3 +189,9 @@ def test_a_tokenizer_json_that_is_none(checkpoint, content):
 def test_values_of_every_task_are_right(checkpoint):
     for task in TASKS.values():
         load(checkpoint, task, trains=True)
+
+
+@pytest.mark.parametrize("name", ["layer_norm_eps", "initializer_range", "hidden_dropout_prob", "decision_threshold"])
+def test_a_number_too_large_for_a_float_is_refused(name):
+    with pytest.raises(UserError, match=f"{name}.*expected a number"):
+        check_values({"model_type": "ltp", name: 10**400}, "--restore x")

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.overlay import records
 from ltp_pipeline.overlay.contents import new_files
 from tests.ltp_pipeline.overlay.made_up import ADDED, EDITED, MAPPINGS, make_package, snapshot
 
@@ -139,3 +140,10 @@ def test_partly_gone(site, run):
     assert f"LTP is removed. Changes that others have made to {EDITED} are kept" in run(site, "--restore")
     bytecode = {"models/auto/__pycache__", "models/auto/__pycache__/modeling_auto.cpython-311.pyc"}
     assert snapshot(site.package).keys() == before.keys() - {EDITED} - bytecode
+
+
+def test_a_record_nested_deeply_is_damaged(site):
+    records.folder(site.package).mkdir()
+    (records.folder(site.package) / records.INSTALLED).write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is damaged"):
+        records.read_manifest(site.package)

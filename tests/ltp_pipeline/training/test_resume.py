@@ -10,6 +10,7 @@ import run_code_metrics
 import run_glue_code_metrics
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.training import resume
+from ltp_pipeline.training.resume import what_is_missing
 from tests.ltp_pipeline.conftest import fill
 from tests.ltp_pipeline.training.conftest import outcome
 
@@ -165,3 +166,12 @@ def test_what_came_after_the_checkpoint_is_left_behind(place, tmp_path):
         assert [path.name for path in resume.checkpoints_in(folder)] == ["checkpoint-8"]
         raise ZeroDivisionError
     shutil.rmtree(work)
+
+
+@pytest.mark.parametrize(
+    "state", ["[" * 100_000, "[]", '{"global_step": 5}', '{"global_step": 5, "epoch": 1, "best_model_checkpoint": []}']
+)
+def test_a_damaged_state_is_a_checkpoint_that_is_not_complete(tmp_path, state):
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text(state)
+    assert what_is_missing(tmp_path / "checkpoint-5") == "trainer_state.json is missing or cut off"

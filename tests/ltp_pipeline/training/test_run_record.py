@@ -13,7 +13,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.training import run as pipeline
 from ltp_pipeline.training.arguments import StageTrainingArguments
-from ltp_pipeline.training.run_record import settings
+from ltp_pipeline.training.run_record import read_record, settings
 from tests.ltp_pipeline.conftest import fill, functions
 from tests.ltp_pipeline.training.conftest import digests, fine_tune, outcome, prune
 
@@ -218,3 +218,12 @@ def test_a_checkpoint_of_another_number_of_processes_is_not_passed_over(interrup
             shutil.copy(checkpoint / "rng_state.pth", checkpoint / f"rng_state_{rank}.pth")
         (checkpoint / "rng_state.pth").unlink()
     refused(resume, "", monkeypatch, "2 processes", "1")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "[]", '{"length": []}', '{"versions": 3}', '{"resumed": 3}', '{"settings": {"--lr": NaN}}'],
+)
+def test_a_damaged_record_is_no_record(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    assert read_record(tmp_path) is None

@@ -40,3 +40,9 @@ def test_a_model_in_which_no_layer_prunes(tmp_path):
     assert [text.get_text() for text in right.texts] == ["no layer prunes"] and not right.images
     save_figure(tmp_path / "figure.png", np.ones((1, 4)), trace)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scores_of_zero_can_be_drawn(tmp_path):
+    trace = make_trace(scores=np.zeros((3, 18)))
+    save_figure(tmp_path / "a.png", np.ones((1, 4)), trace)
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -95,3 +95,9 @@ def test_hostile_code_name_title_and_tokens_are_text(hostile):
     assert names <= {name for _, attributes in harmless.elements for name in attributes}
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in harmless.elements}
     assert any(token["title"].startswith(f"{hostile}  (token 2)") for token in page.attributes("span", "title"))
+
+
+def test_characters_of_a_line_are_in_the_order_of_the_file():
+    """Hebrew and Arabic letters would turn the order of what is between them."""
+    text = html_page([make_trace("\u05d0 = 1 + \u05d1;", ["\u05d0", "1", "\u05d1;"], [0] * 5)], "t")
+    assert re.search(r"\.line \{ direction: ltr; unicode-bidi: isolate-override;", text)

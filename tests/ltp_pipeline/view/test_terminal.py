@@ -62,3 +62,8 @@ def test_max_lines_bounds_each_view():
         "       (the model did not read the last 6 characters)",
     ]
     assert len(TerminalView(color=False).layer(trace, 0).splitlines()) == 1 + 50 + 1
+
+
+def test_a_name_cannot_write_lines_of_its_own():
+    text = TerminalView(color=False).function(make_trace(name="a.csv row 1\n  0 tokens"))
+    assert text.split("\n")[0].startswith("== a.csv row 1\\n  0 tokens ==  predicted 1")

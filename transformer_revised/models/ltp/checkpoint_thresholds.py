@@ -68,5 +68,5 @@ def _stored_values(name_or_path: str) -> dict[str, Any]:
             return json.loads(file.read_text(encoding="utf-8"))
         # A name on the hub. The file was downloaded with the weights.
         return PreTrainedConfig.get_config_dict(name_or_path, local_files_only=True)[0]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from textwrap import shorten
@@ -23,7 +24,7 @@ class Range:
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
-        return above and value <= self.high and math.isfinite(value)
+        return above and value <= self.high and abs(value) <= sys.float_info.max
 
     def __str__(self) -> str:
         low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
@@ -31,7 +32,7 @@ class Range:
 
     def in_words(self, wrong: float) -> str:
         """What would be right instead of `wrong`."""
-        return str(self) if math.isfinite(wrong) else f"a finite number, {self}"
+        return str(self) if abs(wrong) <= sys.float_info.max else f"a finite number, {self}"
 
 
 SIZES = (
