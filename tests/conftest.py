@@ -1,6 +1,7 @@
 """One thread: the models of the tests are so small that handing work to a second one costs more than it saves."""
 
 import os
+import signal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the commands that tests start
 
@@ -8,6 +9,10 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+# A shell that is not interactive starts its background jobs with SIGINT ignored. Tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Inputs that no command can use. Those about data, and the message for each, are the table of docs/data.md.
+"""Data that no command can use. The table of docs/data.md shows the messages. bad_flags.py has flags.
 
 python -m tests.ltp_pipeline.bad_inputs     # runs them all and writes the table again
 """
@@ -28,12 +28,6 @@ def fine_tune(flags: list[str]) -> None:
     import run_glue_code_metrics
 
     run_glue_code_metrics.main(["--model_name_or_path", "longformer", "--output_dir", "out", *flags])
-
-
-def start_at_random(flags: list[str]) -> None:
-    import run_glue_code_metrics
-
-    run_glue_code_metrics.main(["--output_dir", "out", "--train_file", "good.csv", *flags])
 
 
 def train_on(flags: list[str]) -> None:
@@ -238,129 +232,6 @@ CASES = (
     Case(import_vdisc, "columns of two lengths", "a.hdf5", {"a.hdf5": _hdf5((2, 3))}),
     Case(import_vdisc, "two files of one name", "train/a.hdf5 test/a.hdf5"),
     Case(import_vdisc, "a limit of none", "a.hdf5 --limit 0"),
-)
-
-VDISC = "--task_name vdisc --train_file a.csv"
-RTE = "--task_name RTE --train_file rte.csv --validation_file rte.csv"
-EVALUATE = "--validation_file good.csv --do_eval"
-CONVERT = "--model_name_or_path roberta --convert_to_ltp --max_positions 200"
-
-
-def _flags(run: Callable[[list[str]], None], flags: str, says: str, **files: str) -> Case:
-    """A case that is not in the table of the docs. `files`: content by name, without the ending .csv."""
-    return Case(run, flags, flags, {f"{name}.csv": content for name, content in files.items()}, says=says)
-
-
-FLAG_CASES = (
-    _flags(fine_tune, "", "nothing to do.*--do_train"),
-    _flags(start_at_random, "--do_train", "--model_name_or_path is missing.*--config_name and --tokenizer_name"),
-    _flags(start_at_random, "--config_name longformer --tokenizer_name longformer --do_eval", "only --do_train"),
-    _flags(train_on, "good.csv --model_name_or_path ./none", "--model_name_or_path ./none: no such folder"),
-    _flags(train_on, "good.csv --model_name_or_path good.csv", "--model_name_or_path good.csv: this is a file"),
-    _flags(train_on, "good.csv --max_seq_length 2", "--max_seq_length 2.*3 or more"),
-    _flags(train_on, "good.csv --window_size 7", "--window_size 7.*even"),
-    _flags(train_on, "good.csv --output_dir longformer", "--output_dir longformer.*--model_name_or_path"),
-    _flags(train_on, "good.csv --output_dir good.csv", "--output_dir good.csv.*--train_file"),
-    _flags(train_on, "good.csv --output_dir .", r"--output_dir \.: .*replace"),
-    _flags(train_on, "good.csv --output_dir good.csv/x", "--output_dir good.csv/x: cannot be written"),
-    _flags(train_on, "good.csv --task_name rnli", "--task_name rnli.*CODE, VDISC, RTE"),
-    _flags(train_on, "good.csv --eval_strategy often", "often.*IntervalStrategy"),
-    _flags(train_on, "good.csv --resume_from_checkpoint x", "--resume_from_checkpoint x.*checkpoint-N"),
-    _flags(train_on, "good.csv --target_flops 0.5", "--target_flops.*absolute_threshold"),
-    _flags(train_on, "good.csv --target_flops 0.5 --model_name_or_path roberta", "--target_flops 0.5.*roberta.*LTP"),
-    _flags(train_on, "good.csv --max_tokens_per_batch 5", "--max_tokens_per_batch 5.*--max_seq_length"),
-    _flags(train_on, "good.csv --validation_mismatched_file x", "--validation_mismatched_file.*MNLI"),
-    _flags(fine_tune, f"{RTE} --do_eval --text_column x", "--text_column.*sentence1 and sentence2", rte=HUB_COLUMNS),
-    _flags(fine_tune, f"{RTE} --do_eval --validation_mismatched_file x", "--validation_mismatched_file.*RTE"),
-    _flags(fine_tune, f"{RTE} --do_eval", "--validation_file rte.csv: row 1 .*0", rte="sentence1,sentence2\na,b\n"),
-    _flags(fine_tune, f"{RTE} --do_train --max_train_samples 1", "label 0.*training", rte=HUB_COLUMNS),
-    _flags(fine_tune, f"{VDISC} --do_train", "row 2 .*'CWE-20'.*CWE-119", a="code,label\na,CWE-119\nb,CWE-20\n"),
-    _flags(fine_tune, f"{VDISC} --do_train", "CWE-119.*training", a='code,label\na,""\nb,[]\n'),
-    _flags(fine_tune, f"{VDISC} --do_train --label_map a=0,b=1", "--label_map.*CWE-119", a="code,label\na,CWE-119\n"),
-    _flags(
-        fine_tune,
-        f"{VDISC} --do_train --truncation windows",
-        "--truncation windows.*VDISC",
-        a="code,label\na,CWE-119\n",
-    ),
-    _flags(prune, "good.csv --task CWE", "--task CWE.*CODE, VDISC, RTE"),
-    _flags(prune, "good.csv --restore ./none", "--restore ./none: no such folder"),
-    _flags(prune, "good.csv --restore roberta", "--restore roberta.*'roberta'.*longformer, ltp"),
-    _flags(prune, "good.csv --restore three", "--restore three.*3 classes.*--task CODE has 2"),
-    _flags(prune, "good.csv --restore bare", "--restore bare: no config.json"),
-    _flags(prune, "good.csv --task STSB", "--restore longformer.*2 classes.*--task STSB has 1"),
-    _flags(prune, "good.csv --prune_mode best", "prune_mode.*absolute_threshold"),
-    _flags(prune, "good.csv --prune_mode topk --target_flops 0.5", "--target_flops 0.5.*absolute_threshold.*topk"),
-    _flags(prune, "good.csv --prune_mode topk", "--prune_mode topk.*--token_keep_rate"),
-    _flags(prune, "good.csv --prune_mode threshold", "--prune_mode threshold.*--token_threshold"),
-    _flags(prune, "good.csv --prune_mode threshold --token_threshold 2", r"--token_threshold 2\.0.*at most 1"),
-    _flags(prune, "good.csv --token_keep_rate 0.5", r"--token_keep_rate 0\.5.*topk, not absolute_threshold"),
-    _flags(prune, "good.csv --final_token_threshold nan", "--final_token_threshold nan.*0 or more"),
-    _flags(prune, "good.csv --final_token_threshold -0.1", r"--final_token_threshold -0\.1.*0 or more"),
-    _flags(train_on, "good.csv --seed -1", "--seed -1.*0 to 4294967295"),
-    _flags(train_on, "good.csv --max_steps 0", "--max_steps 0.*1 or more"),
-    _flags(prune, "good.csv --output_dir longformer", "--output_dir longformer.*--restore"),
-    _flags(prune, "good.csv --max_seq_len 500", "--max_seq_length 500.*128"),
-    _flags(prune, "good.csv --eval --output_dir good.csv", "--output_dir good.csv: cannot be written"),
-    _flags(train_on, f"good.csv {EVALUATE} --max_false_alarm 1.0", "--max_false_alarm 1.0: .*at least 0 and below 1"),
-    _flags(train_on, f"good.csv {EVALUATE} --max_false_alarm -0.1", "--max_false_alarm -0.1: "),
-    _flags(train_on, "good.csv --max_false_alarm 0.1", "--max_false_alarm 0.1: .*expected training and evaluation"),
-    _flags(fine_tune, f"{EVALUATE} --max_false_alarm 0.1", "--max_false_alarm 0.1: .*training and evaluation"),
-    _flags(
-        train_on,
-        "good.csv --validation_file a.csv --do_eval --max_false_alarm 0.05",
-        "--max_false_alarm 0.05: .*all 2 .*--validation_file a.csv.*both classes",
-        a="code,label\nint a;,1\nint b;,1\n",
-    ),
-    _flags(
-        train_on,
-        "good.csv --validation_file a.csv --do_eval --max_false_alarm 0 --on_bad_rows skip --max_eval_samples 1",
-        "--max_false_alarm 0.0: .*all 1 .*--max_eval_samples",
-        a="code,label\n,0\nint b;,1\nint b;,0\n",
-    ),
-    _flags(
-        prune,
-        "good.csv --validation_file a.csv --max_false_alarm 0.05",
-        "--max_false_alarm 0.05: .*all 1 .*--validation_file a.csv",
-        a="code,label\nint a;,1\n",
-    ),
-    _flags(
-        train_on,
-        "good.csv --validation_file a.csv --do_eval --metric_for_best_model auc",
-        "--metric_for_best_model auc: .*--validation_file a.csv",
-        a="code,label\nint a;,0\n",
-    ),
-    _flags(
-        fine_tune,
-        f"{RTE} --do_train --do_eval --max_false_alarm 0.1",
-        "--max_false_alarm 0.1: .*not RTE",
-        rte=HUB_COLUMNS,
-    ),
-    _flags(train_on, "good.csv --max_positions 200", "--max_positions: .*--convert_to_ltp"),
-    _flags(train_on, f"good.csv {CONVERT} --max_seq_length 201", "--max_seq_length 201: expected at most 200"),
-    _flags(train_on, f"good.csv {CONVERT} --window_size 7", "--window_size 7: expected an even number of tokens"),
-    _flags(start_at_random, "--do_train --convert_to_ltp", "--convert_to_ltp: expected --model_name_or_path"),
-    _flags(convert, "--max_positions 2", "--max_positions 2: expected 3 or more"),
-    _flags(convert, "--attention_window 7", "--attention_window 7: expected an even number"),
-    _flags(convert, "--attention_window 0", "--attention_window 0: expected an even number"),
-    _flags(convert, "--output_dir longformer", "--output_dir longformer: expected a new or an empty folder"),
-    _flags(convert, "--output_dir good.csv", "--output_dir good.csv: expected a new or an empty folder"),
-    _flags(convert, "--output_dir good.csv/x", "--output_dir good.csv/x: cannot be written"),
-    _flags(compare, "good.csv --checkpoints a", "--checkpoints a: expected NAME=FOLDER"),
-    _flags(compare, "good.csv --checkpoints a=x a=y", "--checkpoints a=y: the name a is given twice"),
-    _flags(compare, "good.csv --rounds 0", "--rounds 0: expected 1 or more"),
-    _flags(train_tokenizer, "good.csv --max_length 2", "--max_length 2: "),
-    _flags(train_tokenizer, "good.csv --output_dir good.csv/t", "--output_dir good.csv/t: "),
-    _flags(check, "good.csv --max_length 2", "--max_length 2: expected 3 or more"),
-    _flags(check, "good.csv --tokenizer none", "--tokenizer none: "),
-    _flags(extract, "--train_file good.csv --keep_layer 0", "--keep_layer 0: .* 1 to 4"),
-    _flags(extract, "--train_file good.csv --output_dir good.csv", "--output_dir good.csv: "),
-    _flags(extract, "--train_file good.csv --max_length 97", "--max_length 97: .* 3 to 96"),
-    _flags(extract, "--train_file good.csv --max_length 2", "--max_length 2: .* 3 to"),
-    _flags(extract, "--train_file good.csv --max_tokens_per_batch 0", "--max_tokens_per_batch 0: .* 1 or more"),
-    _flags(extract, "--train_file good.csv --use_cpu False --device nonsense", "--device nonsense: "),
-    _flags(visualise, "--train_file good.csv --function_index 0", "--function_index 0: .* 1 to 2$"),
-    _flags(visualise, "--train_file good.csv --num_functions 0", "--num_functions 0: .* 1 or more"),
 )
 
 

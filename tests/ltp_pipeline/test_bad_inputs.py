@@ -8,7 +8,8 @@ from importlib.util import find_spec
 import pytest
 from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
-from tests.ltp_pipeline.bad_inputs import CASES, FLAG_CASES, SCRIPTS, documented, import_vdisc, keys, message
+from tests.ltp_pipeline.bad_flags import FLAG_CASES
+from tests.ltp_pipeline.bad_inputs import CASES, SCRIPTS, documented, import_vdisc, keys, message
 from tests.pruned_checkpoint import save_checkpoint
 
 
