@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,12 +65,8 @@ def replaced_together(folder: Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, obj: Any) -> None:
-    """Writes `obj` as indented JSON, as `write_text` does. Raises ValueError for NaN and infinities: JSON has none.
-
-    A lone surrogate, as in a file name that is not UTF-8, is written as an escape: UTF-8 has no bytes for it.
-    """
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+    """Writes `obj` as indented JSON, as `write_text` does. Raises ValueError for NaN and infinities: JSON has none."""
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def parse_json(content: str | bytes) -> Any:
