@@ -26,7 +26,7 @@ from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
 
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
     frame = read_labelled(args.test_file, task, args, flag="--test_file")
     check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}
     with out_of_memory_names("--batch_size", "--max_tokens_per_batch", "--max_length"):

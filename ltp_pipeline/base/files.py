@@ -3,13 +3,13 @@
 import csv
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,12 +55,12 @@ def replaced_together(folder: Path) -> Iterator[Path]:
     """Yields a temporary folder. When the block ends, the files in it replace those in `folder`, which may be missing.
 
     If the block fails, `folder` stays as it was. The file written last replaces its predecessor last: if that is the
-    report on the others, a new report means that all others are new too.
+    report on the others, a new report means that all others are new too. A temporary folder that a killed run left is
+    removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as staging:
-        yield Path(staging)
-        for file in sorted(Path(staging).iterdir(), key=lambda file: file.stat().st_mtime_ns):
+    with scratch_folder(folder) as staging:
+        yield staging
+        for file in sorted(staging.iterdir(), key=lambda file: file.stat().st_mtime_ns):
             os.replace(file, folder / file.name)
 
 

@@ -1,4 +1,4 @@
-"""Chooses whether matrix products are computed in float32 or in bfloat16.
+"""Chooses the device, and whether matrix products are computed in float32 or in bfloat16.
 
 `auto` looks at the instruction set of the processor. It does not time anything, so the choice is the same in every run
 and in every process of a run.
@@ -10,11 +10,13 @@ float32.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.processes import process_count
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,6 +30,14 @@ HELP = (
 BF16_HELP = "The same as --dtype bfloat16."
 # Names in `torch.cpu.get_capabilities` of instructions that multiply bfloat16, on x86 and on Arm
 CPU_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+
+
+def default_device() -> torch.device:
+    """The GPU that training would use, in each of several processes its own; the CPU if there is none."""
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    index = int(os.environ["LOCAL_RANK"]) if process_count() > 1 else None
+    return torch.device(torch.accelerator.current_accelerator().type, index)
 
 
 def is_bfloat16_fast(device: torch.device | str) -> bool:

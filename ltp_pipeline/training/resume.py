@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FLAG = "--resume_from_checkpoint"
 NEWEST = ("true", "last")
 STATE = "trainer_state.json"
-WEIGHTS = ("model*.safetensors", "adapter_model.safetensors")
+WEIGHTS = "model*.safetensors"
 
 
 def checkpoint_to_resume(args: "TrainingArguments", output_dir: Path) -> Path | None:
@@ -172,7 +172,7 @@ def _remove_newer(work: Path, checkpoint: Path, output_dir: Path) -> None:
 def _missing_weights(checkpoint: Path) -> str | None:
     from safetensors import SafetensorError, safe_open
 
-    weights = [path for pattern in WEIGHTS for path in checkpoint.glob(pattern)]
+    weights = list(checkpoint.glob(WEIGHTS))
     for path in weights:
         try:
             with safe_open(path, framework="pt"):  # Compares the size of the file with its header.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import SUPPRESS
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from ltp_pipeline.model.checkpoints import (
     load_tokenizer,
     position_limit,
 )
-from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
+from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES, find_task
 from ltp_pipeline.view.encode import FunctionTokens
@@ -125,8 +124,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
 def _choose_device(args: PrunedModelArguments) -> torch.device:
     if args.use_cpu:
         return torch.device("cpu")
-    gpu = f"cuda:{os.environ['LOCAL_RANK']}" if process_count() > 1 else "cuda"
-    name = args.device or (gpu if torch.cuda.is_available() else "cpu")
+    name = args.device or default_device()
     try:
         torch.empty(0, device=name)
         return torch.device(name)

@@ -270,4 +270,6 @@ def test_what_a_kill_can_leave_of_several_files_is_whole_and_the_report_is_last(
         found = {name: (folder / name).read_text() for name in names}
         assert set(found.values()) <= {"old", "new"}
         assert found["report.json"] == "old" or set(found.values()) == {"new"}
+    write(folder / ".unfinished-1", "left by a killed run", names)
     assert not is_killed(replace, 10**6)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)

@@ -6,7 +6,7 @@ import torch
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model import precision
 from ltp_pipeline.model.checkpoints import load_pruning_model
-from ltp_pipeline.model.precision import chosen_dtype, is_bfloat16_fast
+from ltp_pipeline.model.precision import chosen_dtype, default_device, is_bfloat16_fast
 from transformer_revised.models.ltp import cpu_products
 
 
@@ -28,6 +28,18 @@ def test_bfloat16_is_fast_on_processors_with_instructions_for_it(monkeypatch, ca
 def test_emulation_on_a_gpu_is_not_fast(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     assert is_bfloat16_fast("cuda:1") is False and is_bfloat16_fast("mps") is False
+
+
+@pytest.mark.parametrize("kind", ["xpu", "cuda", "mps"])
+def test_every_accelerator_is_used(monkeypatch, kind):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert default_device() == torch.device("cpu")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(kind))
+    assert default_device() == torch.device(kind)
+    monkeypatch.setattr(precision, "process_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert default_device() == torch.device(f"{kind}:1")
 
 
 @pytest.mark.parametrize("fast", [False, True])
