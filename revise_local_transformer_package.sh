@@ -12,7 +12,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 [ -d "$here/ltp_pipeline" ] || fail "$here has no ltp_pipeline: run this script inside its checkout"
 python=$here/.venv/bin/python
 if [ ! -x "$python" ]; then
-  [ ! -L "$python" ] || fail "$python is a link to nowhere: make that environment again, or remove $here/.venv"
+  [ ! -L "$python" ] || fail "$python is a link to a file that does not exist: make that environment again, or remove $here/.venv"
   python=$(command -v python3 || command -v python || true)
   [ -n "$python" ] || fail "no Python found: neither $here/.venv/bin/python nor python3 on PATH. Install Python 3.10 or newer"
 fi

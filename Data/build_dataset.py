@@ -73,8 +73,8 @@ def _add_source_flags(add: Any) -> None:
     )
     add(
         "--keep_generated", action="store_true",
-        help="also use files that a program seems to have written, because a comment at their start says so or their "
-        "C or C++ code is minified (default: leave them out and count them)",
+        help="also use files that a program seems to have written: a comment at their start says so, or they are "
+        "minified C or C++ (default: leave them out and count them)",
     )
     add("--language", nargs="+", choices=LANGUAGES, default=["c", "cpp"], help="languages to read (default: c cpp)")
     add(

@@ -53,7 +53,7 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
         raise UserError(f"{where}: no {CONFIG} in this folder; expected a checkpoint")
     check_values(read_json(folder / CONFIG, where), where)
     if (folder / WEIGHTS).is_file():
-        raise UserError(f"{where}: holds {WEIGHTS} already; expected no conversion")
+        raise UserError(f"{where}: already holds {WEIGHTS}; expected a checkpoint that has only a pickle")
     pickles = sorted(folder.glob(PICKLES))
     if not pickles:
         raise UserError(f"{where}: no {PICKLES} in this folder; expected a checkpoint whose weights are a pickle")

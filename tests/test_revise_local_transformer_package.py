@@ -158,7 +158,9 @@ def test_an_environment_whose_python_is_gone(checkout):
     (checkout / ".venv/bin").mkdir(parents=True)
     (checkout / ".venv/bin/python").symlink_to("/no/such/python3.9")
     done = script("--status", here=checkout)
-    assert done.returncode == 2 and re.match("error: .*/.venv/bin/python is a link to nowhere", done.stderr)
+    assert done.returncode == 2 and re.match(
+        "error: .*/.venv/bin/python is a link to a file that does not exist", done.stderr
+    )
 
 
 def test_files_in_the_folder_in_which_it_is_called(tmp_path):

@@ -64,9 +64,7 @@ def _check_current_folder() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise UserError(
-            f"the current folder: {error.strerror}; expected one that exists: change to it first"
-        ) from error
+        raise UserError(f"the current folder: {error.strerror}; change to a folder that exists first") from error
 
 
 def _status(main: Callable[[], None]) -> int:

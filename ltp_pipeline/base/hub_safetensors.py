@@ -28,7 +28,9 @@ def safetensors_revision(path: str | Path, flag: str) -> dict[str, str]:
     if ADAPTER in files:
         raise UserError(f"{flag} {name}: is a PEFT adapter (LoRA); expected a whole model")
     if revision is not None:
-        print(f"note: {name} is published as a pickle; its safetensors of {revision} are used, by {CONVERTER}")
+        print(
+            f"note: {name} is published as a pickle; the safetensors that {CONVERTER} made of it are used ({revision})"
+        )
         return {"revision": revision}
     if not files.intersection(SAFETENSORS) and any(file.endswith(".bin") for file in files):
         raise UserError(

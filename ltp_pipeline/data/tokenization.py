@@ -207,7 +207,7 @@ def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> 
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{place}.lock").acquire()
     except (OSError, RuntimeError, NotImplementedError) as error:  # RuntimeError: no home folder
-        _say_once(f"tokens are not cached: {error} (the variable LTP_CACHE names another folder)")
+        _say_once(f"tokens are not cached: {error} (to cache them, set the variable LTP_CACHE to another folder)")
         return build()
     file = place / "tokens.arrow"
     with lock:

@@ -88,7 +88,7 @@ def _check_encoder(model: "PreTrainedModel", missing: list[str], unused: list[st
     names = [name for name in model.state_dict() if _encoder_name(model, name) is not None]
     lost = [name for name in missing if _encoder_name(model, name) is not None]
     if lost and len(lost) >= len([name for name in names if not _ignored(model, name)]):
-        found = f"its names are {_first(unused)}" if unused else "it has none"
+        found = f"their names are {_first(unused)}" if unused else "there are none"
         raise UserError(f"{where}: none of the weights fits the model; {found}; expected names such as {names[0]}")
     if lost:
         others = f", and {len(unused)} are not used ({_first(unused)})" if unused else ""

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         package = find_package(sys.executable if python is None else python)
     except OSError as error:
-        raise UserError(f"{error}: who runs this has to be able to read the package") from error
+        raise UserError(f"{error}: the user who runs this must be able to read the package") from error
     if python is None:
         check_active(package)
     try:

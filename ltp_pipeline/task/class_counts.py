@@ -72,8 +72,8 @@ def _check_clean_functions(limit: float, place: str, counts: list[int]) -> None:
     if 0 < limit < 1 / clean:
         print(
             f"note: --max_false_alarm {limit}: {place} has {clean} functions of class 0, so the lowest rate above 0 "
-            f"is {1 / clean:.3g}; the threshold will allow none of them. This rate needs {np.ceil(1 / limit):.0f} or "
-            "more"
+            f"is {1 / clean:.3g}; the threshold will allow no false alarm. This rate needs {np.ceil(1 / limit):.0f} "
+            "or more such functions"
         )
 
 

@@ -34,8 +34,8 @@ def set_task(config: PreTrainedConfig, task: Task, where: str) -> None:
     names, own = class_names(task), [config.id2label[number] for number in sorted(config.id2label)]
     if names and len(own) == len(names) and not _same(own, names):
         print(
-            f"note: {where} names its classes {_numbered(own)}; here they mean {_numbered(names)}. A model that was "
-            "trained with another order of classes predicts the wrong ones until it is trained again"
+            f"note: {where} names its classes {_numbered(own)}; here they mean {_numbered(names)}. If the model "
+            "was trained with another order of classes, its predictions are wrong until it is trained again"
         )
     config.num_labels = task.num_labels
     config.problem_type = task.problem_type

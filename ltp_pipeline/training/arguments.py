@@ -194,7 +194,8 @@ class StageArguments:
     token_keep_rate: float | None = HfArg(
         default=None,
         help="With --prune_mode topk: share of a function's tokens that the last layer keeps, above 0 and below 1 "
-        "(default: that of the checkpoint). The share is 1 in the first max(3, 15 %%) layers and then falls linearly.",
+        "(default: that of the checkpoint). The first layers keep all tokens: 3, or 15 %% of the layers if that is "
+        "more. From there the share falls linearly.",
     )
     token_threshold: float | None = HfArg(
         default=None,

@@ -115,7 +115,7 @@ class RunRecord:
                 raise UserError(
                     f"{FLAG} {self._checkpoint}: {name} is {_shown(now)}, but was {_shown(before)} in the interrupted "
                     f"run{advice}; expected the same (docs/usage.md, Resuming, lists what may differ), or "
-                    "--overwrite_output_dir without this flag to start again"
+                    f"--overwrite_output_dir instead of {FLAG} to start again"
                 )
 
     def add_data(self, frames: dict[str, pd.DataFrame], task: Task, flags: dict[str, str], reading: Any) -> None:
@@ -171,7 +171,7 @@ class RunRecord:
         # The last step of an unchanged run may be a little after a broken number of epochs.
         if wanted <= done if before is not None else math.ceil(wanted) < done:
             raise UserError(
-                f"{FLAG} {self._checkpoint}: {flag} {wanted}: nothing is left to train, because {done:g} are done; "
+                f"{FLAG} {self._checkpoint}: {flag} {wanted}: {done:g} are done, so nothing is left to train; "
                 f"expected more than {done:g}"
             )
         if before is None:
@@ -185,7 +185,7 @@ class RunRecord:
                     "the same"
                 )
         if str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)) not in CONSTANT:
-            difference += ": the learning rate goes on as in a run of the new length, so the result is that of neither"
+            difference += "; the learning rate now follows the new length, so the result is that of neither length"
         self._notes.append(difference)
 
 

@@ -75,7 +75,7 @@ def threshold_warnings(model: Any, results: dict[str, Any]) -> list[str]:
     if not empty:
         return []
     return [
-        f"{layers_text(empty)}: no token is kept but the global one (<s>) of any function in the {split} split; "
+        f"{layers_text(empty)}: of every function in the {split} split, only the global token (<s>) is kept; "
         + REMOVE_LESS[mode]
     ]
 

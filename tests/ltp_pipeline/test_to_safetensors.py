@@ -95,7 +95,7 @@ def test_pickles_that_hold_something_else(weights):
 
 def test_folders_that_hold_no_pickle(weights, longformer_dir):
     shutil.copytree(longformer_dir, "good")
-    refused("holds model.safetensors already", "good")
+    refused("already holds model.safetensors", "good")
     Path("old/pytorch_model.bin").unlink()
     refused("no pytorch_model.*bin in this folder")
     Path("old/config.json").unlink()
