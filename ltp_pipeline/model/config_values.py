@@ -109,8 +109,8 @@ def _check_sizes(values: dict[str, Any], where: str) -> None:
     width, heads = values.get("hidden_size"), values.get("num_attention_heads")
     if width is not None and heads is not None and width % heads:
         raise UserError(
-            f"{where}: config.json has hidden_size {width} and num_attention_heads {heads}; expected a multiple of "
-            "the number of heads"
+            f"{where}: config.json has hidden_size {width} and num_attention_heads {heads}; expected a hidden_size "
+            "that is a multiple of the number of heads"
         )
 
 
@@ -148,8 +148,8 @@ def _check_tokens(values: dict[str, Any], where: str) -> None:
     positions, padding = values.get("max_position_embeddings"), values.get("pad_token_id")
     if after and positions is not None and padding is not None and positions - padding - 1 < 3:
         raise UserError(
-            f"{where}: config.json has max_position_embeddings {positions} and pad_token_id {padding}; expected at "
-            f"least {padding + 4}: the first {padding + 1} positions are not for tokens, and a text has 3 or more"
+            f"{where}: config.json has max_position_embeddings {positions} and pad_token_id {padding}; expected "
+            f"{padding + 4} positions or more: {padding + 1} are not for tokens, and a text has 3 tokens or more"
         )
 
 
