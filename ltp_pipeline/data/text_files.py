@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.stand_ins import stand_in
 from ltp_pipeline.base.text_encoding import MARKS, wide_encoding
 
 NOT_UTF8 = "\ufdd0"  # a code point that never occurs in text; replaces bytes and JSON escapes that are not characters
@@ -17,7 +18,6 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 _UNPACK = "expected the unpacked file, or gzip with a name that ends in .gz"
 # first bytes of a file -> what it is, and what to do
 FOREIGN = {
-    b"version https://git-lfs": "a Git LFS pointer, not the data; run `git lfs pull`",
     b"PK\x03\x04": "a zip archive or an Excel file (.xlsx); expected the unpacked file, or the sheet saved as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel file (.xls); expected the sheet saved as CSV",
     b"BZh": f"compressed with bzip2; {_UNPACK}",
@@ -32,7 +32,6 @@ FOREIGN = {
     b"%PDF": "a PDF document; expected CSV, JSON lines or Parquet",
 }
 FOREIGN |= {bytes([0x80, protocol]): FOREIGN[b"\x80\x02"] for protocol in (3, 4, 5)}
-_WEB_PAGE = re.compile(rb"\s*(<!doctype|<html|<head|<\?xml|<error>)", re.IGNORECASE)
 
 
 def read_text(path: Path, where: str, *, keep_bad_bytes: bool = False) -> str:
@@ -60,11 +59,9 @@ def check_content(raw: bytes, path: Path, where: str) -> None:
     """Raises UserError if the first bytes of a file show that it is of a format that is not read."""
     if raw[:2] == b"\x1f\x8b":
         raise UserError(f"{where}: is compressed with gzip; expected a name that ends in .gz: {path.name}.gz")
-    what = next((what for begin, what in FOREIGN.items() if raw.startswith(begin)), None)
+    what = next((what for begin, what in FOREIGN.items() if raw.startswith(begin)), stand_in(raw[:1000]))
     if raw[257:262] == b"ustar":
         what = f"a tar archive; {_UNPACK}"
-    elif _WEB_PAGE.match(raw[:1000]):
-        what = "a web page or XML, perhaps instead of a download that failed; expected CSV, JSON lines or Parquet"
     if what is not None:
         raise UserError(f"{where}: this is {what}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.stand_ins import stand_in
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -198,14 +199,9 @@ def _what_there_is(folder: Path, where: str) -> str:
 
 def _placeholder(start: bytes) -> str | None:
     """What is wrong with a file that begins with `start`, as the end of a message; None if nothing is seen."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"version https://git-lfs", b"version https://hawser")):
-        return "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder"
-    if text.startswith((b"/annex/objects/", b"../.git/annex/")):
-        return "is a git-annex pointer, not the file itself; run `git annex get` in its folder"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<error")):
-        return "is a web page, not the file itself; download the file again"
-    if text.startswith((b"\x1f\x8b", b"7z\xbc\xaf")):
+    if what := stand_in(start):
+        return f"is {what}"
+    if start.startswith((b"\x1f\x8b", b"7z\xbc\xaf")):
         return "is compressed; unpack it first"
     if not start:
         return "is empty; copy or download it again"

@@ -69,12 +69,21 @@ def stage_folder(
     return Path("checkpoints", size, task.name, mode, *parts, name), differences
 
 
-def evaluation_folder(stage: StageArguments, data: DataArguments, task: Task) -> Path:
-    """The default folder of an evaluation: RESTORE/eval/VALIDATION_FILE and the flags of pruning and truncation."""
+def evaluation_folder(stage: StageArguments, data: DataArguments, args: StageTrainingArguments, task: Task) -> Path:
+    """The default folder of an evaluation: RESTORE/eval/VALIDATION_FILE and the settings that change its result.
+
+    A hash of the file is added unless it is the validation file of the training, and the dtype if it is another one.
+    """
     names = [item.name for item in fields(StageArguments) if item.name not in ("restore", "task", "eval", "arch")]
-    names += ["max_seq_length", "truncation", "window_stride"]
+    names += ["max_seq_length", "max_eval_samples", "truncation", "window_stride"]
     values = {**vars(stage), **vars(data)}
     differences = {f"--{name}": values[name] for name in names if values[name] is not None}
+    trained = (read_record(Path(stage.restore)) or {}).get("settings", {})
+    if args.dtype != trained.get("--dtype", _published("hard", args.use_cpu, False).dtype):
+        differences["--dtype"] = args.dtype
+    differences |= {
+        flag: digest for flag, digest in _other_data(Path(stage.restore), data).items() if flag == "--validation_file"
+    }
     name = Path(data.validation_file or task.hub_splits["eval"]).stem
     return Path(stage.restore, "eval", f"{name}{suffix(differences)}")
 

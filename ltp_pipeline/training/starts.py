@@ -165,7 +165,7 @@ class PruningStage(Start):
         if self.args.output_dir is not None:
             return Path(self.args.output_dir)
         if self.stage.eval:
-            return evaluation_folder(self.stage, self.data, self.task)
+            return evaluation_folder(self.stage, self.data, self.args, self.task)
         folder, self.named_after = stage_folder(self.stage, self.data, self.args, self.task, self.pruning)
         return folder
 

@@ -132,6 +132,8 @@ def archive():
         ("in.parquet", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer.*`git lfs pull`"),
         ("in.csv", b"\n<!DOCTYPE html>\n<html>", "a web page"),
         ("in.parquet", b"<html>", "a web page"),
+        ("in.csv", b"<!-- saved from url -->\n<body>", "a web page"),
+        ("in.csv", b"/annex/objects/SHA256E-s9--0.csv\n", "git-annex pointer.*`git annex get`"),
         ("in.json", b"<?xml version='1.0'?><Error>", "a web page or XML"),
         ("in.csv", FRAME.to_json(orient="records"), "this is JSON; expected a name that ends in .json"),
         ("in.csv", FRAME.to_json(orient="records", lines=True), "this is JSON"),

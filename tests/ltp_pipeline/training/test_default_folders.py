@@ -113,5 +113,13 @@ def test_the_files_of_the_starting_checkpoint_are_the_usual_ones(place, longform
 
 
 def test_an_evaluation_that_prunes_in_another_way_has_a_folder_of_its_own(place):
-    flags = ("", "--prune_mode absolute_threshold", "--final_token_threshold 0.2", "--max_seq_len 64")
-    assert len({folder(f"{HARD} --eval {flag}") for flag in flags}) == len(flags)
+    Path("validation.csv").write_bytes(Path("Data/other.csv").read_bytes())
+    flags = (
+        *("", "--prune_mode absolute_threshold", "--final_token_threshold 0.2", "--max_seq_len 64"),
+        *("--dtype bfloat16", "--dtype float32", "--max_eval_samples 2", "--validation_file validation.csv"),
+    )
+    folders = [folder(f"{HARD} --eval {flag}") for flag in flags]
+    same = 1  # auto is one of the two dtypes
+    assert len(set(folders)) == len(flags) - same
+    assert folders[0] == f"{SOFT_DIR}/eval/validation"
+    assert re.fullmatch(rf"{SOFT_DIR}/eval/validation-validation_file_[0-9a-f]{{8}}", folders[-1])
