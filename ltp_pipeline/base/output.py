@@ -1,7 +1,7 @@
 """Standard output and standard error whose reader may go away: the work goes on without them.
 
 `| head` or a `tee` that is killed closes the pipe, and a log file may be on a disk that is full. Neither may end a
-training: what a command is run for are its files.
+training: a command is run for its files.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def near_duplicate_findings(
             rows = inside[file.name] if other == number else across[files[other].name, file.name]
             details = {"same_file": files[other].name, "same_row": other_row, "similarity": round(similarity, 3)}
             rows.append(file.at(row, **details))
-    similar = f"have {near.threshold:.0%} or more similarity (common / all different runs of {RUN} tokens) with"
+    similar = f"have a similarity of {near.threshold:.0%} or more (common / all different runs of {RUN} tokens) with"
     findings = _across_findings(across, "near_duplicates_across", f"{similar} a function in", files, RARE)
     for name, rows in inside.items():
         message = f"{name}: {len(rows)} functions {similar} an earlier one"

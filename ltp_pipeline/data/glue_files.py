@@ -126,8 +126,8 @@ def _read_tsv(text: str, task: Task, bad_rows: BadRows) -> pd.DataFrame:
     malformed = [(row, *line) for row, line in enumerate(lines) if row not in whole]
     if len(malformed) > MALFORMED_ALLOWED * len(lines):
         raise UserError(
-            f"{bad_rows.where}: lines with another number of fields than the header's {len(header)}: "
-            f"{len(malformed)}, the first is line {malformed[0][1]}; expected tabs only between fields"
+            f"{bad_rows.where}: {count_of(malformed, 'line')} with another number of fields than the header's "
+            f"{len(header)}, the first is line {malformed[0][1]}; expected tabs only between fields"
         )
     for row, number, fields in malformed:  # not `add`, which would raise an error
         bad_rows.reasons[row] = f"line {number} has {count_of(fields, 'field')}; expected the header's {len(header)}"

@@ -119,7 +119,7 @@ def test_another_column_of_labels(tmp_path):
         ("QQP", "a.jsonl", '{"question1": "a", "question2": null, "label": 1}\n', "row 1 .*question2: expected text"),
         ("QQP", "a.csv", "question1,question2,label\na,,1\n,,1\n", "row 2 .*question1 and question2: expected text"),
         ("RTE", "a.csv", "sentence1,sentence2,label\n", "no rows"),
-        ("RTE", "a.tsv", "sentence1\tsentence2\tlabel\na\tb\n", "header's 3: 1, the first is line 2"),
+        ("RTE", "a.tsv", "sentence1\tsentence2\tlabel\na\tb\n", "header's 3, the first is line 2"),
         ("RTE", "a.tsv", "sentence1\tsentence2\tlabel\tlabel\na\tb\t1\t1\n", "'label' occurs twice"),
     ],
 )
