@@ -143,9 +143,9 @@ def test_a_split_without_a_file_comes_from_the_hub(place, tmp_path, monkeypatch)
         assert everything[f"{split}_functions"] == 6
     assert (tmp_path / "a" / "test_mismatched_predictions.csv").is_file()
 
-    prune("--task mnli --restore MNLI --eval --max_eval_samples 4")
+    prune("--task mnli --restore MNLI --eval --max_eval_samples 4 --dtype float32")
     assert wanted[4:] == [("nyu-mll/glue", "mnli", split) for split in splits[:2]]
-    assert results("MNLI/eval/validation_matched")["eval_mismatched_functions"] == 4
+    assert results("MNLI/eval/validation_matched-max_eval_samples_4")["eval_mismatched_functions"] == 4
 
 
 def test_numbers_are_predicted_to_a_compute_budget(place, tmp_path):
