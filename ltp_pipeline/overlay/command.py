@@ -36,12 +36,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print(_what_now(package), file=sys.stderr)
         raise
-    if _output_error is not None:
-        raise UserError(f"the work is done, but standard output cannot be written ({_output_error.strerror})")
 
 
 def _run(package: Package, args: argparse.Namespace) -> None:
-    _say(f"transformers {package.version or '(uninstalled)'} in {package.folder}")
+    print(f"transformers {package.version or '(uninstalled)'} in {package.folder}")
     if args.status:
         return show_status(package)
     action = restore if args.restore else install
@@ -58,13 +56,13 @@ def show_status(package: Package) -> None:
     """Prints whether LTP is installed, complete and up to date, and what to do."""
     tested = "tested" if package.version in TESTED_VERSIONS else f"not tested ({', '.join(TESTED_VERSIONS)} are)"
     if package.version is not None:
-        _say(f"this version is {tested}")
+        print(f"this version is {tested}")
     if package.concern:
-        _say(f"{package.concern}. --force installs all the same")
+        print(f"{package.concern}. --force installs all the same")
     try:
-        _say(*state.describe(package.folder, package.version))
+        print(*state.describe(package.folder, package.version), sep="\n")
     except DamagedRecord as error:
-        _say(str(error))
+        print(str(error))
 
 
 def install(package: Package, *, force: bool, dry_run: bool) -> None:
@@ -76,16 +74,16 @@ def install(package: Package, *, force: bool, dry_run: bool) -> None:
         found = state.changes(package.folder, manifest, shipped)
         state.check_unchanged(package.folder, found, force)
         if replaced := state.replaced_since(package.folder, manifest, found, package.version):
-            _say(f"{replaced}: LTP is added anew")
+            print(f"{replaced}: LTP is added anew")
         if kept := [path for path, what in found.items() if what == state.CHANGED_BESIDE_BLOCK]:
-            _say(f"changes that others have made to {', '.join(kept)} are kept")
-    _say(f"{'would copy' if dry_run else 'copying'}: {', '.join(new_files())}")
-    _say(f"{'would append' if dry_run else 'appending'} a marked block to: {', '.join(new_blocks())}")
+            print(f"changes that others have made to {', '.join(kept)} are kept")
+    print(f"{'would copy' if dry_run else 'copying'}: {', '.join(new_files())}")
+    print(f"{'would append' if dry_run else 'appending'} a marked block to: {', '.join(new_blocks())}")
     if dry_run:
         return
     _replace(package, manifest, shipped)
-    _say(f"checked in a fresh interpreter: from transformers import {', '.join(NAMES.PUBLIC_NAMES)}")
-    _say(f"to undo this: bash {SCRIPT} --restore")
+    print(f"checked in a fresh interpreter: from transformers import {', '.join(NAMES.PUBLIC_NAMES)}")
+    print(f"to undo this: bash {SCRIPT} --restore")
 
 
 def restore(package: Package, *, force: bool, dry_run: bool) -> None:
@@ -95,26 +93,28 @@ def restore(package: Package, *, force: bool, dry_run: bool) -> None:
     if manifest is None:
         if not dry_run:
             records.clear(package.folder)
-        _say("LTP is not installed: there is nothing to restore")
+        print("LTP is not installed: there is nothing to restore")
         return
     found = state.changes(package.folder, manifest, shipped)
     if package.version is not None:  # otherwise nothing of Transformers is left to lose
         state.check_unchanged(package.folder, found, force)
     if dry_run:
-        _say(f"would remove: {', '.join(manifest.added)}")
-        _say(f"would remove the marked block from: {', '.join(manifest.edited)}")
+        print(f"would remove: {', '.join(manifest.added)}")
+        print(f"would remove the marked block from: {', '.join(manifest.edited)}")
         return
     known = all(record["mtime_ns"] is not None for record in manifest.edited.values())
     different = change.remove(package.folder, manifest, shipped)
     if package.version is None:
         gone = change.remove_empty_folders(package.folder)
-        _say("what was left of LTP is removed", *([] if gone else [f"other files are still in {package.folder}"]))
+        print("what was left of LTP is removed")
+        if not gone:
+            print(f"other files are still in {package.folder}")
     elif different:
-        _say(f"LTP is removed. Changes that others have made to {', '.join(different)} are kept")
+        print(f"LTP is removed. Changes that others have made to {', '.join(different)} are kept")
     elif not known:
-        _say("LTP is removed. There is no record of what the files were like before")
+        print("LTP is removed. There is no record of what the files were like before")
     else:
-        _say("LTP is removed: every file of the package is byte for byte as before")
+        print("LTP is removed: every file of the package is byte for byte as before")
 
 
 def _replace(package: Package, manifest: Manifest | None, shipped: frozenset[str]) -> None:
@@ -181,19 +181,6 @@ def _what_now(package: Package) -> str:
         return "; ".join(state.describe(package.folder, package.version))
     except (OSError, UserError) as error:
         return str(error)
-
-
-_output_error: OSError | None = None
-
-
-def _say(*lines: str) -> None:
-    """Prints lines. If nobody can read them, the work goes on: an interrupted change would be worse."""
-    global _output_error
-    try:
-        print(*lines, sep="\n", flush=True)
-    except OSError as error:
-        _output_error = None if isinstance(error, BrokenPipeError) else error
-        sys.stdout = open(os.devnull, "w")
 
 
 def _parse() -> argparse.Namespace:
