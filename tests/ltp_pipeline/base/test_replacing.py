@@ -32,6 +32,11 @@ def whole(text, later=False):
     return dict.fromkeys((*FILES, *(["hard/" + RESULT_MARK] if later else [])), text)
 
 
+@pytest.fixture
+def tmp_path(memory_folder):
+    return memory_folder
+
+
 @pytest.fixture(params=["nothing inside", "a later stage inside"])
 def place(request, tmp_path, monkeypatch):
     """`place.prepare()` makes an old result, in which a later stage may be, and an interrupted run set aside."""

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("operation", "steps"), [("install", 60), ("update", 75), ("restore", 20)])
-def test_killed_at_every_step(tmp_path, operation, steps):
-    command = [sys.executable, "-m", "tests.ltp_pipeline.overlay.kills", str(tmp_path), operation]
+def test_killed_at_every_step(memory_folder, operation, steps):
+    command = [sys.executable, "-m", "tests.ltp_pipeline.overlay.kills", str(memory_folder), operation]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kills = [json.loads(line) for line in done.stdout.splitlines()]
