@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -161,25 +159,36 @@ def test_same_bytes_with_any_number_of_workers_and_two_analysers(tmp_path, monke
     assert (pair["pair"], pair["functions"]) == ("flawfinder / cppcheck", 13)
 
 
+KILLED_BUILD = """
+import os, signal, sys
+from Data import build_dataset
+from Data.analysers import findings_cache
+from Data.functions import labelling
+
+def store_and_kill(*args):
+    store(*args)
+    os.killpg(0, signal.SIGKILL)
+
+labelling.CHUNK_CHARACTERS = 1
+store, findings_cache._store = findings_cache._store, store_and_kill
+build_dataset.main(sys.argv[1:])
+"""
+
+
 def test_after_a_kill_the_next_build_uses_the_cache_and_gives_the_same_bytes(tmp_path, monkeypatch):
-    """Kills a build and its workers after the first of six tasks."""
+    """Kills a build and its worker when the first of six tasks has stored its findings."""
     folders = write_folders(tmp_path, {f"{name}/{i}.c": 4 for name in ("one", "two", "three") for i in (1, 2)})
     build = [*folders, *quick(tmp_path, tmp_path / "cache"), "--analyzers", "cppcheck", "--workers", "1"]
-    change = "from Data import build_dataset; from Data.functions import labelling; labelling.CHUNK_CHARACTERS = 1"
-    script = [sys.executable, "-c", f"{change}; build_dataset.main({build})"]
-    killed = subprocess.Popen(script, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not list(tmp_path.glob("cache/findings/*/*.json")) and killed.poll() is None:
-        time.sleep(0.01)
-    os.killpg(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL and not (tmp_path / "out").exists()
-    stored = len(list(tmp_path.glob("cache/findings/*/*.json")))
-    assert 1 <= stored < 6
+    script = [sys.executable, "-c", KILLED_BUILD, *build]
+    killed = subprocess.run(script, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert killed.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    assert len(list(tmp_path.glob("cache/findings/*/*.json"))) == 1
     analysed = []
     cppcheck = registry.cppcheck_findings
     monkeypatch.setattr(registry, "cppcheck_findings", lambda files: analysed.extend(files) or cppcheck(files))
     monkeypatch.setattr("Data.functions.labelling.ProcessPoolExecutor", ThreadPoolExecutor)  # to see the change
     main(build)
-    assert len(analysed) == 6 - stored
+    assert len(analysed) == 6 - 1
     main([*build, "--output_dir", str(tmp_path / "anew"), "--cache_dir", str(tmp_path / "empty")])
     assert contents(tmp_path / "out") == contents(tmp_path / "anew")
 

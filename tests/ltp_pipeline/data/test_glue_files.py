@@ -223,5 +223,5 @@ def test_without_a_network_the_error_comes_at_once_and_names_the_flag(offline):
     start = time.monotonic()
     with pytest.raises(UserError, match=r"^--validation_file is missing, .*validation split of RTE .*nyu-mll/glue"):
         read_glue_hub(TASKS["RTE"], "eval", flag="--validation_file")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15  # the library alone tries for 23
     assert datasets.config.HF_HUB_OFFLINE is False
