@@ -16,7 +16,7 @@ from ltp_pipeline.model.checkpoint_files import (
     describe_folder,
     read_json,
 )
-from ltp_pipeline.model.config_values import POSITIONS_AFTER_PADDING, check_values
+from ltp_pipeline.model.config_values import POSITIONS_AFTER_PADDING, PRUNABLE, check_values
 from ltp_pipeline.model.weights import load_weights
 from ltp_pipeline.task.class_names import set_task
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 
 HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
-PRUNABLE = ("longformer", "ltp")
 
 
 def check_checkpoint(path: str | Path, flag: str = "--restore") -> None:

@@ -1,14 +1,14 @@
 """Checks the values of a checkpoint's config.json when it is read, before a model is made from them.
 
-The library checks types, and LTPConfig the settings of pruning. Here are the ranges that all models have in common: a
-value outside them would end in an error deep in the library, or in wrong numbers.
+The library checks types, and LTPConfig the attention window and the settings of pruning. Here are the ranges that all
+models have in common: a value outside them would end in an error deep in the library, or in wrong numbers.
 """
 
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.errors import UserError, printable
 
 # RoBERTa and the model types derived from it start position ids at pad_token_id + 1.
 POSITIONS_AFTER_PADDING = (
@@ -16,6 +16,7 @@ POSITIONS_AFTER_PADDING = (
 )  # fmt: skip
 # Model types whose sizes have the names and meanings of BERT's. Other types are checked by the library alone.
 ENCODERS = (*POSITIONS_AFTER_PADDING, "bert", "electra", "albert", "deberta", "deberta-v2", "modernbert")
+PRUNABLE = ("longformer", "ltp")
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 TRUNCATIONS = ("head", "tail", "head_tail", "windows")
@@ -99,8 +100,9 @@ def check_values(values: dict[str, Any], where: str) -> None:
     _check_classes(values, where)
     if encoder:
         _check_sizes(values, where)
-        _check_window(values, where)
         _check_tokens(values, where)
+    if values["model_type"] in PRUNABLE:
+        _check_as_ltp(values, where)
 
 
 def _check_sizes(values: dict[str, Any], where: str) -> None:
@@ -114,21 +116,14 @@ def _check_sizes(values: dict[str, Any], where: str) -> None:
         )
 
 
-def _check_window(values: dict[str, Any], where: str) -> None:
-    window, layers = values.get("attention_window"), values.get("num_hidden_layers")
-    if window is None:
-        return
-    sizes = window if isinstance(window, list) else [window]
-    if not sizes or not all(_is_int(size) and size >= 2 and size % 2 == 0 for size in sizes):
-        raise UserError(
-            f"{where}: config.json has attention_window {_shown(window)}; expected an even number of tokens, 2 or "
-            "more, or a list with one for each layer"
-        )
-    if isinstance(window, list) and layers is not None and len(window) != layers:
-        raise UserError(
-            f"{where}: config.json has attention_window for {len(window)} layers and num_hidden_layers {layers}; "
-            "expected one window for each layer"
-        )
+def _check_as_ltp(values: dict[str, Any], where: str) -> None:
+    """Checks the attention window and how tokens are pruned, as LTPConfig does."""
+    from transformer_revised import LTPConfig
+
+    try:
+        LTPConfig.from_dict({name: value for name, value in values.items() if name != "model_type"})
+    except Exception as error:  # The library raises errors of many kinds for wrong values.
+        raise UserError(f"{where}: config.json: {printable(str(error), 300)}") from error
 
 
 def _check_tokens(values: dict[str, Any], where: str) -> None:

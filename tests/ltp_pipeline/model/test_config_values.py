@@ -89,7 +89,7 @@ LONGFORMER = [
     ({"attention_window": -8}, "attention_window.* -8"),
     ({"attention_window": "8"}, "attention_window.* '8'"),
     ({"attention_window": 8.0}, "attention_window.* 8.0"),
-    ({"attention_window": [8, 8]}, "attention_window.*2"),
+    ({"attention_window": [8, 8]}, r"attention_window.*3 layers.*\[8, 8\]"),
     ({"attention_window": []}, "attention_window"),
     ({"attention_window": [8, 7, 8]}, "attention_window.* 7"),
     ({"attention_window": [8, None, 8]}, "attention_window.*None"),
