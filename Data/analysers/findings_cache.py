@@ -15,6 +15,7 @@ from Data.analysers.findings import Failure, FileFindings, Finding, without_line
 from Data.analysers.registry import ANALYSERS, AnalyserOptions
 from Data.analysers.run_tool import AnalyserFailed
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import parse_json
 from ltp_pipeline.code.functions import SourceFile
 
 FORMAT = 2  # increase it when the files of the cache, or what this package makes of an analyser's output, change
@@ -88,12 +89,12 @@ def _path(cache_dir: Path, key: str) -> Path:
 def _load(cache_dir: Path, key: str) -> FileFindings:
     """The cached findings; _MISSING if there are none, or if their file is damaged or belongs to another key."""
     try:
-        content = json.loads(_path(cache_dir, key).read_text(encoding="utf-8"))
+        content = parse_json(_path(cache_dir, key).read_bytes())
         if content["key"] != key:
             return _MISSING
         rows = content["findings"]
         return None if rows is None else [_finding(row) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return _MISSING
 
 

@@ -4,11 +4,11 @@ Only safetensors and JSON (and the text files of tokenizers) are read. A pickle,
 program that runs when it is loaded; here its first bytes are read at most.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.files import parse_json
 from ltp_pipeline.base.stand_ins import stand_in
 
 CONFIG = "config.json"
@@ -93,14 +93,12 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     """Returns the object in a JSON file. Raises UserError, which begins with `where`, if it holds none."""
     check_text(path, where)
     try:
-        values = json.loads(path.read_bytes().decode("utf-8"))
+        values = parse_json(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         encoding = "UTF-16" if path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "another encoding"
         raise UserError(f"{where}: {path.name} is in {encoding}; expected JSON in UTF-8") from error
     except ValueError as error:
         raise UserError(f"{where}: {path.name} is not well-formed JSON: {error}") from error
-    except RecursionError as error:
-        raise UserError(f"{where}: {path.name} is nested too deeply; expected one JSON object") from error
     if not isinstance(values, dict):
         kind = type(values).__name__
         raise UserError(f"{where}: {path.name} holds a JSON {kind}; expected one JSON object")

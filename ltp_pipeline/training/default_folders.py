@@ -74,10 +74,11 @@ def evaluation_folder(stage: StageArguments, data: DataArguments, args: StageTra
 
     A hash of the file is added unless it is the validation file of the training, and the dtype if it is another one.
     """
-    names = [item.name for item in fields(StageArguments) if item.name not in ("restore", "task", "eval", "arch")]
-    names += ["max_seq_length", "max_eval_samples", "truncation", "window_stride"]
+    names = {item.name for item in fields(StageArguments)} - {"restore", "task", "eval", "arch"}
+    names |= {"max_seq_length", "truncation", "window_stride", *READING} - {"max_train_samples"}
     values = {**vars(stage), **vars(data)}
-    differences = {f"--{name}": values[name] for name in names if values[name] is not None}
+    defaults = {**vars(StageArguments(restore="")), **vars(DataArguments())}
+    differences = {f"--{name}": values[name] for name in sorted(names) if values[name] != defaults[name]}
     trained = (read_record(Path(stage.restore)) or {}).get("settings", {})
     if args.dtype != trained.get("--dtype", _published("hard", args.use_cpu, False).dtype):
         differences["--dtype"] = args.dtype
