@@ -1,6 +1,7 @@
 """One thread: the models of the tests are so small that handing work to a second one costs more than it saves."""
 
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -25,9 +26,12 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture
 def memory_folder(tmp_path_factory):
-    """An empty folder, in memory where possible: for many changes of small files a disk takes five times as long."""
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path_factory.mktemp("memory")
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    """An empty folder, in memory where 1 GB is free: for many changes of small files a disk takes five times as long.
+
+    Programs in it may not be executable.
+    """
+    has_memory = os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 1e9
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if has_memory else tmp_path_factory.mktemp("memory")) as folder:
         yield Path(folder)
 
 

@@ -76,17 +76,16 @@ def revise(*arguments: str) -> str:
 
 
 @pytest.fixture
-def site(tmp_path) -> Path:
+def site(memory_folder) -> Path:
     """A folder with a copy of the installed Transformers, bytecode and times included, without any overlay."""
-    folder = tmp_path / "site"
+    folder = memory_folder / "site"
     installed = Path(importlib.util.find_spec("transformers").origin).parent
     shutil.copytree(installed, folder / "transformers")
     if manifest := read_manifest(folder / "transformers"):
         remove(folder / "transformers", manifest)
     record = f"transformers-{importlib.metadata.version('transformers')}.dist-info"
     shutil.copytree(installed.parent / record, folder / record)
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 @pytest.mark.slow
