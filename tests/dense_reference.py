@@ -173,7 +173,7 @@ def prune(
     scores = normalized(importance, heads, config["score_normalization"] if learned else "max")
     if soft:
         mask = torch.sigmoid((scores - threshold) / config["temperature"])
-        return everyone, scores, mask if config["mask_global_tokens"] else mask.where(~is_global, 1.0), math.inf
+        return everyone, scores, mask if config.get("mask_global_tokens", True) else mask.where(~is_global, 1.0), math.inf
     keep, gap = keep_above(scores, is_global, max(1e-5, value) if learned else value)
     return keep, scores, None, gap
 

@@ -65,6 +65,10 @@ class LTPTrainer(Trainer):
         **kwargs,
     ):
         args = LTPTrainingArguments() if args is None else copy.copy(args)
+        if args.ddp_find_unused_parameters is None and hasattr(model, "learned_thresholds"):
+            # The library assumes that a model with gradient checkpointing uses all its parameters. This model does
+            # not: a layer that removes nothing does not use its threshold, nor the last layer all of its attention.
+            args.ddp_find_unused_parameters = True  # read in the next line
         super().__init__(model, args, *posargs, **kwargs)
         if self.label_smoother is not None:
             self.label_smoother = _Float32Smoother(self.label_smoother.epsilon)
@@ -78,10 +82,6 @@ class LTPTrainer(Trainer):
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
         if not self._is_ltp:
             return
-        if args.ddp_find_unused_parameters is None:
-            # The library assumes that a model with gradient checkpointing uses all its parameters. This model does
-            # not: a layer that removes nothing does not use its threshold, nor the last layer all of its attention.
-            args.ddp_find_unused_parameters = True
         if getattr(self, "model_init", None) is not None and any(self.model.pruners()):
             raise ValueError("`model_init` would make a model without these settings of pruning: give `model` instead")
         if args.temperature is not None:

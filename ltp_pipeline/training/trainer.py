@@ -20,7 +20,7 @@ from ltp_pipeline.data.batches import EvalTokenBatches, TrainTokenBatches, sorte
 from ltp_pipeline.model.flops_meter import FlopsMeter, summary
 from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
-from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines
+from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines, ReleaseMemory
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
 from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
 from transformer_revised import LTPTrainer
@@ -99,6 +99,7 @@ class ClassifierTrainer(LTPTrainer):
         if self._moves is not None:
             self.add_callback(self._moves)
         self.add_callback(ExactResume())
+        self.add_callback(ReleaseMemory())
         if self.pop_callback(TensorBoardCallback) is not None:
             self.add_callback(LayersOnTensorBoard())
 

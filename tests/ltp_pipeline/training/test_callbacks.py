@@ -1,14 +1,17 @@
 """Kept shares, their line and their TensorBoard scalars, and the epoch of a wrapped sampler."""
 
+import ctypes
 import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from accelerate import skip_first_batches
 from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from torch.utils.data import BatchSampler, DataLoader
+from transformers import TrainerState
 
-from ltp_pipeline.training.callbacks import KeptShares, LayersOnTensorBoard, layers_line, set_epoch
+from ltp_pipeline.training.callbacks import KeptShares, LayersOnTensorBoard, ReleaseMemory, layers_line, set_epoch
 from tests.pruned_checkpoint import save_checkpoint
 from tests.transformer_revised.models.ltp.tiny import random_batch
 from transformer_revised import LTPForSequenceClassification
@@ -83,3 +86,16 @@ def test_the_epoch_reaches_a_sampler_behind_skipped_batches_and_a_share():
     shared = DataLoader(range(8), batch_sampler=BatchSamplerShard(BatchSampler(sampler, 2, False), 2, 0))
     set_epoch(skip_first_batches(shared, 1), 3)
     assert sampler.epoch == 3
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="no glibc 2.33 or newer")
+def test_freed_memory_is_returned_every_50_steps():
+    kept = [bytearray(2**16) for _ in range(2000)]  # 125 MiB in blocks below the size that gets its own mapping
+    del kept[:-1]  # the last block keeps the heap from shrinking
+    before = psutil.Process().memory_info().rss
+    callback = ReleaseMemory()
+    for step in range(1, 50):
+        callback.on_step_end(None, TrainerState(global_step=step), None)
+    assert before - psutil.Process().memory_info().rss < 2**23
+    callback.on_step_end(None, TrainerState(global_step=50), None)
+    assert before - psutil.Process().memory_info().rss > 50 * 2**20
