@@ -173,7 +173,9 @@ def prune(
     scores = normalized(importance, heads, config["score_normalization"] if learned else "max")
     if soft:
         mask = torch.sigmoid((scores - threshold) / config["temperature"])
-        return everyone, scores, mask if config.get("mask_global_tokens", True) else mask.where(~is_global, 1.0), math.inf
+        if not config.get("mask_global_tokens", True):
+            mask = mask.where(~is_global, 1.0)
+        return everyone, scores, mask, math.inf
     keep, gap = keep_above(scores, is_global, max(1e-5, value) if learned else value)
     return keep, scores, None, gap
 
