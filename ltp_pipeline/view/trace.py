@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TAB = "    "
 MAX_LINES_NAMED = 8
+MAX_TOKEN_TEXT = 256  # characters
 
 
 class LayerSummary(NamedTuple):
@@ -92,10 +93,15 @@ class FunctionTrace:
         return np.where(self.is_text, 1 + np.searchsorted(ends, self.offsets[:, 0]), 0)
 
     def text(self, token: int) -> str:
-        """The printable text of a token, on one line; for a special token its name."""
+        """The printable text of a token, on one line; for a special token its name.
+
+        It has at most about `MAX_TOKEN_TEXT` characters: each line that a token includes shows it.
+        """
         if not self.is_text[token]:
             return _on_one_line(self.tokens[token])
-        return _on_one_line(self.source[slice(*self.offsets[token])]).strip(" ") or "(space)"
+        begin, end = self.offsets[token]
+        shown = _on_one_line(self.source[begin : min(end, begin + MAX_TOKEN_TEXT)]).strip(" ") or "(space)"
+        return f"{shown}..." if end - begin > MAX_TOKEN_TEXT else shown
 
     def heading(self) -> str:
         """The printable name, on one line."""

@@ -1,6 +1,7 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from ltp_pipeline.view.page import html_page
@@ -101,3 +102,15 @@ def test_characters_of_a_line_are_in_the_order_of_the_file():
     """Hebrew and Arabic letters would turn the order of what is between them."""
     text = html_page([make_trace("\u05d0 = 1 + \u05d1;", ["\u05d0", "1", "\u05d1;"], [0] * 5)], "t")
     assert re.search(r"\.line \{ direction: ltr; unicode-bidi: isolate-override;", text)
+
+
+def test_a_token_of_many_lines_makes_no_page_of_quadratic_size():
+    """Each of its lines shows the token's text."""
+
+    def size(lines):
+        text = "\n" * lines
+        trace = make_trace(text, [text], [3, 3, 3], offsets=np.array([(0, 0), (0, lines), (0, 0)]), finding_lines=())
+        return len(html_page([trace], "t"))
+
+    small, large = size(1000), size(4000)
+    assert large < 4.5 * small
