@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import socket
@@ -57,7 +58,9 @@ class Run:
     def wait(self, until: Callable[[], bool] = lambda: False) -> None:
         """Returns when `until()` is true or the run has ended. Raises RuntimeError if the run failed."""
         while any(process.is_alive() for process in self.processes) and not until():
-            new = set(checkpoints_in(self.work)) - self._seen
+            new = set()
+            with contextlib.suppress(FileNotFoundError):  # the run is renaming its folder
+                new = set(checkpoints_in(self.work)) - self._seen
             self._seen |= new
             self.appeared += [time.monotonic() - self.began] * len(new)
             time.sleep(0.0005)

@@ -30,7 +30,7 @@ def test_an_interrupted_run_says_what_is_kept_and_goes_on(start, kind):
     expected, moments = outcome(uninterrupted.result), random.Random(2)
     for number, status in STATUS.items():
         for interrupt in range(INTERRUPTS):
-            share = (interrupt + moments.uniform(0.2, 1)) / INTERRUPTS
+            share = (interrupt + moments.uniform(0.2, 0.8)) / INTERRUPTS
             checkpoints, part = divmod(share * len(uninterrupted.appeared), 1)
             run = Run(start, kind, f"{status}-{interrupt}")
             ended = run.signal(number, int(checkpoints), part * uninterrupted.seconds_after(int(checkpoints)))

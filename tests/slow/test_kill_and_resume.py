@@ -27,7 +27,7 @@ def test_killed_and_resumed_runs_end_like_an_uninterrupted_one(start, kind):
     for kill in range(KILLS):
         # A moment in each of KILLS equal parts of the run. It is counted in checkpoints: the machine's speed varies.
         # Before the first checkpoint there is nothing to resume: few kills come that early.
-        share = (kill + moments.uniform(0.2, 1)) / KILLS
+        share = (kill + moments.uniform(0.2, 0.8)) / KILLS
         checkpoints, part = divmod(share * (len(uninterrupted.appeared) + 1), 1)
         run = Run(start, kind, f"killed-{kill}")
         if kill % 3 == 2:
