@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
+from transformer_revised.models.ltp.prune_modules import UNPRUNED_LAYERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -16,7 +17,6 @@ NUMBERS = {
     "topk": ("token_keep_rate", lambda rate: 0 < rate < 1, "above 0 and below 1"),
     "threshold": ("token_threshold", lambda threshold: 0 < threshold <= 1, "above 0 and at most 1"),
 }
-UNPRUNED_LAYERS = 3  # topk removes nothing before
 
 
 def fixed_pruning(

@@ -49,9 +49,8 @@ class Start(ABC):
     needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
     origin: dict[str, str]  # flag -> checkpoint or configuration that training starts from
     arguments: tuple[Any, ...]  # the other dataclasses of flags, without `args`
-    named_after: dict[str, Any] | None = (
-        None  # flags that a default folder is named after; None: --output_dir is given
-    )
+    # flags that a default folder is named after; None: --output_dir is given
+    named_after: dict[str, Any] | None = None
 
     def __init__(self, data: DataArguments, args: FineTuningArguments):
         self.data, self.args = data, args

@@ -14,6 +14,8 @@ from .packed_sequence import PackedSequence
 INACTIVE_THRESHOLD = 0.0
 # Lower bound of learned thresholds in hard pruning, as in the published code.
 MIN_THRESHOLD = 1e-5
+# The first layers, in which `topk` removes nothing; more of them in a model of more than 20 layers.
+UNPRUNED_LAYERS = 3
 
 
 class TokenPruner(nn.Module):
@@ -147,7 +149,7 @@ class TopKPruner(TokenPruner):
     def __init__(self, config, layer_id: int):
         super().__init__()
         num_layers = config.num_hidden_layers
-        unpruned_layers = max(3, math.ceil(0.15 * num_layers))
+        unpruned_layers = max(UNPRUNED_LAYERS, math.ceil(0.15 * num_layers))
         steps, all_steps = layer_id - unpruned_layers + 1, max(num_layers - unpruned_layers, 1)
         falling = 1 + (config.token_keep_rate - 1) * steps / all_steps
         self.keep_rate = 1.0 if layer_id < unpruned_layers else max(0.01, falling)
