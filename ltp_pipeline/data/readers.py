@@ -10,6 +10,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, column_list, read_table
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.glue_files import check_glue_flags, check_labels, read_glue, read_glue_hub
+from ltp_pipeline.data.layouts import LAYOUT, own_layout
 from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
 from ltp_pipeline.task.labels import as_class, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import Task
@@ -93,7 +94,7 @@ def read_functions(
 
     Returns the rows in order. The first columns are `functionSource` (str) and `label` (int64, or lists for `groups`),
     then all other columns. The index is each row's position in the file, from 0; `attrs["skipped_rows"]` holds the
-    numbers, from 1, of the rows that were skipped.
+    numbers, from 1, of the rows that were skipped, and `attrs["layout"]` the [`Layout`]: what the columns mean.
     Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading = reading or ReadingArguments()
@@ -146,7 +147,10 @@ def read_function_rows(
     if len(good) < len(frame):
         frame, texts, labels = frame.loc[good], texts[good], labels[good]
     others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
-    return pd.DataFrame({"functionSource": texts, "label": labels if groups else labels.astype("int64")}).join(others)
+    labels = labels if groups else labels.astype("int64")
+    read = pd.DataFrame({"functionSource": texts, "label": labels}).join(others)
+    read.attrs[LAYOUT] = own_layout(frame.columns, text_column, label_column)
+    return read
 
 
 def _find_text_column(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str) -> str:
