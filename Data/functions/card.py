@@ -160,13 +160,18 @@ def write_dataset(
     try:
         with replaced_together(folder) as staging:
             for split, frame in frames.items():
-                if file_format == "csv":
-                    write_csv(staging / f"{NAMES[split]}.csv", frame)
-                else:
-                    frame.to_parquet(staging / f"{NAMES[split]}.parquet", index=False)
+                write_table(staging, NAMES[split], frame, file_format)
             write_text(staging / FINDINGS, findings)
             write_csv(staging / NOT_EXTRACTED, lost)
             write_text(staging / PAGE, card_page(card))
             write_json(staging / CARD, card)
     except OSError as error:
         raise UserError(f"--output_dir: cannot write to {folder}: {error.strerror}") from None
+
+
+def write_table(folder: Path, name: str, frame: pd.DataFrame, file_format: str) -> None:
+    """Writes `name`.csv or `name`.parquet."""
+    if file_format == "csv":
+        write_csv(folder / f"{name}.csv", frame)
+    else:
+        frame.to_parquet(folder / f"{name}.parquet", index=False)

@@ -1,0 +1,1 @@
+"""What the importers of public data sets with known defects share."""

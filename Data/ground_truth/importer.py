@@ -1,0 +1,155 @@
+"""What each importer does: check the user's clone, read rows, drop repeated ones, split them, write tables and a card.
+
+An importer describes its repository in a `Repository`, and gives `run_import` a function that reads the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from Data.functions.card import NAMES, PAGE, write_table
+from Data.ground_truth.rows import Row, describe, split_note, split_rows, to_frame, without_duplicates
+from Data.sources.source_list import SPLITS
+from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_text
+from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.base.stand_ins import stand_in
+
+REPORT = "import.json"
+COLUMNS = ("id", "cwes", "project", "path", "first_line", "flaw_lines", "pair")  # written if any row has a value
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A public repository that an importer reads."""
+
+    name: str  # as on GitHub: owner/name
+    holds: tuple[str, ...]  # files and folders by which a clone is recognised
+    about: str  # for the card: what the tables hold, and what label 1 means
+    splits: tuple[str, ...] = SPLITS  # tables that are written; a source that is only a test set has ("test",)
+
+
+def argument_parser(description: str | None, repository: Repository) -> argparse.ArgumentParser:
+    """The flags that all importers have. An importer can add flags of its own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--source", type=Path, required=True, metavar="DIR", help=f"your clone of github.com/{repository.name}")
+    add("--output_dir", type=Path, required=True, metavar="DIR", help="folder of the tables")
+    add("--format", choices=("csv", "parquet"), default="csv", help="format of the tables (default: csv)")
+    add("--seed", type=int, default=42, help="seed of the splits and of the order of rows (default: 42)")
+    return parser
+
+
+def run_import(
+    repository: Repository, args: argparse.Namespace, read: Callable[[Path, dict[str, int]], Iterable[Row]]
+) -> None:
+    """Imports `args.source`, then prints what was counted.
+
+    Writes train_subset, validation and test (of `repository.splits`), dataset_card.md and import.json, all or none.
+
+    Args:
+        args: of `argument_parser`.
+        read: returns the rows of a clone, and adds to its second argument what it counts, in order: name of a step ->
+            number of files, functions and so on.
+
+    Raises UserError for a folder that is no such clone, a file that cannot be read, and a folder that cannot be
+    written to.
+    """
+    check_source(args.source, repository)
+    try:
+        with replaced_together(args.output_dir) as staging:
+            counts: dict[str, int] = {}
+            rows = list(read(args.source, counts))
+            counts["rows_read"] = len(rows)
+            rows = without_duplicates(rows, counts)
+            counts["rows_written"] = len(rows)
+            if not rows:
+                raise UserError(f"--source {args.source}: no row is left of {counts['rows_read']}; expected functions")
+            splits = split_rows(rows, repository.splits, args.seed)
+            tables = _tables(splits)
+            columns = [name for name in COLUMNS if any(getattr(row, name) for row in rows)]
+            for name, own in tables.items():
+                write_table(staging, name, to_frame(own, columns), args.format)
+            described = [{"table": name, **describe(own)} for name, own in tables.items()]
+            report = {"repository": repository.name, **_settings(args), "counts": counts, "tables": described}
+            write_text(staging / PAGE, _page(repository, report, columns))
+            write_json(staging / REPORT, report)
+    except OSError as error:
+        raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
+    print(f"{format_table(_steps(counts))}\n\n{format_table(described)}")
+    note = split_note(splits)
+    if note is not None:
+        print(f"note: {note}")
+    print(f"written to {args.output_dir}")
+
+
+def check_source(folder: Path, repository: Repository) -> None:
+    """Raises UserError if `folder` is no folder, or lacks what a clone of the repository holds."""
+    flag = f"--source {folder}"
+    expected = f"expected your clone of github.com/{repository.name}"
+    if not folder.is_dir():
+        raise UserError(f"{flag}: {'this is a file' if folder.exists() else 'no such folder'}; {expected}")
+    missing = [name for name in repository.holds if not (folder / name).exists()]
+    if missing:
+        raise UserError(f"{flag}: holds no {' and no '.join(missing)}; {expected}")
+
+
+def read_files(folder: Path, paths: Iterable[Path], desc: str = "read") -> Iterator[tuple[str, bytes]]:
+    """The path, relative to `folder`, and the content of each file, in the order given. Draws a progress bar.
+
+    Raises UserError for a file that cannot be read, or is a pointer of Git LFS.
+    """
+    for path in progress_bar(list(paths), desc=desc, unit="file"):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"--source: cannot read {printable(str(path))}: {error.strerror}") from None
+        kind = stand_in(content[:1000]) if len(content) < 1000 and content.startswith(_POINTERS) else None
+        if kind is not None:
+            raise UserError(f"--source: {printable(str(path))}: this is {kind}")
+        yield path.relative_to(folder).as_posix(), content
+
+
+_POINTERS = (b"version https://", b"/annex/objects/", b"../.git/annex/")  # a web page is a possible script
+
+
+def _tables(splits: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Name of each table without its ending -> its rows."""
+    prefixes = sorted({row.table for rows in splits.values() for row in rows})
+    return {
+        f"{prefix}{NAMES[split]}": [row for row in rows if row.table == prefix]
+        for prefix in prefixes
+        for split, rows in splits.items()
+    }
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags of the run, without its folders."""
+    return {name: value for name, value in vars(args).items() if name not in ("source", "output_dir")}
+
+
+def _steps(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"step": name.replace("_", " "), "count": count} for name, count in counts.items()]
+
+
+def _page(repository: Repository, report: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """The card as Markdown."""
+    command = " ".join(Path(sys.argv[0]).parts[-2:])
+    settings = [name for name in report if name not in ("repository", "counts", "tables")]
+    parts = [
+        f"# Data set card: {repository.name}",
+        f"Imported from a clone of github.com/{repository.name} by `{command}`.",
+        repository.about,
+        f"## Tables\n{format_table(report['tables'], markdown=True)}",
+        f"Columns: functionSource, label{''.join(f', {name}' for name in columns)} (docs/data.md describes them).",
+        f"## Counts of each step\n{format_table(_steps(report['counts']), markdown=True)}",
+        "## Settings\n" + "\n".join(f"- {name}: {report[name]}" for name in settings),
+    ]
+    return "\n\n".join(parts) + "\n"
