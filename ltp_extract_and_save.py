@@ -1,6 +1,7 @@
 """Writes the code that a pruned model keeps of each function: train_pruned.csv and dev_pruned.csv.
 
-Their columns are label and code; for a GLUE task, label and the columns of the task.
+Their columns are label and code; for a GLUE task, label and the columns of the task. Files without labels give files
+without the column label.
 """
 
 from __future__ import annotations

@@ -39,12 +39,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=1, help="number of timed passes in each dtype")
     parser.add_argument("--output_dir", type=Path, default=Path("precision"), help="folder for precision.json")
     args = parser.parse_args(argv)
-    from ltp_pipeline.data.readers import read_labelled
+    from ltp_pipeline.data.readers import read_task_file
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
     check_checkpoint(args.checkpoint, "--checkpoint")
     check_positive(args, "max_functions", "rounds")
-    frame = read_labelled(args.test_file, CODE, flag="--test_file").head(args.max_functions)
+    frame = read_task_file(args.test_file, CODE, flag="--test_file").head(args.max_functions)
     report = compare_dtypes(args.checkpoint, frame, args.max_length, args.rounds)
     write_json(args.output_dir / "precision.json", {"test_file": args.test_file, **report})
     print(format_table(report["dtypes"]), format_table(report["layers"]), sep="\n\n")

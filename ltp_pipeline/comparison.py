@@ -28,7 +28,7 @@ from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
-from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task
+from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task, has_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ COLUMNS = {
     "matthews_correlation": "Matthews",
     "pearson": "Pearson",
     "spearmanr": "Spearman",
+    "agreement": "agreement",
     "relative_flops": "rel. FLOPs",
     "full_relative_flops": "full rel. FLOPs",
     "functions_per_second": "functions/s",
@@ -63,7 +64,7 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
     checkpoints: list[str] = HfArg(
         metadata={"metavar": "NAME=FOLDER"}, help="Checkpoints; the others are compared with the first."
     )
-    test_file: str = HfArg(help="Functions, with columns functionSource and label.")
+    test_file: str = HfArg(help="Functions, with columns functionSource and, for metrics, label.")
     task_name: str = HfArg(default="code", help=f"code, vdisc, or a GLUE task: {', '.join(GLUE_NAMES)}.")
     output_dir: str = HfArg(default="comparison", help="Folder for comparison.json and comparison.csv.")
     max_length: int = HfArg(default=1024, help="Cut functions to this many tokens.")
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     (args,) = parse_arguments((ComparisonArguments,), argv, __doc__, prog="python -m ltp_pipeline.comparison")
     import pandas as pd
 
-    from ltp_pipeline.data.readers import read_labelled
+    from ltp_pipeline.data.readers import read_task_file
     from ltp_pipeline.model.checkpoints import check_checkpoint
     from ltp_pipeline.task.class_counts import check_class_counts
 
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     for path in paths.values():
         check_checkpoint(path, "--checkpoints")
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
-    frame = read_labelled(args.test_file, task, args, flag="--test_file")
+    frame = read_task_file(args.test_file, task, args, flag="--test_file", labels="optional")
     check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
     device = default_device()
     dtype = chosen_dtype(args.dtype, args.bf16, device)
@@ -127,12 +128,13 @@ def compare(
 
     Args:
         paths: name and folder of each checkpoint. The others are compared with the first.
-        frame: functions, or items of `task`, see `read_labelled`.
+        frame: functions, or items of `task`, see `read_task_file`.
         sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
         truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
 
     Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `flops_meter.summary` and of
-    `truncation_report`, `functions_per_second` and `speedup`.
+    `truncation_report`, `functions_per_second` and `speedup`. Without labels, `agreement` takes the place of the
+    metrics: the share of functions with the same prediction as by the first checkpoint.
     Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
     from ltp_pipeline.data.truncation import truncation_report
@@ -140,18 +142,15 @@ def compare(
     options = (frame, max_length, sizes, dtype, device, task, truncation or TruncationArguments())
     candidates = {name: load_candidate(path, *options) for name, path in paths.items()}
     with torch.inference_mode():
-        rows = [
-            {
-                "checkpoint": name,
-                "path": str(paths[name]),
-                "dtype": dtype_name(dtype),
-                **_measure(candidate, task),
-                **truncation_report(candidate.tokens),
-            }
-            for name, candidate in candidates.items()
-        ]
+        measured = {name: _measure(candidate, task) for name, candidate in candidates.items()}
         seconds = _interleaved_seconds(candidates, rounds)
-    first = next(iter(paths))
+    first, unlabelled, rows = next(iter(paths)), not has_labels(frame["label"].tolist()), []
+    for name, (values, predictions) in measured.items():
+        if unlabelled and not task.is_regression:
+            same = predictions == measured[first][1]
+            values = {"agreement": float(same.reshape(len(frame), -1).all(axis=1).mean()), **values}
+        row = {"checkpoint": name, "path": str(paths[name]), "dtype": dtype_name(dtype), **values}
+        rows.append(row | truncation_report(candidates[name].tokens))
     for row in rows:
         own = seconds[row["checkpoint"]]
         row["functions_per_second"] = len(frame) / statistics.median(own)
@@ -214,11 +213,11 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
     return paths
 
 
-def _measure(candidate: Candidate, task: Task) -> dict[str, Any]:
-    """Metrics and compute of one pass over all batches, which also warms the model up."""
+def _measure(candidate: Candidate, task: Task) -> tuple[dict[str, Any], np.ndarray]:
+    """Metrics and compute of one pass over all batches, which also warms the model up; and what is predicted."""
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
-    from ltp_pipeline.task.decision import stored_threshold
+    from ltp_pipeline.task.decision import predictions_of, stored_threshold
 
     model, tokens = candidate.model, candidate.tokens
     logits, counts = [], []
@@ -232,7 +231,8 @@ def _measure(candidate: Candidate, task: Task) -> dict[str, Any]:
     if functions is not None:
         best = best_windows(logits, functions)
         logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
-    return {**task.measure(logits, labels, stored_threshold(model.config)), **summary(counts)}
+    threshold = stored_threshold(model.config)
+    return {**task.measure(logits, labels, threshold), **summary(counts)}, predictions_of(task, logits, threshold)
 
 
 def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:

@@ -34,7 +34,7 @@ LONGEST_WORD = 256
 class TokenizerArguments(ReadingArguments):
     """The functions, and the size of the tokenizer."""
 
-    train_file: str = HfArg(help="Functions, with columns functionSource and label.")
+    train_file: str = HfArg(help="Functions, with a column functionSource; labels are not read.")
     output_dir: Path = HfArg(help="Folder in which the tokenizer is saved.")
     vocab_size: int = HfArg(default=8000, help=f"Maximum number of tokens, at least {SMALLEST_VOCABULARY}.")
     max_length: int = HfArg(default=1024, help="Longest input of the model, in tokens.")
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from ltp_pipeline.data.readers import read_functions
 
-    functions = read_functions(args.train_file, args)
+    functions = read_functions(args.train_file, args, labels="ignored")
     letters = sum(map(len, functions["functionSource"]))
     print(f"learning from {len(functions)} functions, {letters / 1e6:.1f} million characters", file=sys.stderr)
     tokenizer = train_tokenizer(functions["functionSource"], args.vocab_size, args.max_length)

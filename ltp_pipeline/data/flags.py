@@ -71,7 +71,10 @@ class DataArguments(ReadingArguments, TruncationArguments):
     validation_mismatched_file: str | None = HfArg(
         default=None, help="MNLI only: items of the mismatched genres, evaluated after --validation_file."
     )
-    test_file: str | None = HfArg(default=None, help="Functions to evaluate the final model on, in the same format.")
+    test_file: str | None = HfArg(
+        default=None,
+        help="Functions to evaluate the final model on, in the same format. Without labels they are only predicted.",
+    )
     max_seq_length: int | None = HfArg(
         default=None,
         aliases=["--max_seq_len"],

@@ -25,7 +25,7 @@ from ltp_pipeline.data.truncation import (
     truncation_line,
     truncation_report,
 )
-from ltp_pipeline.task.tasks import CODE, Task
+from ltp_pipeline.task.tasks import CODE, NOT_GIVEN, UNLABELLED, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def tokenize(
         tokens = build()
     functions = np.asarray(tokens["function"])
     kind = List(Value("float32")) if task.multi_label else Value("float32" if task.is_regression else "int64")
-    labels = frame["label"].tolist()
+    labels = [NOT_GIVEN if label == UNLABELLED else label for label in frame["label"]]
     tokens = tokens.add_column("labels", [labels[function] for function in functions], feature=kind)
     return tokens.add_column("row", frame.index.to_numpy()[functions].astype("int64"), feature=Value("int64"))
 

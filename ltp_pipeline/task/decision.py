@@ -65,6 +65,16 @@ def predicted_classes(logits: np.ndarray, threshold: float | None) -> np.ndarray
     return (positive_scores(logits) > threshold).astype(np.int64)
 
 
+def predictions_of(task: Task, logits: np.ndarray, threshold: float | None) -> np.ndarray:
+    """What is predicted from logits `[N, C]`: a class or a number for each row, `[N]`; with several labels, `[N, C]`.
+
+    `threshold`: for functions, the probability above which class 1 is predicted; None: the more probable class.
+    """
+    if task.multi_label:
+        return (logits > 0).astype(np.int64)
+    return logits[:, 0] if task.is_regression else predicted_classes(logits, threshold if task is CODE else None)
+
+
 def stored_threshold(config: PreTrainedConfig) -> float | None:
     """The decision threshold in a checkpoint's configuration; None if none was chosen.
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.task.metrics import classification_metrics, glue_metrics, group_metrics
 
+UNLABELLED = -1  # label of a function without a label, in tables
 NOT_GIVEN = -100  # label of a row without a label; the library's losses ignore this class. Regression uses NaN
 
 
@@ -61,10 +63,10 @@ class Task:
         return glue_metrics(self.metrics, logits, labels)
 
 
-def has_labels(labels: np.ndarray) -> bool:
-    """Whether every row has a label; labels are `[N]` or `[N, num_labels]`, NOT_GIVEN or NaN if a row has none."""
+def has_labels(labels: ArrayLike) -> bool:
+    """Whether every row has a label; `[N]` or `[N, num_labels]`, UNLABELLED, NOT_GIVEN or NaN if a row has none."""
     labels = np.asarray(labels)
-    return not (np.isnan(labels) | (labels == NOT_GIVEN)).any()
+    return not (np.isnan(labels) | (labels < 0)).any()
 
 
 CODE = Task(

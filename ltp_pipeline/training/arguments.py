@@ -181,7 +181,9 @@ class StageArguments:
         help=f"Task that --restore was fine-tuned for: CODE, VDISC or a GLUE task: {', '.join(GLUE_NAMES)}.",
     )
     eval: bool = HfArg(
-        default=False, help="Only evaluate --restore on --validation_file. No checkpoint is written or changed."
+        default=False,
+        help="Only evaluate --restore on --validation_file and predict --test_file; one of them is enough. No "
+        "checkpoint is written or changed. --do_predict without --train_file means the same.",
     )
     prune_mode: str | None = HfArg(
         default=None, help="Rule for removing tokens (default: that of the checkpoint, or absolute_threshold)."

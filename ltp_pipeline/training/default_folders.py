@@ -73,6 +73,7 @@ def evaluation_folder(stage: StageArguments, data: DataArguments, args: StageTra
     """The default folder of an evaluation: RESTORE/eval/VALIDATION_FILE and the settings that change its result.
 
     A hash of the file is added unless it is the validation file of the training, and the dtype if it is another one.
+    Without a validation file, the name and the hash are those of the test file.
     """
     names = {item.name for item in fields(StageArguments)} - {"restore", "task", "eval", "arch"}
     names |= {"max_seq_length", "truncation", "window_stride", *READING} - {"max_train_samples"}
@@ -85,7 +86,10 @@ def evaluation_folder(stage: StageArguments, data: DataArguments, args: StageTra
     differences |= {
         flag: digest for flag, digest in _other_data(Path(stage.restore), data).items() if flag == "--validation_file"
     }
-    name = Path(data.validation_file or task.hub_splits["eval"]).stem
+    given = data.validation_file
+    if given is None and data.test_file is not None and task.reads_functions:  # the run only predicts
+        given, differences["--test_file"] = data.test_file, str(file_digest(Path(data.test_file)))[:8]
+    name = Path(given or task.hub_splits["eval"]).stem
     return Path(stage.restore, "eval", f"{name}{suffix(differences)}")
 
 

@@ -68,9 +68,13 @@ def metrics_table(results: dict[str, Any]) -> str:
 
 
 def layers_table(results: dict[str, Any]) -> str:
-    """One line per layer: its threshold, and the mean number of tokens of a function in its feed-forward part."""
-    kept = results["eval_tokens_kept_per_layer"]
-    thresholds = results.get("eval_thresholds_per_layer", [None] * len(kept))
+    """One line per layer: its threshold, and the mean number of tokens of a function in its feed-forward part.
+
+    The numbers are those of the first evaluated split.
+    """
+    split = evaluated_splits(results)[0]
+    kept = results[f"{split}_tokens_kept_per_layer"]
+    thresholds = results.get(f"{split}_thresholds_per_layer", [None] * len(kept))
     return format_table(
         [
             {"layer": layer, "threshold": threshold, "tokens kept": tokens}

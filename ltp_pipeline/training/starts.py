@@ -22,7 +22,7 @@ from ltp_pipeline.model.checkpoints import (
 )
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
-from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments
+from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments, with_values
 from ltp_pipeline.training.default_folders import evaluation_folder, stage_folder
 from ltp_pipeline.training.fixed_pruning import fixed_pruning
 from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table, warnings_text
@@ -133,10 +133,15 @@ class PruningStage(Start):
 
     def __init__(self, stage: StageArguments, data: DataArguments, args: StageTrainingArguments):
         super().__init__(data, args)
-        self.stage = stage
         self.task = find_task(stage.task, "--task")
+        functions_only = self.task.reads_functions  # a GLUE split without a file is read from the hub
+        if args.do_predict and data.train_file is None and functions_only:
+            stage = with_values(stage, eval=True)
+        self.stage = stage
         self.trains = not stage.eval
-        wanted = {"train": not stage.eval, "eval": True, "test": data.test_file is not None}
+        predicts = data.test_file is not None or args.do_predict
+        only_predicts = stage.eval and predicts and data.validation_file is None and functions_only
+        wanted = {"train": self.trains, "eval": not only_predicts, "test": predicts}
         self.splits = [split for split in wanted if wanted[split]]
         self.flag = "--restore"
         self.origin = {"--restore": stage.restore}

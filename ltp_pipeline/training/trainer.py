@@ -20,6 +20,7 @@ from ltp_pipeline.data.batches import EvalTokenBatches, TrainTokenBatches, sorte
 from ltp_pipeline.model.flops_meter import FlopsMeter, summary
 from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
+from ltp_pipeline.training.arguments import with_values
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines, ReleaseMemory
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
 from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
@@ -315,6 +316,8 @@ def make_trainer(
             f"--target_flops {args.target_flops}: a model of type {model.config.model_type} does not prune; expected "
             "an LTP checkpoint, or run_code_metrics.py, which makes one"
         )
+    if not {"train", "eval"} & {*data}:  # the library wants a split for the evaluations during training
+        args = with_values(args, eval_strategy="no", load_best_model_at_end=False)
     if "train" in data:
         drop_threshold(model.config, chosen_again=args.max_false_alarm is not None)
     weighted = "train" in data and args.class_weights == "balanced"

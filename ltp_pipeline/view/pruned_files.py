@@ -12,10 +12,10 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import replaced_together, write_csv, write_json
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.file_formats import SKIPPED
-from ltp_pipeline.data.readers import read_labelled
+from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import dtype_name
-from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import FunctionTokens, encode
 from ltp_pipeline.view.kept_text import kept_texts
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
@@ -42,7 +42,7 @@ def write_pruned_files(
     if not files:
         raise UserError("give --train_file, --validation_file or both: the functions to prune")
     task = find_task(args.task_name, "--task_name")
-    frames = {flag: read_labelled(path, task, args, flag=flag) for flag, path in files.items()}
+    frames = {flag: read_task_file(path, task, args, flag=flag, labels="optional") for flag, path in files.items()}
     model, tokenizer = load_pruned_model(args)
     num_layers = model.config.num_hidden_layers
     if keep_layer is not None and not 1 <= keep_layer <= num_layers:
@@ -101,9 +101,10 @@ def prune_texts(
 
 
 def _pruned_frame(frame: pd.DataFrame, task: Task, kept: list[tuple[list[str], int]]) -> pd.DataFrame:
-    """Makes the columns label and code, or for a GLUE task label and the columns of the task."""
+    """Makes the columns label (if there are labels) and code, or for a GLUE task those of the task."""
     pruned = pd.DataFrame([texts for texts, _ in kept], columns=["code"] if task.reads_functions else task.columns)
-    pruned.insert(0, "label", frame["label"].to_numpy())
+    if has_labels(frame["label"].tolist()):
+        pruned.insert(0, "label", frame["label"].to_numpy())
     return pruned
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json, write_text
-from ltp_pipeline.data.readers import read_labelled
+from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import dtype_name
-from ltp_pipeline.task.tasks import Task, find_task
+from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import encode, joined
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
@@ -56,7 +56,7 @@ def report_kept_tokens(
     if path is None:
         raise UserError("give --validation_file (or --train_file): the functions to show")
     task = _find_task_of_classes(args.task_name)
-    frame = read_labelled(path, task, args, flag=flag)
+    frame = read_task_file(path, task, args, flag=flag, labels="optional")
     texts = list(frame[list(task.columns)].itertuples(index=False, name=None))
     chosen = choose_functions(frame["label"], num_functions, function_index)
     model, tokenizer = load_pruned_model(args)
@@ -82,7 +82,7 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
 
     Args:
         labels: labels of the functions. The index is the row in the file, from 0, without skipped rows.
-        num_functions: how many to choose without `rows`. If there are more than two labels, the first of any label.
+        num_functions: how many to choose without `rows`. If there are more than two labels, or none, the first ones.
         rows: rows, counted from 1. Raises UserError for a row that is not in `labels`.
     """
     if rows:
@@ -93,7 +93,7 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
         return labels.index.get_indexer([row - 1 for row in rows]).tolist()
     if num_functions < 1:
         raise UserError(f"--num_functions {num_functions}: expected 1 or more")
-    if labels.max() > 1:
+    if labels.max() > 1 or not has_labels(labels):
         return list(range(min(num_functions, len(labels))))
     positive, negative = (np.flatnonzero(labels == label).tolist() for label in (1, 0))
     wanted = max(-(-num_functions // 2), num_functions - len(negative))

@@ -34,7 +34,7 @@ class TerminalView:
 
     def function(self, trace: FunctionTrace) -> str:
         """A heading, a table of the layers, an overview, and a view of each layer that removed tokens."""
-        verdict = self._sgr("32" if trace.is_right else "31;1", trace.verdict())
+        verdict = self._sgr({True: "32", False: "31;1", None: "1"}[trace.is_right], trace.verdict())
         parts = [
             self._sgr("1", f"== {trace.heading()} ==") + f"  {verdict}",
             f"  {trace.describe_kept()}; {trace.describe_special_tokens()}",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ltp_pipeline.task.decision import stored_threshold
+from ltp_pipeline.task.tasks import has_labels
 from ltp_pipeline.view.encode import FunctionTokens
 from ltp_pipeline.view.kept_tokens import PrunedFunction
 
@@ -51,7 +52,7 @@ class FunctionTrace:
     kept: np.ndarray  # [L, n] bool, which tokens are alive after each layer
     scores: np.ndarray  # [L, n] float; NaN: the token was removed before the layer, or the layer does not prune
     thresholds: np.ndarray  # [L] float; a layer removes tokens with a score below it; NaN: the layer has no threshold
-    label: int  # the true class
+    label: int | None  # the true class; None: unknown
     probabilities: list[float]  # one for each class
     finding_lines: tuple[int, ...] = ()  # lines of `source`, from 1, in which an analyser found a defect
     decision_threshold: float | None = None  # predicts class 1 if its probability is above; None: the likeliest class
@@ -77,9 +78,9 @@ class FunctionTrace:
         return int(self.probabilities[1] > self.decision_threshold)
 
     @property
-    def is_right(self) -> bool:
-        """Whether the prediction equals the label."""
-        return self.prediction == self.label
+    def is_right(self) -> bool | None:
+        """Whether the prediction equals the label; None without a label."""
+        return None if self.label is None else self.prediction == self.label
 
     @property
     def alive(self) -> list[int]:
@@ -169,9 +170,10 @@ class FunctionTrace:
 
     def verdict(self) -> str:
         """Says the prediction, the label and whether they are equal."""
-        probability = self.probabilities[self.prediction]
-        mark = "right" if self.is_right else "WRONG"
-        return f"predicted {self.prediction} (probability {probability:.3f}), label {self.label}: {mark}"
+        predicted = f"predicted {self.prediction} (probability {self.probabilities[self.prediction]:.3f})"
+        if self.label is None:
+            return predicted
+        return f"{predicted}, label {self.label}: {'right' if self.is_right else 'WRONG'}"
 
     def as_json(self) -> dict[str, Any]:
         """The trace as values of JSON; `scores` is `[L][n]`, with null for NaN."""
@@ -210,7 +212,7 @@ def trace_function(
         kept=pruned.kept,
         scores=pruned.scores,
         thresholds=model.thresholds().double().numpy(),
-        label=int(row["label"]),
+        label=int(row["label"]) if has_labels([row["label"]]) else None,
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
         finding_lines=finding_lines_of(row, source.count("\n") + 1),
         decision_threshold=stored_threshold(model.config),

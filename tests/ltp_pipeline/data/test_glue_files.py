@@ -15,7 +15,7 @@ from ltp_pipeline.data import glue_files
 from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.glue_files import check_labels, read_glue, read_glue_hub
-from ltp_pipeline.data.readers import read_labelled
+from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS
 
 
@@ -95,9 +95,9 @@ def test_test_files_of_glue_have_no_labels(tmp_path):
 def test_what_is_measured_or_shown_needs_labels(tmp_path):
     path = _write(tmp_path, "index\tsentence\n0\tBill left.\n")
     with pytest.raises(UserError, match=r"--test_file .*in.tsv: row 1 .* no label"):
-        read_labelled(path, TASKS["COLA"], flag="--test_file")
+        read_task_file(path, TASKS["COLA"], flag="--test_file")
     functions = _write(tmp_path, "functionSource,label\nint a;,1\n", "in.csv")
-    assert read_labelled(functions, CODE, flag="--test_file")["functionSource"].tolist() == ["int a;"]
+    assert read_task_file(functions, CODE, flag="--test_file")["functionSource"].tolist() == ["int a;"]
 
 
 def test_another_column_of_labels(tmp_path):
