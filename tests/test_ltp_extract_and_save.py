@@ -110,3 +110,19 @@ def test_an_interrupted_run_leaves_the_old_files(monkeypatch, pruned_checkpoint,
     with pytest.raises(KeyboardInterrupt):
         run(pruned_checkpoint, "--train_file", train, "--validation_file", dev, out)
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("train_pruned.csv", "old")]
+
+
+def test_a_file_without_labels_gives_a_file_without_labels(pruned_checkpoint, tmp_path):
+    pd.DataFrame({"functionSource": FUNCTIONS, "label": LABELS}).to_csv(tmp_path / "with.csv", index=False)
+    pd.DataFrame({"functionSource": FUNCTIONS}).to_csv(tmp_path / "without.csv", index=False)
+    run(
+        pruned_checkpoint,
+        "--train_file",
+        tmp_path / "with.csv",
+        "--validation_file",
+        tmp_path / "without.csv",
+        tmp_path,
+    )
+    labelled, unlabelled = (pd.read_csv(tmp_path / f"{name}_pruned.csv") for name in ("train", "dev"))
+    assert list(unlabelled.columns) == ["code"]
+    assert unlabelled["code"].equals(labelled["code"])

@@ -2,6 +2,7 @@ import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -108,3 +109,21 @@ def test_help_leaves_out_the_flags_that_change_nothing(capsys):
     shown = capsys.readouterr().out
     assert "--num_functions" in shown and "--max_length" in shown
     assert not any(flag in shown for flag in ("pad_to_max_length", "--temperature", "--masking_mode", "SUPPRESS"))
+
+
+def test_functions_without_labels_are_shown_in_order_with_what_names_them(
+    pruned_checkpoint, figures, tmp_path, capsys
+):
+    unlabelled = {"idx": range(7, 13), "path": ["a.c"] * 6, "cwes": ["CWE-787"] * 6}
+    file = tmp_path / "new.csv"
+    pd.DataFrame({"functionSource": FUNCTIONS, "id": range(7, 13), **unlabelled}).to_csv(file, index=False)
+    shown = run(pruned_checkpoint, file, tmp_path / "out", "--num_functions", 2)
+    assert [function["name"] for function in shown] == [f"new.csv row {n} (id {n + 6}, a.c, CWE-787)" for n in (1, 2)]
+    assert [(one["label"], one["id"], one["path"], one["cwe"]) for one in shown] == [
+        (None, "7", "a.c", "CWE-787"),
+        (None, "8", "a.c", "CWE-787"),
+    ]
+    page = (tmp_path / "out" / "visualisation.html").read_text()
+    printed = capsys.readouterr().out
+    for text in (page, printed):
+        assert "predicted" in text and ", label" not in text and "label None" not in text

@@ -20,6 +20,7 @@ from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES
+from ltp_pipeline.training.predictions import ENDINGS
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
 from transformer_revised.training_args_ltp import LTPTrainingArguments
 
@@ -99,6 +100,12 @@ class FineTuningArguments(LTPTrainingArguments):
         help="After training, choose the lowest decision threshold at which at most this share of the "
         "validation functions of class 0, such as 0.05, is predicted as class 1. It is stored in the checkpoint "
         "as decision_threshold, and predictions and metrics use it (default: predict the more probable class).",
+    )
+    predictions_format: str = HfArg(
+        default="csv",
+        metadata={"choices": tuple(ENDINGS)},
+        help="Format of the predictions: predictions.csv, predictions.jsonl, or predictions.txt with PrimeVul's lines "
+        "of id, predicted label and probability, separated by tabs.",
     )
     max_tokens_per_batch: int | None = HfArg(
         default=None,

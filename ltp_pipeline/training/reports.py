@@ -1,20 +1,12 @@
-"""Formats what a run reports about its model: the tables it prints, the predictions and the log of pruning."""
+"""Formats what a run reports about its model: the tables it prints and the log of pruning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ltp_pipeline.base.files import format_table, write_csv
-from ltp_pipeline.task.decision import predicted_classes
-from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
-from ltp_pipeline.task.tasks import CODE, Task, has_labels
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -86,46 +78,6 @@ def layers_table(results: dict[str, Any]) -> str:
 def warnings_text(results: dict[str, Any]) -> str:
     """The warnings of a run, each in a line, with an empty line before; "" if there are none."""
     return "".join(f"\n\nwarning: {text}" for text in results.get("warnings", []))
-
-
-def predictions_table(
-    task: Task, logits: np.ndarray, labels: np.ndarray, threshold: float | None = None
-) -> pd.DataFrame:
-    """The table of predictions.csv, one line for each of N functions or items.
-
-    Columns: `label` (if the data has labels) and `prediction`, then the probabilities: with two classes `score` (of
-    class 1), with more classes `score_<name>` of each class. A task that predicts numbers has no probabilities. If an
-    item has several labels at once, `label` and `prediction` are their names, separated by spaces.
-
-    Args:
-        logits: `[N, C]`; `[N, 1]` if a number is predicted.
-        labels: `[N]`, or `[N, C]` if an item has several labels at once.
-        threshold: for functions, the probability above which class 1 is predicted; None: the more probable class.
-    """
-    import pandas as pd
-
-    if task.multi_label:
-        return _multi_label_table(task, logits, labels)
-    table = pd.DataFrame({"label": labels} if has_labels(labels) else {})
-    if task.is_regression:
-        return table.assign(prediction=logits[:, 0].astype(float))
-    table["prediction"] = predicted_classes(logits, threshold if task is CODE else None)
-    if task.num_labels == 2:
-        return table.assign(score=positive_scores(logits))
-    scores = probabilities(logits)
-    return table.assign(**{f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)})
-
-
-def _multi_label_table(task: Task, logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
-    def names(rows: np.ndarray) -> list[str]:
-        return [" ".join(name for name, positive in zip(task.labels, row) if positive) for row in rows]
-
-    table = pd.DataFrame({"label": names(labels > 0)} if has_labels(labels) else {}, index=range(len(logits)))
-    scores = sigmoid(logits)
-    scored = {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
-    return table.assign(prediction=names(logits > 0), **scored)
 
 
 def write_pruning_log(path: Path, log_history: list[dict[str, Any]]) -> None:

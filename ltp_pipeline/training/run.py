@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
-import numpy as np
 import transformers
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_csv, write_json
+from ltp_pipeline.base.files import write_json
 from ltp_pipeline.base.folder_lock import locked
 from ltp_pipeline.base.processes import is_main
 from ltp_pipeline.base.result_folder import (
@@ -37,7 +36,8 @@ from ltp_pipeline.training.arguments import FineTuningArguments, with_values
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
 from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.model_card import write_model_card
-from ltp_pipeline.training.reports import mean_loss, predictions_table, write_pruning_log
+from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
+from ltp_pipeline.training.reports import mean_loss, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
 from ltp_pipeline.training.run_record import RunRecord, checkpoint_digest, settings, tokenizer_digest
 from ltp_pipeline.training.starts import Start
@@ -54,9 +54,10 @@ def run(start: Start) -> dict[str, Any]:
     """Runs fine-tuning, a stage of pruning, or an evaluation, and prints the result.
 
     Flags, checkpoint and data are checked before the model is loaded. The folder of the result gets:
-    predictions.csv, test_predictions.csv, eval_results.json, test_results.json and all_results.json (for mismatched
-    splits in the same way); after training also the model, the tokenizer, training_args.bin, train_results.json,
-    trainer_state.json (with the log), pruning_log.csv and the model card, README.md.
+    predictions.csv, test_predictions.csv (see `write_predictions`), eval_results.json, test_results.json and
+    all_results.json (for mismatched splits in the same way); after training also the model, the tokenizer,
+    training_args.bin, train_results.json, trainer_state.json (with the log), pruning_log.csv and the model card,
+    README.md.
 
     Returns all metrics, as in all_results.json.
     Raises UserError if a flag, a file or a checkpoint cannot be used, or the model no longer computes finite numbers.
@@ -64,6 +65,7 @@ def run(start: Start) -> dict[str, Any]:
     check_numbers(start.args, start.data)
     args = adapt_to_task(start.args, start.task)
     check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
+    check_format(args.predictions_format, start.task)
     output_dir = start.check()
     if start.trains:
         check_replaceable(output_dir, start.needed)
@@ -140,12 +142,13 @@ def _run(
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
         trainer = make_trainer(model, tokenizer, args, tokens, task)
         described = describe_splits(data, frames, task)
-        return _train_and_evaluate(trainer, tokens, task, described, output_dir)
+        return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir)
 
 
 def _train_and_evaluate(
     trainer: ClassifierTrainer,
     data: dict[str, datasets.Dataset],
+    frames: dict[str, pd.DataFrame],
     task: Task,
     described: list[dict[str, Any]],
     final: Path,
@@ -161,9 +164,9 @@ def _train_and_evaluate(
         _save(trainer, folder, final)
     for split in EVALUATED:
         if split in data:
-            by_split[split], predictions = evaluate_split(trainer, data[split], split, task)
+            by_split[split], predictions = evaluate_split(trainer, data[split], frames[split], split, task)
             if writes:
-                write_csv(folder / f"{split}_predictions.csv".removeprefix("eval_"), predictions)
+                write_predictions(folder, split, predictions, frames[split], trainer.args.predictions_format)
     if writes and "train" in data and stored_threshold(config) is not None:
         config.save_pretrained(folder)
     _add_counts(by_split, data, described)
@@ -210,14 +213,15 @@ def _save(trainer: ClassifierTrainer, folder: Path, final: Path) -> None:
 
 
 def evaluate_split(
-    trainer: ClassifierTrainer, dataset: datasets.Dataset, split: str, task: Task
+    trainer: ClassifierTrainer, dataset: datasets.Dataset, frame: pd.DataFrame, split: str, task: Task
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Evaluates all rows of a split. For "eval" with `--max_false_alarm`, first chooses the decision threshold.
+    """Evaluates the rows of a split. For "eval" with `--max_false_alarm`, first chooses the decision threshold.
 
+    `dataset`: the tokens of the rows in `frame`.
     Returns the metrics and the predictions. The name of a metric begins with `<split>_`. There are the metrics of
     `task` and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
     thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
-    `predictions_table`. If rows of the file were skipped, the first column, `row`, is the row in the file, from 1.
+    `predictions_table`.
     Raises NotFiniteError if the model computes infinite numbers or NaN.
     """
     output = trainer.predict(dataset, metric_key_prefix=split)
@@ -235,11 +239,7 @@ def evaluate_split(
         metrics[f"{split}_samples_per_second"] = round(functions / seconds, 3)
     metrics[f"{split}_seconds_per_sample"] = seconds / functions
     metrics[f"{split}_dtype"] = trainer.args.dtype
-    predictions = predictions_table(task, logits, labels, stored_threshold(config))
-    rows = np.unique(dataset["row"])
-    if rows[-1] >= len(rows):
-        predictions.insert(0, "row", rows + 1)
-    return metrics, predictions
+    return metrics, predictions_table(task, logits, labels, stored_threshold(config), frame)
 
 
 def _add_counts(

@@ -50,7 +50,16 @@ CHOOSING = ("eval_strategy", "eval_steps", "eval_delay", "save_strategy", "save_
 # Flags that change no weight of the result: where, what is logged and kept, how evaluation is divided into batches
 FREE = (
     *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "do_train", "do_eval", "do_predict", "eval"),
-    *("command", "arch", "no_load", "save_all", "keep_checkpoints", "local_rank", "overwrite_cache"),
+    *(
+        "command",
+        "arch",
+        "predictions_format",
+        "no_load",
+        "save_all",
+        "keep_checkpoints",
+        "local_rank",
+        "overwrite_cache",
+    ),
     *("test_file", "max_test_samples", "pad_to_max_length", "per_device_eval_batch_size", "max_eval_tokens_per_batch"),
     *("prediction_loss_only", "batch_eval_metrics", "include_for_metrics", "eval_on_start", "eval_accumulation_steps"),
     *("eval_do_concat_batches", "eval_use_gather_object", "bf16_full_eval", "fp16_full_eval"),

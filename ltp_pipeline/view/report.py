@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json, write_text
+from ltp_pipeline.data.layouts import LAYOUT, Layout
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import dtype_name
@@ -71,8 +72,10 @@ def report_kept_tokens(
         place = places[i]
         if place in chosen:
             row = frame.iloc[place]
-            name, source = name_of_function(path, row), joined(texts[place])
-            traces[place] = trace_function(name, source, row, functions[i], pruned, model, tokenizer)
+            source, layout = joined(texts[place]), frame.attrs.get(LAYOUT)
+            name = name_of_function(path, row, layout)
+            trace = trace_function(name, source, row, functions[i], pruned, model, tokenizer)
+            traces[place] = replace(trace, origin=origin_of(row, layout))
     shown = [traces[place] for place in chosen]
     return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive))
 
@@ -101,13 +104,46 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
     return chosen + negative[: num_functions - len(chosen)]
 
 
-def name_of_function(file: str, row: pd.Series) -> str:
-    """A name such as `test.csv row 17 (zlib/inflate.c:123)`, without the part in brackets if the file lacks it."""
-    project, path, line = (row.get(column) for column in ("project", "path", "first_line"))
-    place = "/".join(part for part in (project, path) if isinstance(part, str) and part)
-    if place and isinstance(line, str | int | np.integer) and line:
-        place += f":{line}"
-    return f"{Path(file).name} row {row.name + 1}" + (f" ({place})" if place else "")
+def origin_of(row: pd.Series, layout: Layout | None) -> dict[str, str]:
+    """What the file says of the id, CWE, project, path and first line of a function: the role, and its value as text.
+
+    `layout`: that of the file; None: a file of a GLUE task.
+    """
+    kinds = {
+        "id": (str, int, float),
+        "cwe": (str, list, tuple),
+        "project": str,
+        "path": str,
+        "first_line": (str, int, float),
+    }
+    columns = {role: layout and getattr(layout, role) for role in kinds}
+    values = {role: _plain(row.get(column)) for role, column in columns.items() if column is not None}
+    shown = {role: _value(value) for role, value in values.items() if isinstance(value, kinds[role])}
+    return {role: value for role, value in shown.items() if value}
+
+
+def name_of_function(file: str | Path, row: pd.Series, layout: Layout | None) -> str:
+    """A name such as `test.csv row 17 (id 4711, zlib/inflate.c:123, CWE-787)`, with the parts that the file has."""
+    origin = origin_of(row, layout)
+    place = "/".join(origin[role] for role in ("project", "path") if role in origin)
+    if place and "first_line" in origin:
+        place += f":{origin['first_line']}"
+    parts = [f"id {origin['id']}" if "id" in origin else "", place, origin.get("cwe", "")]
+    known = ", ".join(filter(None, parts))
+    return f"{Path(file).resolve().name} row {row.name + 1}" + (f" ({known})" if known else "")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _value(value: Any) -> str:
+    """A value of a table: the entries of a list with spaces between, "" for a missing value."""
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of numbers in which one is missing
+    return "" if value != value else str(value).strip()
 
 
 def _find_task_of_classes(name: str) -> Task:

@@ -56,6 +56,7 @@ class FunctionTrace:
     probabilities: list[float]  # one for each class
     finding_lines: tuple[int, ...] = ()  # lines of `source`, from 1, in which an analyser found a defect
     decision_threshold: float | None = None  # predicts class 1 if its probability is above; None: the likeliest class
+    origin: dict[str, str] = field(default_factory=dict)  # id, cwe, project, path and first_line, where they are known
     unread: tuple[tuple[int, int], ...] = ()  # begin and end of each gap of unread characters before `read_to`
     alive_until: np.ndarray = field(init=False)  # [n] int, the number of layers that kept the token, 0 to L
     read_to: int = field(init=False)  # number of characters up to the last one that the model read
@@ -179,6 +180,7 @@ class FunctionTrace:
         """The trace as values of JSON; `scores` is `[L][n]`, with null for NaN."""
         return {
             "name": self.name,
+            **self.origin,
             "source": self.source,
             "label": self.label,
             "prediction": self.prediction,

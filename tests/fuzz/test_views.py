@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.data.layouts import own_layout
 from ltp_pipeline.view.encode import FunctionTokens
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_text import kept_text
@@ -124,7 +125,7 @@ def test_kept_text(trace):
 def test_columns_of_any_kind(row, file):
     assume("\0" not in file)
     series = pd.Series(row, dtype=object, name=3)
-    assert "row 4" in name_of_function(file, series)
+    assert "row 4" in name_of_function(file, series, own_layout(row, "code", None))
     assert all(1 <= number <= 100 for number in finding_lines_of(series, 100))
 
 

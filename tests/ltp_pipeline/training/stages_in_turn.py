@@ -3,7 +3,8 @@
     python -m torch.distributed.run --nproc_per_node 2 stages_in_turn.py FOLDER BATCH
 
 `FOLDER` is for the results, `BATCH` the functions in a process's batch. Expected in the working directory: longformer,
-train.csv, test.csv, and `one`, the folder of the run by one process, to evaluate and extract from.
+train.csv, test.csv, new.csv (without labels) and `one`, the folder of the run by one process, to evaluate and extract
+from.
 """
 
 import sys
@@ -39,6 +40,7 @@ def run_all(folder: str, batch: int) -> None:
         "by_tokens": f"--restore {folder}/fine_tuned --masking_mode soft {learn} --max_tokens_per_batch 300",
         "evaluated": "--restore one/hard --eval",
         "evaluated_by_tokens": "--restore one/hard --eval --max_tokens_per_batch 150",
+        "predicted": "--restore one/hard --eval --test_file new.csv",
     }
     for name, flags in stages.items():
         run_code_metrics.main(f"{STAGE} {flags} --bs {batch} --output_dir {folder}/{name}".split())

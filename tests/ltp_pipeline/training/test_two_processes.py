@@ -36,6 +36,8 @@ def place(longformer_dir, tmp_path_factory):
     AutoTokenizer.from_pretrained(longformer_dir).save_pretrained(folder / "longformer")
     save(functions(24), folder / "train.csv")  # six batches of four
     save(functions(11, first=100), folder / "test.csv")  # three batches of four: the last is not full
+    new = functions(7, first=200).drop(columns="label").assign(id=[f"f{i}" for i in range(7)])
+    save(new, folder / "new.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", sys.argv)
@@ -93,6 +95,13 @@ def test_two_processes_measure_a_checkpoint_as_one_although_its_functions_cannot
     assert two == one
     tables = [pd.read_csv(place / by / name / "predictions.csv") for by in ("one", "two")]
     assert len(tables[0]) == 11
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_two_processes_predict_a_file_without_labels_as_one(place):
+    tables = [pd.read_csv(place / by / "predicted" / "test_predictions.csv") for by in ("one", "two")]
+    assert list(tables[0].columns) == ["id", "prediction", "score"]
+    assert tables[0]["id"].tolist() == [f"f{i}" for i in range(7)]
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
 
 

@@ -1,0 +1,147 @@
+"""What a model predicts for each function of a file, as a table, and the formats in which it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import write_csv, write_text
+from ltp_pipeline.data.layouts import LAYOUT, Layout
+from ltp_pipeline.task.decision import predictions_of
+from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
+from ltp_pipeline.task.tasks import CODE, Task, has_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST = 120  # characters of the values of a column that the predictions repeat; longer ones are texts
+OWN = ("row", "label", "prediction", "score")
+ENDINGS = {"csv": ".csv", "jsonl": ".jsonl", "primevul": ".txt"}  # format -> ending of the file
+
+
+def check_format(name: str, task: Task) -> None:
+    """Raises UserError if the predictions of `task` cannot be written in the format `name`."""
+    if name == "primevul" and task is not CODE:
+        raise UserError(f"--predictions_format primevul: is for the task code, not {task.name}; expected csv or jsonl")
+
+
+def predictions_table(
+    task: Task, logits: np.ndarray, labels: np.ndarray, threshold: float | None, source: pd.DataFrame
+) -> pd.DataFrame:
+    """The table of predictions, one line for each of N functions or items.
+
+    Columns: `row`, the row in the file, from 1, if rows of the file were skipped; the columns of `source_columns`;
+    `label` (if the data has labels) and `prediction`, then the probabilities: with two classes `score` (of class 1),
+    with more classes `score_<name>` of each class. A task that predicts numbers has no probabilities. If an item has
+    several labels at once, `label` and `prediction` are their names, separated by spaces.
+
+    Args:
+        logits: `[N, C]`; `[N, 1]` if a number is predicted.
+        labels: `[N]`, or `[N, C]` if an item has several labels at once.
+        threshold: for functions, the probability above which class 1 is predicted; None: the more probable class.
+        source: the N rows, as they were read.
+    """
+    import pandas as pd
+
+    def shown(values: np.ndarray) -> np.ndarray | list[str]:
+        if not task.multi_label:
+            return values
+        return [" ".join(name for name, positive in zip(task.labels, row) if positive) for row in values > 0]
+
+    found = {"label": shown(labels)} if has_labels(labels) else {}
+    found["prediction"] = shown(predictions_of(task, logits, threshold))
+    if task.num_labels == 2:
+        found["score"] = positive_scores(logits)
+    elif not task.is_regression:
+        scores = sigmoid(logits) if task.multi_label else probabilities(logits)
+        found |= {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
+    rows = np.asarray(source.index) + 1
+    first = {"row": rows} if rows[-1] > len(rows) else {}
+    known = source_columns(source, task, {*OWN, *found}) if task.reads_functions else {}
+    return pd.DataFrame({**first, **known, **found})
+
+
+def source_columns(source: pd.DataFrame, task: Task, taken: set[str]) -> dict[str, list[Any]]:
+    """The columns of a file that say which function a row is, and what is known of it.
+
+    These are the columns of the file's layout, but not those with the text or its label, and all others whose values
+    are short: at most LONGEST characters, on one line. A name in `taken` becomes `source_NAME`.
+    """
+    layout = source.attrs.get(LAYOUT) or Layout("", "")
+    roles = ("id", "cwe", "project", "path", "first_line", "flaw_lines", "pair")
+    known = [getattr(layout, role) for role in roles if getattr(layout, role)]
+    texts = {*task.columns, "label", layout.text, layout.label, layout.partner}
+    columns: dict[str, list[Any]] = {}
+    for name in dict.fromkeys([*known, *source.columns]):
+        values = source[name].tolist() if name in source.columns and name not in texts else None
+        if values is None or name not in known and not all(map(_is_short, values)):
+            continue
+        key = str(name)
+        while not key or key in taken:
+            key = f"source_{key}"
+        taken = taken | {key}
+        columns[key] = values
+    return columns
+
+
+def _is_short(value: Any) -> bool:
+    text = as_text(value)
+    return len(text) <= LONGEST and text.splitlines() in ([], [text])
+
+
+def as_text(value: Any) -> str:
+    """A value of a table as text: a list or an object as JSON, "" for a missing value."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None or value != value else str(value)
+
+
+def write_predictions(folder: Path, split: str, table: pd.DataFrame, source: pd.DataFrame, form: str) -> None:
+    """Writes the predictions for a split, in the format `form`: `predictions.csv`, `test_predictions.txt`, ...
+
+    csv: lists and objects are JSON. jsonl: an object for each row. primevul: the lines `idx<TAB>label<TAB>probability`
+    that PrimeVul's script calc_vd_score.py reads, without a header. The label is the predicted one, the probability is
+    that of class 1. For idx see `prediction_ids`.
+
+    `source`: the rows, as they were read.
+    """
+    path = folder / f"{split}_predictions{ENDINGS[form]}".removeprefix("eval_")
+    if form == "csv":
+        write_csv(path, table.map(lambda value: as_text(value) if isinstance(value, list | dict) else value))
+    elif form == "jsonl":
+        write_text(path, "".join(f"{_json_line(row)}\n" for row in table.to_dict("records")))
+    else:
+        rows = zip(prediction_ids(source), table["prediction"], table["score"], strict=True)
+        write_text(path, "".join(f"{name}\t{prediction}\t{score!r}\n" for name, prediction, score in rows))
+
+
+def prediction_ids(source: pd.DataFrame) -> Sequence[Any]:
+    """The id of each row, for PrimeVul's format: the column of ids of the file's layout, or the row, from 1.
+
+    Ids are not used, which a line says, if two are the same, or one is empty or has white space in it.
+    """
+    layout, rows = source.attrs.get(LAYOUT), [int(row) + 1 for row in source.index]
+    if layout is None or layout.id is None:
+        return rows
+    ids = [as_text(value) for value in source[layout.id]]
+    if len({*ids}) == len(ids) and all(len(name.split()) == 1 and name == name.strip() for name in ids):
+        return ids
+    print(f"note: the column {layout.id!r} has no different id for each row; the predictions are named by row, from 1")
+    return rows
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: no NaN, no numbers and lists of NumPy."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return None if isinstance(value, float) and value != value else value
