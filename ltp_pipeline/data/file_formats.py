@@ -32,6 +32,7 @@ ENDINGS = ".csv, .tsv, .json, .jsonl (each also with .gz) or .parquet"
 SHOWN = 10
 SKIPPED = "skipped_rows"  # key in a frame's `attrs`: numbers, from 1, of the rows of the file that were skipped
 _JSON = re.compile(r'\s*(\[\s*)?\{\s*"')
+LARGEST_EXACT = 2**53  # up to this number float64 holds every whole number
 FIELD_LIMIT = 2**31 - 1  # characters; the csv module's own limit is 131,072
 
 
@@ -45,12 +46,13 @@ class BadRows:
         self.where, self.skip = where, skip
         self.reasons: dict[int, str] = {}  # number of a row, from 0 -> why the row cannot be used
 
-    def add(self, row: int, reason: str, place: str | None = None) -> None:
+    def add(self, row: int, reason: str, place: str | None = None, skip: bool = False) -> None:
         """Records that row `row`, from 0, cannot be used.
 
         If such rows are not skipped, raises UserError, which names `place` in the file (None: the row).
+        `skip`: skip this row in any case.
         """
-        if not self.skip:
+        if not self.skip and not skip:
             place = row_place(self.where, row) if place is None else f"{self.where}: {place}"
             raise UserError(f"{place}: {reason} (or skip such rows: --on_bad_rows skip)")
         self.reasons.setdefault(int(row), reason)
@@ -129,7 +131,7 @@ def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_row
     from pyarrow import parquet
 
     try:
-        frame = parquet.read_table(path).to_pandas()
+        frame = parquet.read_table(path).to_pandas(integer_object_nulls=True)  # not float64, which rounds
     except (pyarrow.ArrowException, OSError) as error:
         raw = read_bytes(path, where)
         if not raw.startswith(b"PAR1"):
@@ -177,7 +179,9 @@ def _read_csv(
     )
     for name in () if as_text is None else set(header[:columns]).difference(as_text):
         with suppress(ValueError, TypeError):  # text stays text
-            frame[name] = pd.to_numeric(frame[name])
+            numbers_read = pd.to_numeric(frame[name])
+            if numbers_read.dtype != "float64" or not (numbers_read.abs() > LARGEST_EXACT).any():
+                frame[name] = numbers_read
     return frame.set_axis(pd.Index(numbers, dtype="int64"))
 
 
@@ -232,7 +236,14 @@ def _read_json(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: 
             rows[row] = {name: _without_surrogates(cell) for name, cell in value.items()}
         else:
             bad_rows.add(row, "expected a JSON object with a text and its label", place=place)
-    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), dtype="int64"))
+    frame = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), dtype="int64"), dtype=object)
+    for name, cells in frame.items():
+        inferred = cells.infer_objects()
+        if inferred.dtype != "float64" or not any(
+            isinstance(cell, int) and abs(cell) > LARGEST_EXACT for cell in cells
+        ):
+            frame[name] = inferred
+    return frame
 
 
 def _without_surrogates(cell: Any) -> Any:

@@ -15,10 +15,14 @@ class ColumnArguments:
     """Which columns of a file hold the functions and their labels."""
 
     text_column: str | None = HfArg(
-        default=None, help="Column with the code (default: functionSource, code or text). Not for GLUE tasks."
+        default=None,
+        help="Column with the code (default: functionSource, code, text, or that of a known layout: docs/data.md). "
+        "Not for GLUE tasks.",
     )
-    label_column: str = HfArg(
-        default="label", help="Column with the label: 0 or 1, true or false; for a GLUE task a number or a name."
+    label_column: str | None = HfArg(
+        default=None,
+        help="Column with the label: 0 or 1, true or false, or one clear word for each class; for a GLUE task a "
+        "number or a name (default: label, or that of a known layout: docs/data.md).",
     )
     label_map: str | None = HfArg(
         default=None,

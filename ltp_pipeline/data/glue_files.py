@@ -40,7 +40,7 @@ def read_glue(path: str | Path, task: Task, reading: ReadingArguments | None = N
     Raises UserError if something is wrong with the file; the message names the flag, the file and the row.
     """
     reading, path = reading or ReadingArguments(), Path(path)
-    where, label_column = f"{flag} {path}", reading.label_column
+    where, label_column = f"{flag} {path}", reading.label_column or "label"
     bad_rows = BadRows(where, skip=reading.on_bad_rows == "skip")
     if format_of(path, where) == ".tsv":
         frame = _read_tsv(read_text(path, where), task, bad_rows)

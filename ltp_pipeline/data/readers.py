@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, column_list, read_table
+from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.glue_files import NO_LABEL, check_glue_flags, check_labels, read_glue, read_glue_hub
-from ltp_pipeline.data.layouts import LAYOUT, own_layout
+from ltp_pipeline.data.layouts import LABELS, LAYOUT, TEXTS, Layout, described, find_layout, with_content
 from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
-from ltp_pipeline.task.labels import as_class, as_groups, expected_label, parse_label_map, shown_label
+from ltp_pipeline.task.labels import as_classes, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import UNLABELLED, Task, has_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_COLUMNS = ("functionSource", "code", "text")
 # needed: every row has a label. optional: every row has one, or none has. ignored: labels are not read.
 Labels = Literal["needed", "optional", "ignored"]
 # split -> the flag that names its file
@@ -133,76 +133,85 @@ def read_function_rows(
     labels: Labels = "needed",
 ) -> pd.DataFrame:
     """As [`read_functions`], but the caller reports the rows that are skipped, which `bad_rows` collects."""
-    import pandas as pd
-
-    where, label_column = bad_rows.where, columns.label_column
-    as_text = (*TEXT_COLUMNS, "label", label_column, columns.text_column)
+    where = bad_rows.where
+    as_text = (*TEXTS, *LABELS, columns.label_column, columns.text_column)
     frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
     if not len(frame.columns):  # no JSON line is an object
         bad_rows.report(len(bad_rows.reasons))
-    if labels == "ignored" or labels == "optional" and label_column == "label" and "label" not in frame.columns:
-        label_column = None
-    text_column = _find_text_column(frame, where, columns.text_column, label_column)
+    ignored = labels == "ignored"
+    layout = find_layout(frame, where, columns.text_column, None if ignored else columns.label_column, labels)
     if frame.empty and not bad_rows.reasons:
         raise UserError(f"{where}: the file has a header but no functions; expected a row for each function")
-
-    texts = frame[text_column].astype(object).map(_as_text)
-    classes, missing = _read_labels(frame, label_column, columns.label_map, groups, labels)
-    for row, text, label in zip(frame.index, texts, classes):
+    values = [] if layout.label is None else frame[layout.label].tolist()
+    classes, missing = _read_labels(
+        values, len(frame), columns.label_map, groups, labels, f"{where}: {layout.label!r}"
+    )
+    texts = _texts_of(frame, layout, classes)
+    for place, (row, text, label) in enumerate(zip(frame.index, texts, classes)):
         if label is None:
-            bad_rows.add(row, f"the {label_column!r} is {shown_label(frame.at[row, label_column])}; {missing}")
-        elif pd.isna(text) or not text.strip():
-            bad_rows.add(row, f"{text_column!r} is empty; expected the code of a function")
+            bad_rows.add(row, f"the {layout.label!r} is {shown_label(values[place])}; {missing}")
+        elif text is None or not text.strip():
+            bad_rows.add(row, f"{layout.text!r} is empty; expected the code of a function", skip=layout.may_be_empty)
         elif NOT_UTF8 in text:
-            bad_rows.add(row, f"{text_column!r} holds a byte or an escape that is not UTF-8; expected UTF-8 text")
-    good = frame.index.difference(list(bad_rows.reasons))
-    if len(good) < len(frame):
-        frame, texts, classes = frame.loc[good], texts[good], classes[good]
-    others = frame.drop(columns=list({text_column, label_column, "functionSource", "label"} & set(frame.columns)))
-    classes = classes if groups else classes.astype("int64")
-    read = pd.DataFrame({"functionSource": texts, "label": classes}).join(others)
-    read.attrs[LAYOUT] = own_layout(frame.columns, text_column, label_column)
+            bad_rows.add(row, f"{layout.text!r} holds a byte or an escape that is not UTF-8; expected UTF-8 text")
+    read = _usable_rows(frame, texts, classes, layout, bad_rows)
+    read.attrs[LAYOUT] = with_content(layout, read)
+    if layout.name and processes.is_main():
+        print(f"{Path(path).name}: {described(read)}", flush=True)
     return read
 
 
 def _read_labels(
-    frame: pd.DataFrame, column: str | None, label_map: str | None, groups: Sequence[str], labels: Labels
-) -> tuple[pd.Series, str]:
+    values: list[Any], rows: int, label_map: str | None, groups: Sequence[str], labels: Labels, where: str
+) -> tuple[list[int | list[int] | None], str]:
     """The class, or the classes, of each row, and what a label may be. None: the row has no such label.
 
-    If `column` is None, or labels are optional and no row has one, every row is UNLABELLED.
+    If there are no `values`, or labels are optional and no row has one, every row is UNLABELLED.
+    Raises UserError if two words of `values` may mean the same class.
     """
-    import pandas as pd
-
     parsed = parse_label_map(label_map)
-    expected, none = expected_label(parsed, groups), [UNLABELLED] * len(groups) if groups else UNLABELLED
-    values = [] if column is None else frame[column].tolist()
-    classes = [as_groups(value, groups) if groups else as_class(value, parsed) for value in values]
+    expected = expected_label(parsed, groups, words=True)
+    try:
+        classes = [as_groups(value, groups) for value in values] if groups else as_classes(values, parsed)
+    except ValueError as error:
+        raise UserError(
+            f"{where} holds {error}, which may or may not mean the same class; give the class of each name with "
+            "--label_map, such as good=0,bad=1"
+        ) from error
     if not any(label is not None for label in classes):
         empty = all(str(value).strip().lower() in NO_LABEL for value in values)
-        if column is None or labels == "optional" and empty:
-            classes = [none] * len(frame)
+        if not values or labels == "optional" and empty:
+            classes = [[UNLABELLED] * len(groups) if groups else UNLABELLED] * rows
     elif labels == "optional":
         expected += "; or no label in any row"
-    return pd.Series(classes, index=frame.index, dtype=object), expected
+    return classes, expected
 
 
-def _find_text_column(frame: pd.DataFrame, where: str, text_column: str | None, label_column: str | None) -> str:
-    """The column with the code. Raises UserError if it or `label_column` (None: no labels) does not exist."""
-    if text_column is None:
-        text_column = next((column for column in TEXT_COLUMNS if column in frame.columns), None)
-    found = column_list(frame)
-    if text_column is None:
-        raise UserError(
-            f"{where}: no column with the code; expected {', '.join(TEXT_COLUMNS[:-1])} or {TEXT_COLUMNS[-1]} "
-            f"(or name one with --text_column); columns found: {found}"
-        )
-    for flag, column in (("--text_column", text_column), ("--label_column", label_column)):
-        if column is not None and column not in frame.columns:
-            raise UserError(f"{where}: no column {column!r} (name another with {flag}); columns found: {found}")
-    if text_column == label_column:
-        raise UserError(f"{where}: --text_column and --label_column are both {label_column!r}; expected two columns")
-    return text_column
+def _texts_of(frame: pd.DataFrame, layout: Layout, classes: Sequence[Any]) -> list[str | None]:
+    """The text of each row; None for a cell that holds none."""
+    texts = map(_as_text, frame[layout.text].astype(object))
+    if layout.clean_text is None:
+        return list(texts)
+    clean = map(_as_text, frame[layout.clean_text].astype(object))
+    return [
+        other if label == 0 or label != 1 and not text else text for text, other, label in zip(texts, clean, classes)
+    ]
+
+
+def _usable_rows(
+    frame: pd.DataFrame, texts: list[str | None], classes: list[Any], layout: Layout, bad_rows: BadRows
+) -> pd.DataFrame:
+    """The frame that `read_functions` returns, with the rows that are not in `bad_rows`."""
+    import pandas as pd
+
+    read = pd.DataFrame({"functionSource": texts, "label": pd.Series(classes, dtype=object)}).set_axis(frame.index)
+    others = frame.drop(columns=list({layout.text, layout.label, *read.columns} & set(frame.columns)))
+    good = frame.index.difference(list(bad_rows.reasons))
+    if len(good) < len(frame):
+        read, others = read.loc[good], others.loc[good]
+    if not any(isinstance(label, list) for label in classes):
+        read["label"] = read["label"].astype("int64")
+    return read.join(others)
 
 
 def _as_text(value: Any) -> str | None:

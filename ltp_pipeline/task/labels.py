@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,16 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
 
 LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+# Words that name a class without doubt, in lower case, without white space, "-" and "_". A column uses one of these
+# sets of words, and one word of it for each class.
+WORDS = (
+    {"no": 0, "yes": 1},
+    {"negative": 0, "positive": 1},
+    dict.fromkeys("benign clean good safe secure fixed patched nonvul nonvuln nonvulnerable notvulnerable".split(), 0)
+    | dict.fromkeys("harmless nonmalicious nonbuggy nondefective notdefective bugfree invulnerable".split(), 0)
+    | dict.fromkeys("vul vuln vulnerable vulnerability insecure unsafe bad buggy defective flawed".split(), 1)
+    | dict.fromkeys("malicious malware".split(), 1),
+)
 FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
 
 
@@ -68,6 +79,31 @@ def as_class(value: Any, label_map: dict[str, int] | None = None) -> int | None:
     return None if None in classes else max(classes, default=0)
 
 
+def as_classes(values: Iterable[Any], label_map: dict[str, int] | None = None) -> list[int | None]:
+    """The classes of a column of labels; None for a value that is not a label.
+
+    Without `label_map` a value may also be a word of `WORDS`, if no value of the column is 0, 1, true or false.
+    Otherwise as [`as_class`]. Raises ValueError if two different words of the column mean the same class, or if the
+    words are of two sets: the message names two of them.
+    """
+    values = list(values)
+    classes = [as_class(value, label_map) for value in values]
+    if label_map is not None or any(label is not None for label in classes):
+        return classes
+    plain = [re.sub(r"[\s_-]", "", value).lower() if isinstance(value, str) else None for value in values]
+    used = {word: value for word, value in zip(plain, values) if any(word in words for words in WORDS)}
+    if not used:
+        return classes
+    first = next(iter(used))
+    words = next(words for words in WORDS if first in words)
+    chosen: dict[int, str] = {}
+    for word, value in used.items():
+        other = chosen.setdefault(words[word], word) if word in words else first
+        if other != word:
+            raise ValueError(f"{shown_label(used[other])} and {shown_label(value)}")
+    return [words.get(word) for word in plain]
+
+
 def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
     """0 or 1 for each of `names`, for an item that may belong to several groups; None if `value` is not such a label.
 
@@ -86,13 +122,17 @@ def as_groups(value: Any, names: Sequence[str]) -> list[int] | None:
     return classes if None not in classes and len(classes) == len(names) else None
 
 
-def expected_label(label_map: dict[str, int] | None, groups: Sequence[str] = ()) -> str:
-    """The end of an error message: what a label may be."""
+def expected_label(label_map: dict[str, int] | None, groups: Sequence[str] = (), *, words: bool = False) -> str:
+    """The end of an error message: what a label may be. `words`: words that name a class, too; see [`as_classes`]."""
     if groups:
         return f"expected a list of {len(groups)} of 0 or 1, or some of {', '.join(groups)} (empty: none)"
     if label_map is not None:
         return f"expected one of {', '.join(label_map)} (--label_map), or a list of them"
-    return "expected 0 or 1 (or true, false, or a list of these); for names give --label_map, such as good=0,bad=1"
+    word = ", or one clear word for each class, such as benign and malicious" if words else ""
+    return (
+        f"expected 0 or 1 (or true, false, or a list of these{word}); for {'other ' if words else ''}names give "
+        "--label_map, such as good=0,bad=1"
+    )
 
 
 def shown_label(value: Any) -> str:
