@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from Data.functions.card import NAMES, PAGE, write_table
+from Data.ground_truth.leaks import LEAKS, leak_checks
 from Data.ground_truth.rows import Row, describe, split_note, split_rows, to_frame, without_duplicates
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.stand_ins import stand_in
 
 REPORT = "import.json"
+ORIGINS = "origins.csv"
 COLUMNS = ("id", "cwes", "project", "path", "first_line", "flaw_lines", "pair")  # written if any row has a value
 
 
@@ -32,6 +36,7 @@ class Repository:
     holds: tuple[str, ...]  # files and folders by which a clone is recognised
     about: str  # for the card: what the tables hold, and what label 1 means
     splits: tuple[str, ...] = SPLITS  # tables that are written; a source that is only a test set has ("test",)
+    check_leaks: bool = False  # whether to compare with a split of the files at random, which takes a minute
 
 
 def argument_parser(description: str | None, repository: Repository) -> argparse.ArgumentParser:
@@ -68,6 +73,7 @@ def run_import(
             counts: dict[str, int] = {}
             rows = list(read(args.source, counts))
             counts["rows_read"] = len(rows)
+            published = rows
             rows = without_duplicates(rows, counts)
             counts["rows_written"] = len(rows)
             if not rows:
@@ -77,13 +83,18 @@ def run_import(
             columns = [name for name in COLUMNS if any(getattr(row, name) for row in rows)]
             for name, own in tables.items():
                 write_table(staging, name, to_frame(own, columns), args.format)
+            origins = sorted({(row.id, row.origin) for row in published if row.origin})
+            if origins:
+                write_csv(staging / ORIGINS, pd.DataFrame(origins, columns=["id", "file"]))
             described = [{"table": name, **describe(own)} for name, own in tables.items()]
-            report = {"repository": repository.name, **_settings(args), "counts": counts, "tables": described}
+            leaks = leak_checks(published, tables, args.seed) if repository.check_leaks else []
+            sections = {"counts": counts, "tables": described, "leaks": leaks}
+            report = {"repository": repository.name, **_settings(args), **sections}
             write_text(staging / PAGE, _page(repository, report, columns))
             write_json(staging / REPORT, report)
     except OSError as error:
         raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
-    print(f"{format_table(_steps(counts))}\n\n{format_table(described)}")
+    print("\n\n".join(format_table(rows) for rows in (_steps(counts), described, leaks) if rows))
     note = split_note(splits)
     if note is not None:
         print(f"note: {note}")
@@ -142,13 +153,14 @@ def _steps(counts: Mapping[str, int]) -> list[dict[str, Any]]:
 def _page(repository: Repository, report: Mapping[str, Any], columns: Sequence[str]) -> str:
     """The card as Markdown."""
     command = " ".join(Path(sys.argv[0]).parts[-2:])
-    settings = [name for name in report if name not in ("repository", "counts", "tables")]
+    settings = [name for name in report if name not in ("repository", "counts", "tables", "leaks")]
     parts = [
         f"# Data set card: {repository.name}",
         f"Imported from a clone of github.com/{repository.name} by `{command}`.",
         repository.about,
         f"## Tables\n{format_table(report['tables'], markdown=True)}",
         f"Columns: functionSource, label{''.join(f', {name}' for name in columns)} (docs/data.md describes them).",
+        *([f"## {LEAKS}\n{format_table(report['leaks'], markdown=True)}"] if report["leaks"] else []),
         f"## Counts of each step\n{format_table(_steps(report['counts']), markdown=True)}",
         "## Settings\n" + "\n".join(f"- {name}: {report[name]}" for name in settings),
     ]

@@ -34,7 +34,9 @@ class Row:
     first_line: int | None = None  # of the text in its file, from 1
     flaw_lines: tuple[int, ...] = ()  # lines of the text, from 1
     pair: str = ""  # the same name in the row of the defective function and in that of its repaired form
-    table: str = ""  # begins the names of the tables in which the row is written: "mixed_" for mixed_test.csv
+    table: str = ""  # begins the name of the table in which the row is written: "mixed_" for mixed_test.csv
+    origin: str = ""  # the file of the source, where its name tells the label: only origins.csv has it, by id
+    published: str = ""  # the text as the source has it, if the importer has changed it: for the check of leaks
 
     @property
     def tokens(self) -> list[str]:
@@ -43,26 +45,26 @@ class Row:
 
 
 def without_duplicates(rows: Iterable[Row], counts: dict[str, int]) -> list[Row]:
-    """The rows whose text occurs with one label, each text once. Texts with the same tokens are the same text.
+    """The rows whose text occurs with one label, each text once a table. Texts with the same tokens are the same text.
 
     Of rows with the same text the first is kept; a row with a pair is preferred, then a row with flaw lines. A row
     whose partner is dropped keeps no `pair`. Adds to `counts` what was dropped.
     """
-    same: dict[bytes, list[Row]] = defaultdict(list)
     rows = [(token_hash(row.tokens), row) for row in rows]
+    labels: dict[bytes, set[int]] = defaultdict(set)
     for name, row in rows:
-        same[name].append(row)
-    one_label = [(name, row) for name, row in rows if len({each.label for each in same[name]}) == 1]
-    first: dict[bytes, Row] = {}
-    for name, row in zip((name for name, _ in one_label), with_whole_pairs(row for _, row in one_label)):
-        if name not in first or _known(row) > _known(first[name]):
-            first[name] = row
+        labels[name].add(row.label)
+    one_label = [(name, row) for name, row in rows if len(labels[name]) == 1]
+    first: dict[tuple[str, bytes], Row] = {}
+    for (name, _), row in zip(one_label, with_whole_pairs(row for _, row in one_label)):
+        if _known(row) > _known(first.get((row.table, name))):
+            first[row.table, name] = row
     counts.update(with_both_labels=len(rows) - len(one_label), duplicates=len(one_label) - len(first))
     return with_whole_pairs(first.values())
 
 
-def _known(row: Row) -> tuple[bool, bool]:
-    return bool(row.pair), bool(row.flaw_lines)
+def _known(row: Row | None) -> tuple[bool, ...]:
+    return () if row is None else (bool(row.pair), bool(row.flaw_lines))
 
 
 def with_whole_pairs(rows: Iterable[Row]) -> list[Row]:

@@ -65,9 +65,13 @@ def group_splits(
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
     split_of = np.empty(len(sizes), dtype=np.int64)
-    missing = np.repeat(np.array(shares, dtype=float)[:, None] / np.sum(shares), counts.shape[1], axis=1)
+    asked = np.array(shares, dtype=float) / np.sum(shares)
+    missing = np.repeat(asked[:, None], counts.shape[1], axis=1)
     for component in order:
-        best = int(np.argmax(missing @ counts[component]))  # the largest decrease of the sum of squares of `missing`
+        # The largest decrease of the sum of `missing ** 2 / asked`. Without the division, all large components would
+        # be put into the split with the largest share, and the others would hold small ones only.
+        decrease = (2 * missing @ counts[component] - counts[component] @ counts[component]) / asked
+        best = int(np.argmax(decrease))
         split_of[component] = best
         missing[best] -= counts[component]
     _fill_empty_splits(split_of, order, len(shares))

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.code.code_tokens import token_hash
+from ltp_pipeline.data.group_splits import group_components
 
 if TYPE_CHECKING:
     from datasketch import MinHash, MinHashLSH
@@ -78,14 +81,34 @@ class NearDuplicates:
 
     def add(self, key: int, tokens: Sequence[str]) -> tuple[int, float] | None:
         """Adds a function. Returns the key and similarity of the most similar earlier function, or None."""
+        return max(self.add_and_list(key, tokens), key=lambda each: (each[1], -each[0]), default=None)
+
+    def add_and_list(self, key: int, tokens: Sequence[str]) -> list[tuple[int, float]]:
+        """Adds a function. Returns the key and similarity of each earlier function that is similar."""
         runs = token_runs(tokens)
         hashes = np.unique(np.fromiter(map(zlib.crc32, runs), dtype=np.uint32, count=len(runs)))
         minhash = minhash_of(runs)
         found = [(other, _similarity(hashes, self._hashes[other])) for other in self._index.query(minhash)]
         self._index.insert(key, minhash, check_duplication=False)
         self._hashes[key] = hashes
-        best = max(found, key=lambda each: (each[1], -each[0]), default=None)
-        return best if best is not None and best[1] >= self.threshold else None
+        return [each for each in found if each[1] >= self.threshold]
+
+
+def near_duplicate_groups(functions: Sequence[Sequence[str]], threshold: float = THRESHOLD) -> list[str]:
+    """A name for each function, `[N]`: functions that are near duplicates, or are joined by a chain of them, share it.
+
+    `functions`: the lexical tokens of each. Draws a progress bar.
+    """
+    near, numbers = NearDuplicates(threshold), {}
+    groups = []
+    for key, tokens in enumerate(progress_bar(functions, desc="near duplicates", unit="function")):
+        name = token_hash(tokens)
+        if name not in numbers:  # comparing each copy with all others would take quadratic time
+            numbers[name] = key
+            groups.append([str(key), *(str(other) for other, _ in near.add_and_list(key, tokens))])
+        else:
+            groups.append([str(numbers[name])])
+    return [f"near-{component}" for component in group_components(groups)]
 
 
 def _similarity(one: np.ndarray, other: np.ndarray) -> float:

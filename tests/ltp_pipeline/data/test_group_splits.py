@@ -55,6 +55,13 @@ def test_classes_are_balanced_where_groups_have_one_class():
     assert [np.mean(np.array(labels)[splits == split]) for split in range(3)] == [0.2, 0.2, 0.2]
 
 
+def test_each_split_holds_large_and_small_groups():
+    groups = [[f"g{row // 10}"] for row in range(1000)] + [[] for _ in range(1000)]
+    splits = group_splits(groups, SHARES, 0)
+    for half in (splits[:1000], splits[1000:]):
+        assert [np.mean(half == split) for split in range(3)] == pytest.approx(SHARES, abs=0.02)
+
+
 @pytest.mark.parametrize("sizes", [(50, 50, 1), (98, 1, 1), (1, 1, 1), (40, 30, 20, 10), (900, 50, 25, 25)])
 def test_each_split_has_rows_however_large_a_group_is(sizes):
     groups = [[f"g{number}"] for number, size in enumerate(sizes) for _ in range(size)]
