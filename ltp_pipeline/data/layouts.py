@@ -112,14 +112,21 @@ def find_layout(
     if chosen_text == chosen_label:
         raise UserError(f"{where}: --text_column and --label_column are both {chosen_text!r}; expected two columns")
     own = (text or chosen_text in OWN_TEXTS) and (label or chosen_label in (OWN_LABEL, None))
-    roles = {role: next((found[name] for name in names if name in found), None) for role, names in ROLES.items()}
-    layout = Layout(known.name if known else "" if own else OTHER, chosen_text, chosen_label, **roles)
+    layout = own_layout(columns, chosen_text, chosen_label)
+    layout = replace(layout, name=known.name if known else "" if own else OTHER)
     if known is None:
         return layout
     layout = replace(layout, may_be_empty=known.may_be_empty)
     if chosen_text != found[known.text]:  # another text has other lines
         return replace(layout, flaw_lines=None)
     return replace(layout, partner=found.get(known.partner), clean_text=found.get(known.clean_text))
+
+
+def own_layout(columns: Iterable[str], text: str, label: str | None) -> Layout:
+    """The layout of a table of this project with these columns, of which `text` and `label` are chosen."""
+    found = _by_plain_name(columns)
+    roles = {role: next((found[name] for name in names if name in found), None) for role, names in ROLES.items()}
+    return Layout("", text, label, **roles)
 
 
 def with_content(layout: Layout, frame: pd.DataFrame) -> Layout:
