@@ -28,6 +28,7 @@ from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
+from ltp_pipeline.task.breakdown import BOOTSTRAP_HELP, breakdown, check_bootstrap, intervals, resampled
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task, has_labels
 
 if TYPE_CHECKING:
@@ -37,24 +38,17 @@ if TYPE_CHECKING:
 
     from transformer_revised import LTPForSequenceClassification
 
-# Columns of the printed table: the field of comparison.json, and its heading
-COLUMNS = {
-    "checkpoint": "checkpoint",
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "auc": "AUC",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "matthews_correlation": "Matthews",
-    "pearson": "Pearson",
-    "spearmanr": "Spearman",
-    "agreement": "agreement",
+# Columns of the second printed table: the field of comparison.json, and its heading
+COST_COLUMNS = {
+    "checkpoint": "",
     "relative_flops": "rel. FLOPs",
     "full_relative_flops": "full rel. FLOPs",
     "functions_per_second": "functions/s",
     "speedup": "speedup",
     "tokens_kept_per_layer": "tokens kept per layer",
 }
+
+SEED = 42  # of the draws for intervals
 
 
 @dataclass
@@ -70,6 +64,9 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
     max_length: int = HfArg(default=1024, help="Cut functions to this many tokens.")
     batch_size: int | None = HfArg(default=None, help="Functions in a batch (default: see --max_tokens_per_batch).")
     max_tokens_per_batch: int | None = HfArg(default=None, help=EVAL_HELP)
+    bootstrap: int = HfArg(
+        default=0, help=f"{BOOTSTRAP_HELP} The others also get those of the difference to the first."
+    )
     rounds: int = HfArg(default=3, help="Number of timed passes over all functions.")
     dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
     bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
@@ -93,22 +90,26 @@ def main(argv: list[str] | None = None) -> None:
     from ltp_pipeline.data.readers import read_task_file
     from ltp_pipeline.model.checkpoints import check_checkpoint
     from ltp_pipeline.task.class_counts import check_class_counts
+    from ltp_pipeline.training.reports import tables_of
 
     task = find_task(args.task_name, "--task_name")
     paths = _named_checkpoints(args.checkpoints)
     for path in paths.values():
         check_checkpoint(path, "--checkpoints")
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
+    check_bootstrap(args.bootstrap, task)
     frame = read_task_file(args.test_file, task, args, flag="--test_file", labels="optional")
     check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
     device = default_device()
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}
     with out_of_memory_names("--batch_size", "--max_tokens_per_batch", "--max_length"):
-        rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args)
+        rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args, args.bootstrap)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
-    write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(rows))
-    shown = {name: heading for name, heading in COLUMNS.items() if any(name in row for row in rows)}
+    flat = [{name: value for name, value in row.items() if name != "by_length"} for row in rows]
+    write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(flat))
+    shown = {name: heading for name, heading in COST_COLUMNS.items() if any(name in row for row in rows)}
+    print(tables_of({row["checkpoint"]: row for row in rows}), end="\n\n")
     print(format_table([{heading: row.get(name) for name, heading in shown.items()} for row in rows]))
     print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
 
@@ -123,6 +124,7 @@ def compare(
     device: torch.device,
     task: Task = CODE,
     truncation: TruncationArguments | None = None,
+    resamples: int = 0,
 ) -> list[dict[str, Any]]:
     """Measures each checkpoint.
 
@@ -131,24 +133,30 @@ def compare(
         frame: functions, or items of `task`, see `read_task_file`.
         sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
         truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
+        resamples: from how many draws of the functions intervals are computed; 0: there are none.
 
-    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `flops_meter.summary` and of
-    `truncation_report`, `functions_per_second` and `speedup`. Without labels, `agreement` takes the place of the
-    metrics: the share of functions with the same prediction as by the first checkpoint.
+    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `breakdown`, of
+    `flops_meter.summary` and of `truncation_report`, `functions_per_second` and `speedup`; with `resamples`
+    `<name>_interval` and, for the others than the first, `<name>_difference_interval`. Without labels, `agreement`
+    takes the place of the metrics: the share of functions with the same prediction as by the first checkpoint.
     Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
+    from ltp_pipeline.data.layouts import pairs_of
     from ltp_pipeline.data.truncation import truncation_report
 
     options = (frame, max_length, sizes, dtype, device, task, truncation or TruncationArguments())
     candidates = {name: load_candidate(path, *options) for name, path in paths.items()}
     with torch.inference_mode():
-        measured = {name: _measure(candidate, task) for name, candidate in candidates.items()}
+        pairs = pairs_of(frame)
+        measured = {name: _measure(candidate, task, pairs, resamples) for name, candidate in candidates.items()}
         seconds = _interleaved_seconds(candidates, rounds)
     first, unlabelled, rows = next(iter(paths)), not has_labels(frame["label"].tolist()), []
-    for name, (values, predictions) in measured.items():
+    for name, (values, predictions, draws) in measured.items():
         if unlabelled and not task.is_regression:
             same = predictions == measured[first][1]
             values = {"agreement": float(same.reshape(len(frame), -1).all(axis=1).mean()), **values}
+        if name != first:
+            values |= intervals({m: own - measured[first][2][m] for m, own in draws.items()}, "difference_interval")
         row = {"checkpoint": name, "path": str(paths[name]), "dtype": dtype_name(dtype), **values}
         rows.append(row | truncation_report(candidates[name].tokens))
     for row in rows:
@@ -213,8 +221,16 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
     return paths
 
 
-def _measure(candidate: Candidate, task: Task) -> tuple[dict[str, Any], np.ndarray]:
-    """Metrics and compute of one pass over all batches, which also warms the model up; and what is predicted."""
+def _measure(
+    candidate: Candidate, task: Task, pairs: np.ndarray | None, resamples: int
+) -> tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray]]:
+    """Metrics and compute of one pass over all batches, which also warms the model up; what is predicted; `resampled`.
+
+    Args:
+        pairs: for each function the name of its pair; None: there are no pairs.
+        resamples: from how many draws of the functions intervals are computed; 0: there are none.
+    """
+    from ltp_pipeline.data.truncation import full_lengths
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
     from ltp_pipeline.task.decision import predictions_of, stored_threshold
@@ -232,7 +248,14 @@ def _measure(candidate: Candidate, task: Task) -> tuple[dict[str, Any], np.ndarr
         best = best_windows(logits, functions)
         logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
     threshold = stored_threshold(model.config)
-    return {**task.measure(logits, labels, threshold), **summary(counts)}, predictions_of(task, logits, threshold)
+    draws = resampled(task, logits, labels, threshold, pairs, resamples, SEED)
+    values = {
+        **task.measure(logits, labels, threshold),
+        **breakdown(task, logits, labels, threshold, full_lengths(tokens), pairs),
+        **intervals(draws),
+        **summary(counts),
+    }
+    return values, predictions_of(task, logits, threshold), draws
 
 
 def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:

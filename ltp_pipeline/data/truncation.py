@@ -154,6 +154,12 @@ def truncation_report(dataset: Dataset) -> dict[str, float]:
     return report
 
 
+def full_lengths(dataset: Dataset) -> np.ndarray:
+    """The number of tokens of each function before truncation, `[N]`. `dataset`: from `tokenize`."""
+    _, first = np.unique(np.asarray(dataset["function"]), return_index=True)
+    return np.asarray(dataset["full_length"])[first]
+
+
 def truncation_line(report: dict[str, float], functions: str, max_length: int, truncation: Truncation) -> str:
     """`truncation_report` as a sentence about `functions` (a split or file); "" if no function was truncated."""
     if "windows" in report:

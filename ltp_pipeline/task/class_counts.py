@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.measures.detection import OF_BOTH_CLASSES
 from ltp_pipeline.task.tasks import CODE, NOT_GIVEN, Task, has_labels
+
+NEED_BOTH = (*OF_BOTH_CLASSES, "macro_auc")  # metrics that have no value if only one class occurs
 
 
 def check_class_counts(
@@ -34,7 +37,7 @@ def check_class_counts(
         counts = class_counts(np.asarray(list(labels)), task)
         if split == "eval" and max_false_alarm is not None:
             _check_clean_functions(max_false_alarm, place, counts)
-        if split == "eval" and (metric_for_best_model or "").removeprefix("eval_") in ("auc", "macro_auc"):
+        if split == "eval" and (metric_for_best_model or "").removeprefix("eval_") in NEED_BOTH:
             _check_both_kinds(metric_for_best_model, place, counts, len(labels), task)
         missing = [name for name, count in zip(task.labels, counts) if not count]
         if missing and counts:
@@ -58,7 +61,7 @@ def _effect(task: Task) -> str:
     if task.multi_label:
         return "its f1 is 0, which lowers macro_f1, and macro_auc leaves it out"
     if task is CODE:
-        return "metrics about it are 0, and there is no AUC"
+        return "metrics about it are 0, and there is no AUC, PR-AUC and VD-S"
     return "metrics about it are 0"
 
 

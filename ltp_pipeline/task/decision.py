@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.measures.detection import allowed_false_positives
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import CODE, Task
 
@@ -48,8 +49,9 @@ def lowest_threshold(scores: np.ndarray, labels: np.ndarray, max_false_alarm: fl
         raise ValueError("a rate of false alarms needs functions of class 0")
     if not ((0 <= scores) & (scores <= 1)).all():
         raise ValueError("a score is not a probability")
-    allowed = min(int(np.floor(max_false_alarm * len(clean) + 1e-9)), len(clean) - 1)
-    refused = clean[allowed]  # the highest score that must not be above the threshold
+    refused = clean[
+        allowed_false_positives(max_false_alarm, len(clean))
+    ]  # the highest score that must not be above the threshold
     above = scores[scores > refused].min(initial=1.0)
     middle = (refused + above) / 2
     return float(middle if middle < above else refused)  # no number is between two neighbouring ones

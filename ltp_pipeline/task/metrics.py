@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ltp_pipeline.measures.detection import detection_measures
+
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities from logits of any shape, as float64.
@@ -31,8 +33,9 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
 
     `threshold`: class 1 is predicted if its probability is above this; None: if it has the larger logit.
     Returns accuracy, f1, recall, precision, false_alarm_rate (share of the functions of class 0 that are predicted to
-    be of class 1) and auc (area under the ROC curve of the probability of class 1), all from 0 to 1. A ratio with
-    denominator 0 is 0. There is no auc if only one class occurs or a logit is not finite.
+    be of class 1) and auc (area under the ROC curve of the probability of class 1), all from 0 to 1, and the values of
+    `detection_measures`. A ratio with denominator 0 is 0. There is no auc if only one class occurs or a logit is not
+    finite. The values of `detection_measures` need finite logits, too.
     """
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
@@ -47,8 +50,11 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
         "precision": precision,
         "false_alarm_rate": 1 - specificity,
     }
-    if 0 < labels.sum() < len(labels) and np.isfinite(logits).all():
-        metrics["auc"] = roc_auc_score(labels, positive_scores(logits))
+    if np.isfinite(logits).all():
+        scores = positive_scores(logits)
+        if 0 < labels.sum() < len(labels):
+            metrics["auc"] = roc_auc_score(labels, scores)
+        metrics |= detection_measures(scores, predictions, labels)
     return {name: float(value) for name, value in metrics.items()}
 
 

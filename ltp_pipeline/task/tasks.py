@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.measures.detection import OF_BOTH_CLASSES
 from ltp_pipeline.task.metrics import classification_metrics, glue_metrics, group_metrics
 
 UNLABELLED = -1  # label of a function without a label, in tables
@@ -70,7 +71,11 @@ def has_labels(labels: ArrayLike) -> bool:
 
 
 CODE = Task(
-    "CODE", ("functionSource",), ("0", "1"), ("f1", "accuracy", "recall", "precision", "auc"), reads_functions=True
+    "CODE",
+    ("functionSource",),
+    ("0", "1"),
+    ("f1", "accuracy", "recall", "precision", "false_alarm_rate", "mcc", *OF_BOTH_CLASSES),
+    reads_functions=True,
 )
 # The groups of weaknesses in the Draper VDISC data set; a function may belong to several.
 VDISC = Task(

@@ -19,6 +19,7 @@ from ltp_pipeline.base.flags import parse_arguments, read_flags
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
+from ltp_pipeline.task.breakdown import BOOTSTRAP_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES
 from ltp_pipeline.training.predictions import ENDINGS
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
@@ -73,8 +74,8 @@ class FineTuningArguments(LTPTrainingArguments):
     metric_for_best_model: str | None = HfArg(
         default=None,
         help="Metric by which --load_best_model_at_end chooses the best step: accuracy, f1, recall, precision, "
-        "false_alarm_rate, auc, loss or, for an LTP model, relative_flops (default: f1; for a GLUE task its "
-        "official metric).",
+        "false_alarm_rate, mcc, auc, pr_auc, vd_s_0.5, loss or, for an LTP model, relative_flops (default: f1; for "
+        "a GLUE task its official metric); docs/measures.md has all names.",
     )
     early_stopping_patience: int | None = HfArg(
         default=None,
@@ -107,6 +108,7 @@ class FineTuningArguments(LTPTrainingArguments):
         help="Format of the predictions: predictions.csv, predictions.jsonl, or predictions.txt with PrimeVul's lines "
         "of id, predicted label and probability, separated by tabs.",
     )
+    bootstrap: int = HfArg(default=0, help=BOOTSTRAP_HELP)
     max_tokens_per_batch: int | None = HfArg(
         default=None,
         help="Form batches, in training and evaluation, from functions of similar length with at most N tokens "

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.task.tasks import CODE, Task
+from ltp_pipeline.task.breakdown import check_bootstrap
+from ltp_pipeline.task.tasks import Task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageTrainingArguments, with_values
-from ltp_pipeline.training.reports import LOWER_IS_BETTER
 
 SHORT_NAMES = {
     "learning_rate": "lr",
@@ -16,6 +16,8 @@ SHORT_NAMES = {
     "per_device_train_batch_size": "bs",
     "weight_decay": "model_weight_decay",
 }
+# Metrics of every task by which the best step can be chosen; those of FLOPs are of LTP models
+OF_EVERY_TASK = ("loss", "relative_flops", "full_relative_flops", "gflops_per_function")
 # Flags, whether a value makes sense, and what is expected. A flag that was not given (None) passes. The numbers of
 # pruning are checked where they are declared, in LTPTrainingArguments.
 RANGES = (
@@ -77,14 +79,13 @@ def adapt_to_task(args: FineTuningArguments, task: Task) -> FineTuningArguments:
     if args.metric_for_best_model is None:
         larger = True if args.greater_is_better is None else args.greater_is_better
         args = with_values(args, metric_for_best_model=task.metrics[0], greater_is_better=larger)
-    measured = dict.fromkeys((*task.metrics, *LOWER_IS_BETTER))
-    if task is not CODE:
-        del measured["false_alarm_rate"]
+    measured = dict.fromkeys((*task.metrics, *OF_EVERY_TASK))
     if args.metric_for_best_model.removeprefix("eval_") not in measured:
         raise UserError(
             f"--metric_for_best_model {args.metric_for_best_model}: the metrics of {task.name} are "
             f"{', '.join(measured)}"
         )
+    check_bootstrap(args.bootstrap, task)
     for_classes = {"--label_smoothing": args.label_smoothing_factor, "--class_weights": args.class_weights != "none"}
     for flag, given in for_classes.items():
         if task.is_regression and given:

@@ -12,7 +12,7 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltp_pipeline.base.files import format_table, write_text
-from ltp_pipeline.training.reports import METRICS, evaluated_splits
+from ltp_pipeline.training.reports import METRICS, by_split, interval_text, length_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -50,6 +50,8 @@ def write_model_card(
         task_name=task.name,
         data_table=_data_table(data),
         results_table=_results_table(results),
+        has_intervals=any(name.endswith("_interval") for name in results),
+        length_table=length_table(by_split(results), markdown=True),
         layers_table=_layers_table(results),
         warnings=results.get("warnings", []),
         command=command,
@@ -80,10 +82,15 @@ def _data_table(data: list[dict[str, Any]]) -> str:
 
 
 def _results_table(results: dict[str, Any]) -> str:
-    splits = evaluated_splits(results)
-    names = [m.name for m in METRICS if m.on_card and any(f"{split}_{m.name}" in results for split in splits)]
-    rows = [{"metric": name} | {split: _digits(results.get(f"{split}_{name}")) for split in splits} for name in names]
-    return format_table(rows, markdown=True) if splits else ""
+    named = by_split(results)
+    names = [m.name for m in METRICS if m.on_card and any(m.name in own for own in named.values())]
+    rows = [{"metric": name} | {split: _with_interval(own, name) for split, own in named.items()} for name in names]
+    return format_table(rows, markdown=True) if named else ""
+
+
+def _with_interval(metrics: dict[str, Any], name: str) -> str:
+    bounds = interval_text(metrics.get(f"{name}_interval"))
+    return f"{_digits(metrics.get(name))}{'' if bounds is None else f' ({bounds})'}"
 
 
 def _layers_table(results: dict[str, Any]) -> str:

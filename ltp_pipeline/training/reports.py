@@ -14,33 +14,49 @@ class Metric:
     """How one metric is shown."""
 
     name: str  # key in the results, without the name of the split
-    heading: str | None = None  # heading of its column in the printed table; None: not printed
+    heading: str | None = None  # heading of its column in the printed tables; None: not printed
     hub_name: str | None = None  # name in the metadata of a model card; None: not in the metadata
     on_card: bool = False  # whether it is in the table of the model card
     lower_is_better: bool = False  # whether a smaller value is better
+    by_length: bool = False  # whether it is in the table by length, too
+    table: str = "metrics"  # the printed table that it is in: "metrics", "pairs" or "cost"
 
 
 METRICS = (
-    Metric("accuracy", "accuracy", "accuracy", on_card=True),
-    Metric("f1", "F1", "f1", on_card=True),
+    Metric("accuracy", "accuracy", "accuracy", on_card=True, by_length=True),
+    Metric("f1", "F1", "f1", on_card=True, by_length=True),
     Metric("recall", "recall", "recall", on_card=True),
     Metric("precision", "precision", "precision", on_card=True),
     Metric("false_alarm_rate", "false alarms", on_card=True, lower_is_better=True),
-    Metric("auc", "AUC", "roc_auc", on_card=True),
-    Metric("macro_f1", "macro F1", "f1", on_card=True),
-    Metric("micro_f1", "micro F1"),
+    Metric("mcc", "MCC", "matthews_correlation", on_card=True, by_length=True),
+    Metric("auc", "AUC", "roc_auc", on_card=True, by_length=True),
+    Metric("pr_auc", "PR-AUC", "average_precision", on_card=True, by_length=True),
+    Metric("vd_s_0.5", "VD-S", on_card=True, lower_is_better=True, by_length=True),
+    Metric("vd_s_1", on_card=True, lower_is_better=True),
+    Metric("vd_s_5", on_card=True, lower_is_better=True),
+    Metric("recall_at_fpr_0.5"),
+    Metric("recall_at_fpr_1"),
+    Metric("recall_at_fpr_5"),
+    Metric("macro_f1", "macro F1", "f1", on_card=True, by_length=True),
+    Metric("micro_f1", "micro F1", by_length=True),
     Metric("macro_auc", "macro AUC"),
     Metric("matthews_correlation", "Matthews", "matthews_correlation", on_card=True),
     Metric("pearson", "Pearson", "pearsonr", on_card=True),
     Metric("spearmanr", "Spearman", "spearmanr", on_card=True),
+    Metric("agreement", "agreement"),
     Metric("decision_threshold", on_card=True),
     Metric("loss", "loss", on_card=True, lower_is_better=True),
-    Metric("relative_flops", "relative FLOPs", on_card=True, lower_is_better=True),
-    Metric("full_relative_flops", on_card=True, lower_is_better=True),
-    Metric("gflops_per_function", lower_is_better=True),
-    Metric("samples_per_second", "functions/s"),
-    Metric("seconds_per_sample", "s/function"),
-    Metric("dtype", "dtype"),
+    Metric("pairs", "pairs", on_card=True, table="pairs"),
+    Metric("pair_correct", "P-C", on_card=True, table="pairs"),
+    Metric("pair_vulnerable", "P-V", on_card=True, table="pairs"),
+    Metric("pair_benign", "P-B", on_card=True, table="pairs"),
+    Metric("pair_reversed", "P-R", on_card=True, lower_is_better=True, table="pairs"),
+    Metric("relative_flops", "relative FLOPs", on_card=True, lower_is_better=True, table="cost"),
+    Metric("full_relative_flops", on_card=True, lower_is_better=True, table="cost"),
+    Metric("gflops_per_function", lower_is_better=True, table="cost"),
+    Metric("samples_per_second", "functions/s", table="cost"),
+    Metric("seconds_per_sample", "s/function", table="cost"),
+    Metric("dtype", "dtype", table="cost"),
 )
 LOWER_IS_BETTER = tuple(metric.name for metric in METRICS if metric.lower_is_better)
 
@@ -50,13 +66,67 @@ def evaluated_splits(results: dict[str, Any]) -> list[str]:
     return [name.removesuffix("_runtime") for name in results if name.endswith("_runtime") and name != "train_runtime"]
 
 
-def metrics_table(results: dict[str, Any]) -> str:
-    """The metrics as a table for the terminal, one line for each evaluated split."""
-    splits = evaluated_splits(results)
-    shown = [m for m in METRICS if m.heading and any(f"{split}_{m.name}" in results for split in splits)]
-    return format_table(
-        [{"": split} | {m.heading: results.get(f"{split}_{m.name}") for m in shown} for split in splits]
-    )
+def metrics_tables(results: dict[str, Any]) -> str:
+    """The metrics of a run as tables for the terminal, see `tables_of`, and one of times and FLOPs."""
+    named = by_split(results)
+    return "\n\n".join(filter(None, [tables_of(named), _table_of(named, "cost")]))
+
+
+def by_split(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The metrics of each evaluated split in `results`, without the name of the split."""
+    return {
+        split: {
+            name.removeprefix(f"{split}_"): value for name, value in results.items() if name.startswith(f"{split}_")
+        }
+        for split in evaluated_splits(results)
+    }
+
+
+def tables_of(named: dict[str, dict[str, Any]]) -> str:
+    """Tables of metrics, each with a line for each item of `named` (name of a split or a model -> its metrics).
+
+    Those that there are: the metrics of the task; pairs; by length, if an item has functions of several groups;
+    intervals. Empty lines are between them.
+    """
+    tables = [_table_of(named, "metrics"), _table_of(named, "pairs"), length_table(named), _interval_table(named)]
+    return "\n\n".join(filter(None, tables))
+
+
+def _table_of(named: dict[str, dict[str, Any]], table: str) -> str:
+    shown = [m for m in METRICS if m.table == table and m.heading and any(m.name in own for own in named.values())]
+    rows = [{"": name} | {m.heading: own.get(m.name) for m in shown} for name, own in named.items()]
+    return format_table(rows) if shown else ""
+
+
+def length_table(named: dict[str, dict[str, Any]], markdown: bool = False) -> str:
+    """A line for each group of each item that has several groups of functions of similar length; "" for none."""
+    groups = [
+        {"": name, **group}
+        for name, own in named.items()
+        for group in own.get("by_length", ())
+        if len(own["by_length"]) > 1
+    ]
+    shown = {name: name for name in ("", "tokens", "functions", "positives")}
+    shown |= {m.name: m.heading for m in METRICS if m.by_length and any(m.name in group for group in groups)}
+    rows = [{heading: group.get(name) for name, heading in shown.items()} for group in groups]
+    return format_table(rows, markdown=markdown) if rows else ""
+
+
+def _interval_table(named: dict[str, dict[str, Any]]) -> str:
+    """A line for each printed metric with an interval, and a column for each item; "" for none."""
+    rows = [
+        {"95 % interval": f"{m.heading}{note}"}
+        | {name: interval_text(own.get(f"{m.name}_{kind}")) for name, own in named.items()}
+        for kind, note in (("interval", ""), ("difference_interval", ", difference"))
+        for m in METRICS
+        if m.heading and any(f"{m.name}_{kind}" in own for own in named.values())
+    ]
+    return format_table(rows) if rows else ""
+
+
+def interval_text(bounds: list[float] | None) -> str | None:
+    """An interval such as `0.8123 to 0.8345`."""
+    return None if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
 
 
 def layers_table(results: dict[str, Any]) -> str:

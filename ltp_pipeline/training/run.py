@@ -24,10 +24,12 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
+from ltp_pipeline.data.layouts import pairs_of
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
-from ltp_pipeline.data.truncation import sequence_length, truncation_report
+from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
 from ltp_pipeline.model.checkpoints import check_tokenizer_fits
+from ltp_pipeline.task.breakdown import breakdown, intervals, resampled
 from ltp_pipeline.task.class_counts import check_class_counts
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores
@@ -219,9 +221,9 @@ def evaluate_split(
 
     `dataset`: the tokens of the rows in `frame`.
     Returns the metrics and the predictions. The name of a metric begins with `<split>_`. There are the metrics of
-    `task` and the loss, if the rows have labels; for an LTP model the values of `flops_meter.summary` and
-    thresholds_per_layer; runtime, samples_per_second, seconds_per_sample and dtype. For the predictions see
-    `predictions_table`.
+    `task`, the values of `breakdown` and the loss, if the rows have labels; with `--bootstrap` also the intervals; for
+    an LTP model the values of `flops_meter.summary` and thresholds_per_layer; runtime, samples_per_second,
+    seconds_per_sample and dtype. For the predictions see `predictions_table`.
     Raises NotFiniteError if the model computes infinite numbers or NaN.
     """
     output = trainer.predict(dataset, metric_key_prefix=split)
@@ -232,6 +234,10 @@ def evaluate_split(
         measured = task.measure(logits, labels, config.decision_threshold)
         measured["decision_threshold"] = config.decision_threshold
         metrics.update({f"{split}_{name}": value for name, value in measured.items()})
+    threshold, pairs = stored_threshold(config), pairs_of(frame)
+    added = breakdown(task, logits, labels, threshold, full_lengths(dataset), pairs)
+    added |= intervals(resampled(task, logits, labels, threshold, pairs, trainer.args.bootstrap, trainer.args.seed))
+    metrics.update({f"{split}_{name}": value for name, value in added.items()})
     if not has_labels(labels):
         metrics.pop(f"{split}_loss", None)
     functions, seconds = len(logits), metrics[f"{split}_runtime"]
@@ -239,7 +245,7 @@ def evaluate_split(
         metrics[f"{split}_samples_per_second"] = round(functions / seconds, 3)
     metrics[f"{split}_seconds_per_sample"] = seconds / functions
     metrics[f"{split}_dtype"] = trainer.args.dtype
-    return metrics, predictions_table(task, logits, labels, stored_threshold(config), frame)
+    return metrics, predictions_table(task, logits, labels, threshold, frame)
 
 
 def _add_counts(

@@ -25,7 +25,7 @@ from ltp_pipeline.task.tasks import Task, find_task
 from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments, with_values
 from ltp_pipeline.training.default_folders import evaluation_folder, stage_folder
 from ltp_pipeline.training.fixed_pruning import fixed_pruning
-from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_table, warnings_text
+from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_tables, warnings_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -122,7 +122,7 @@ class FineTuning(Start):
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:
-        table = metrics_table(results) if evaluated_splits(results) else ""
+        table = metrics_tables(results) if evaluated_splits(results) else ""
         return f"{table}{warnings_text(results)}".lstrip()
 
 
@@ -162,7 +162,7 @@ class PruningStage(Start):
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:
-        return f"{layers_table(results)}\n\n{metrics_table(results)}{warnings_text(results)}"
+        return f"{layers_table(results)}\n\n{metrics_tables(results)}{warnings_text(results)}"
 
     def _result_dir(self) -> Path:
         """`--output_dir`, or the folder that is named after the settings of the stage."""

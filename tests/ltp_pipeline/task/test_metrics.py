@@ -22,7 +22,16 @@ def test_metrics_of_a_worked_example():
         "precision": 0.6,
         "false_alarm_rate": pytest.approx(2 / 6),
         "auc": pytest.approx((6 + 5 + 5 + 4) / 24),
+        "mcc": pytest.approx((3 * 4 - 2 * 1) / np.sqrt(5 * 4 * 6 * 5)),
+        "pr_auc": pytest.approx((1 / 1 + 2 / 3 + 3 / 4 + 4 / 6) / 4),
+        **{f"vd_s_{bound}": 0.75 for bound in ("0.5", "1", "5")},
+        **{f"recall_at_fpr_{bound}": 0.25 for bound in ("0.5", "1", "5")},
     }
+
+
+def test_logits_that_are_not_finite_give_only_what_needs_no_scores():
+    metrics = classification_metrics(np.array([[0, np.nan], [0, 1.0]]), np.array([0, 1]))
+    assert metrics.keys() == {"accuracy", "f1", "recall", "precision", "false_alarm_rate"}
 
 
 def test_auc_counts_ties_half_and_agrees_with_every_pair():

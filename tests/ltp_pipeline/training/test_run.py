@@ -43,7 +43,8 @@ RESULT = {
     "predictions.csv",
     "README.md",
 }
-METRICS = {"accuracy", "f1", "recall", "precision", "false_alarm_rate", "auc", "loss", "runtime"}
+METRICS = {"accuracy", "f1", "recall", "precision", "false_alarm_rate", "mcc", "auc", "pr_auc", "loss", "runtime"}
+METRICS |= {f"{name}_{bound}" for name in ("vd_s", "recall_at_fpr") for bound in ("0.5", "1", "5")} | {"by_length"}
 SPEED = {"samples_per_second", "seconds_per_sample"}
 COMPUTE = {"relative_flops", "full_relative_flops", "tokens_kept_per_layer"}
 

@@ -152,7 +152,7 @@ def test_early_stopping_ends_with_the_best(place):
     assert results("out")["eval_loss"] == pytest.approx(min(losses))
 
 
-@pytest.mark.parametrize("metric, better", [("auc", max), ("false_alarm_rate", min)])
+@pytest.mark.parametrize("metric, better", [("auc", max), ("false_alarm_rate", min), ("vd_s_5", min)])
 def test_the_best_step_is_the_right_one(place, metric, better):
     fine_tune(f"{FLAGS} --load_best_model_at_end --metric_for_best_model {metric} --output_dir out")
     values = [entry[f"eval_{metric}"] for entry in log_history("out") if f"eval_{metric}" in entry]
