@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from Data.sources.file_report import HIDDEN, MAX_FILE_BYTES, NOT_REGULAR, TOO_LARGE, FileReport
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.text_encoding import decode_text
+from ltp_pipeline.base.text_encoding import decode_text, plain_text
 from ltp_pipeline.code.functions import SourceFile
 
 
@@ -60,7 +60,7 @@ def read_source(project: str, path: str, content: bytes, report: FileReport) -> 
     """The file with this content. Counts its encoding."""
     text, encoding = decode_text(content)
     report.encodings[f"{encoding}, with NULs" if "\0" in text else encoding] += 1
-    return SourceFile(project, path, _plain(text))
+    return SourceFile(project, path, plain_text(text))
 
 
 def decode_source(content: bytes) -> str:
@@ -68,11 +68,7 @@ def decode_source(content: bytes) -> str:
 
     Line ends (`\\r\\n`, `\\r`) become `\\n`. NUL characters are removed.
     """
-    return _plain(decode_text(content)[0])
-
-
-def _plain(text: str) -> str:
-    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    return plain_text(decode_text(content)[0])
 
 
 def encodable(path: str) -> str:

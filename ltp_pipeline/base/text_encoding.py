@@ -14,6 +14,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+MEASURED = 1_000_000  # characters from which a binary file is told
 FALLBACK = "windows-1252"  # contains Latin-1's printable characters; decodes every byte here
 _NAMED = re.compile(rb"coding[:=][ \t]*([-\w.]+)")  # as in `# -*- coding: cp1251 -*-` (PEP 263)
 _CONTROL = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f\x7f]")  # occur in no text, apart from NUL, ^Z and escape
@@ -35,6 +36,17 @@ def decode_text(content: bytes) -> tuple[str, str]:
             return text.lstrip("\ufeff"), f"{used} with a mark"
     text, used = _decode_as(content, wide_encoding(content) or "utf-8")
     return text.lstrip("\ufeff"), used
+
+
+def plain_text(text: str) -> str:
+    """The text without NUL characters, with `\\n` for each `\\r\\n` and each other `\\r`."""
+    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_binary(text: str) -> bool:
+    """Whether decoded bytes are no text: more than one of 50 characters, apart from NUL, is one that no text has."""
+    begin = text[:MEASURED]
+    return 50 * len(_CONTROL.findall(begin)) > len(begin) - begin.count("\0")
 
 
 def wide_encoding(content: bytes) -> str | None:

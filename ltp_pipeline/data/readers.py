@@ -10,6 +10,7 @@ from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
+from ltp_pipeline.data.folders import read_folder
 from ltp_pipeline.data.glue_files import NO_LABEL, check_glue_flags, check_labels, read_glue, read_glue_hub
 from ltp_pipeline.data.layouts import LABELS, LAYOUT, TEXTS, Layout, described, find_layout, with_content
 from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
@@ -60,7 +61,7 @@ def describe_splits(data: DataArguments, frames: dict[str, pd.DataFrame], task: 
         described.append(
             {
                 "split": split,
-                "file": Path(file).name if file else "from the hub",
+                "file": Path(file).absolute().name if file else "from the hub",
                 "rows": len(frame),
                 "skipped_rows": len(frame.attrs.get(SKIPPED, ())),
                 "classes": ", ".join(f"{task.labels[i]}: {count}" for i, count in counts.items() if i >= 0),
@@ -92,7 +93,7 @@ def read_functions(
     groups: Sequence[str] = (),
     labels: Labels = "needed",
 ) -> pd.DataFrame:
-    """Reads a file of functions: CSV, TSV, JSON or JSON lines, each also gzipped, or Parquet.
+    """Reads a file of functions (CSV, TSV, JSON or JSON lines, each also gzipped, or Parquet), or a folder of sources.
 
     Args:
         reading: the columns, the meaning of labels, and whether a row without code or with an unknown label raises an
@@ -112,7 +113,7 @@ def read_functions(
         raise UserError(f"--label_map: the labels are {', '.join(groups)}; expected no such flag")
     frame = read_function_rows(path, reading, bad_rows, groups, labels)
     bad_rows.report(len(frame) + len(bad_rows.reasons))
-    if labels == "optional" and not has_labels(frame["label"].tolist()):
+    if labels == "optional" and not Path(path).is_dir() and not has_labels(frame["label"].tolist()):
         print(f"{bad_rows.where}: {len(frame)} functions without labels", flush=True)
     if need_both_classes and groups and not any(map(any, frame["label"])):
         raise UserError(f"{bad_rows.where}: no function has any of {', '.join(groups)}; training needs some")
@@ -134,6 +135,8 @@ def read_function_rows(
 ) -> pd.DataFrame:
     """As [`read_functions`], but the caller reports the rows that are skipped, which `bad_rows` collects."""
     where = bad_rows.where
+    if Path(path).is_dir():
+        return read_folder(Path(path), columns, where, labels, groups, skip=bad_rows.skip)
     as_text = (*TEXTS, *LABELS, columns.label_column, columns.text_column)
     frame = read_table(Path(path), where, as_text=as_text, bad_rows=bad_rows)
     if not len(frame.columns):  # no JSON line is an object

@@ -89,7 +89,7 @@ def evaluation_folder(stage: StageArguments, data: DataArguments, args: StageTra
     given = data.validation_file
     if given is None and data.test_file is not None and task.reads_functions:  # the run only predicts
         given, differences["--test_file"] = data.test_file, str(file_digest(Path(data.test_file)))[:8]
-    name = Path(given or task.hub_splits["eval"]).stem
+    name = Path(given or task.hub_splits["eval"]).absolute().stem
     return Path(stage.restore, "eval", f"{name}{suffix(differences)}")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_csv, write_text
-from ltp_pipeline.data.layouts import LAYOUT, Layout
+from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
 from ltp_pipeline.task.decision import predictions_of
 from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
 from ltp_pipeline.task.tasks import CODE, Task, has_labels
@@ -69,24 +69,27 @@ def predictions_table(
 def source_columns(source: pd.DataFrame, task: Task, taken: set[str]) -> dict[str, list[Any]]:
     """The columns of a file that say which function a row is, and what is known of it.
 
-    These are the columns of the file's layout, but not those with the text or its label, and all others whose values
-    are short: at most LONGEST characters, on one line. A name in `taken` becomes `source_NAME`.
+    These are the id, the CWEs, the project, the path and the first line of the file's layout, then the flaw lines and
+    the pairs (as columns `flaw_lines` and `pair`, whatever the file has), then all other columns whose values are
+    short: at most LONGEST characters, on one line. A name in `taken` becomes `source_NAME`.
     """
     layout = source.attrs.get(LAYOUT) or Layout("", "")
-    roles = ("id", "cwe", "project", "path", "first_line", "flaw_lines", "pair")
-    known = [getattr(layout, role) for role in roles if getattr(layout, role)]
-    texts = {*task.columns, "label", layout.text, layout.label, layout.partner}
-    columns: dict[str, list[Any]] = {}
-    for name in dict.fromkeys([*known, *source.columns]):
-        values = source[name].tolist() if name in source.columns and name not in texts else None
-        if values is None or name not in known and not all(map(_is_short, values)):
-            continue
-        key = str(name)
-        while not key or key in taken:
-            key = f"source_{key}"
-        taken = taken | {key}
-        columns[key] = values
-    return columns
+    known = [getattr(layout, role) for role in ("id", "cwe", "project", "path", "first_line")]
+    columns = {name: source[name].tolist() for name in known if name is not None}
+    if (lines := flaw_lines_of(source)) is not None:
+        columns["flaw_lines"] = [" ".join(map(str, numbers)) for numbers in lines]
+    if (pairs := pairs_of(source)) is not None:
+        columns["pair"] = pairs.tolist()
+    texts = {*task.columns, "label", layout.text, layout.label, layout.partner, layout.clean_text, layout.flaw_lines}
+    for name in source.columns:
+        if name not in texts and name not in columns and all(map(_is_short, values := source[name].tolist())):
+            columns[name] = values
+    renamed: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        while not name or name in taken or name in renamed:
+            name = f"source_{name}"
+        renamed[name] = values
+    return renamed
 
 
 def _is_short(value: Any) -> bool:

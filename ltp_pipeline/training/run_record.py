@@ -269,8 +269,12 @@ def checkpoint_digest(path: str | Path, flag: str) -> str:
 
 
 def file_digest(file: Path) -> str | None:
-    """SHA-256 of the bytes of a file, in hexadecimal digits; None if it cannot be read."""
+    """SHA-256 of the bytes of a file, or of the paths and files in a folder; None for a file that cannot be read."""
     digest = hashlib.sha256()
+    if file.is_dir():
+        inside = sorted(path for path in file.rglob("*") if path.is_file())
+        parts = [(path.relative_to(file).as_posix().encode(errors="replace"), file_digest(path)) for path in inside]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
     try:
         with open(file, "rb") as opened:
             while block := opened.read(2**20):

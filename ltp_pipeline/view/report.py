@@ -130,7 +130,7 @@ def name_of_function(file: str | Path, row: pd.Series, layout: Layout | None) ->
         place += f":{origin['first_line']}"
     parts = [f"id {origin['id']}" if "id" in origin else "", place, origin.get("cwe", "")]
     known = ", ".join(filter(None, parts))
-    return f"{Path(file).resolve().name} row {row.name + 1}" + (f" ({known})" if known else "")
+    return f"{Path(file).absolute().name} row {row.name + 1}" + (f" ({known})" if known else "")
 
 
 def _plain(value: Any) -> Any:

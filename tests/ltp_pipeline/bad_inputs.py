@@ -106,7 +106,7 @@ class Case:
     run: Callable[[list[str]], None]  # calls the command with a list of flags
     what: str  # what is wrong, for the table
     flags: str  # the flags, separated by spaces
-    files: dict[str, str | bytes] = field(default_factory=dict)  # the files beside good.csv: content by name
+    files: dict[str, str | bytes] = field(default_factory=dict)  # the files beside good.csv: content by path
     upto: str | None = None  # where the words of a library begin, which change between versions. The table ends there.
     says: str | None = (
         None  # pattern of the message: its flag and key value. None: compared with the table in the docs
@@ -130,7 +130,11 @@ def _hdf5(lengths: tuple[int, int] = (2, 2), group: str = "CWE-120") -> Callable
 
 CASES = (
     Case(train_on, "no such file", "none.csv"),
-    Case(train_on, "a folder", "longformer"),
+    Case(train_on, "a folder without source files", "d", {"d/a.csv": GOOD, "d/b.csv": GOOD}),
+    Case(train_on, "folders without clear classes", "d", {"d/ok/a.ps1": "a", "d/evil/b.ps1": "b"}),
+    Case(train_on, "folders of one class", "d", {"d/bad/a.ps1": "a", "d/malware/b.ps1": "b"}),
+    Case(train_on, "folders and names that differ", "d", {"d/bad/a_0.c": "a", "d/good/b_1.c": "b"}),
+    Case(train_on, "a folder that the map lacks", "d --label_map bad=1", {"d/bad/a.c": "a", "d/ok/b.c": "b"}),
     Case(train_on, "a format of another program", "a.xlsx", {"a.xlsx": "x"}),
     Case(train_on, "an empty file", "a.csv", {"a.csv": ""}),
     Case(train_on, "a header and nothing else", "a.csv", {"a.csv": "functionSource,label\n"}),
@@ -251,6 +255,7 @@ def message(case: Case, checkpoints: dict[str, Path]) -> str:
             for name, place in checkpoints.items():
                 os.symlink(place, name)
             for name, content in {"good.csv": GOOD, **case.files}.items():
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
                 if callable(content):
                     content(Path(name))
                 else:

@@ -95,3 +95,24 @@ def test_a_tokenizer_is_learned_from_functions_without_labels(unlabelled):
 
     main("--train_file new.csv --output_dir tokenizer --vocab_size 300".split())
     assert (unlabelled / "tokenizer" / "tokenizer.json").exists()
+
+
+def test_a_folder_of_two_classes_is_learned_and_another_folder_is_predicted(workplace):
+    for number, (text, label) in enumerate(functions(8).itertuples(index=False, name=None)):
+        file = workplace / "data" / ("vulnerable" if label else "safe") / f"f{number}.c"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        (workplace / "new").mkdir(exist_ok=True)
+        (workplace / "new" / f"{number}.c").write_text(text)
+    fine_tune(
+        f"{FINE_TUNE} --do_train --do_eval --train_file data --validation_file data --test_file new --max_steps 2"
+    )
+    evaluated, predicted = (pd.read_csv(f"out/{name}predictions.csv") for name in ("", "test_"))
+    assert list(evaluated.columns) == ["path", "label", "prediction", "score"] and set(evaluated["label"]) == {0, 1}
+    assert list(predicted.columns) == ["path", "prediction", "score"]
+    assert predicted["path"].tolist() == [f"{number}.c" for number in range(8)]
+    record = json.loads(open("out/run.json").read())
+    assert len(record["files"]["--train_file"]) == 64
+    prune("--restore out --eval --test_file new --output_dir evaluated --predictions_format jsonl")
+    rows = [json.loads(line) for line in open("evaluated/test_predictions.jsonl")]
+    assert [row["path"] for row in rows] == predicted["path"].tolist()
