@@ -53,9 +53,19 @@ def encode(
 
     Args:
         tokenizer: a fast one, because only those give character offsets.
-        truncation: which tokens of a single text are read (windows are not supported); None: the first. From pairs the
-            last tokens are cut.
+        truncation: which tokens of a single text are read (for windows see `encode_windows`); None: the first. From
+            pairs the last tokens are cut.
     """
+    return [function for (function,) in encode_windows(items, tokenizer, max_length, truncation)]
+
+
+def encode_windows(
+    items: Sequence[str | tuple[str, ...]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    truncation: Truncation | None = None,
+) -> list[list[FunctionTokens]]:
+    """As [`encode`], with the tokens of each window of each item; without windows one list of tokens for each item."""
     texts = [(item,) if isinstance(item, str) else item for item in items]
     truncation = truncation or Truncation()
     functions = []
@@ -66,7 +76,7 @@ def encode(
 
 def _encode_chunk(
     chunk: list[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_length: int, truncation: Truncation
-) -> list[FunctionTokens]:
+) -> list[list[FunctionTokens]]:
     are_pairs = len(chunk[0]) == 2
     batch = tokenizer(
         *map(list, zip(*chunk, strict=True)),
@@ -88,14 +98,14 @@ def _encode_chunk(
             function.offsets[function.is_second] += second_text_begins(texts[0])
             if "token_type_ids" in batch:
                 function.token_type_ids = np.array(batch["token_type_ids"][row])
+            functions.append([function])
         else:
-            function = _cut(function, truncation, max_length)
-        functions.append(function)
+            readings = truncation.readings(~function.is_text, max_length)
+            functions.append([_cut(function, read) for read in readings])
     return functions
 
 
-def _cut(function: FunctionTokens, truncation: Truncation, max_length: int) -> FunctionTokens:
-    (read,) = truncation.readings(~function.is_text, max_length)
+def _cut(function: FunctionTokens, read: np.ndarray) -> FunctionTokens:
     if len(read) == len(function):
         return replace(function, full_length=len(function))
     return FunctionTokens(

@@ -6,6 +6,7 @@ import sys
 from argparse import SUPPRESS
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,10 +15,8 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
-from ltp_pipeline.base.out_of_memory import out_of_memory_names
-from ltp_pipeline.base.processes import is_main, process_count, process_index, split_by_weight
-from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
+from ltp_pipeline.base.processes import is_main
+from ltp_pipeline.data.batches import EVAL_HELP
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
@@ -32,11 +31,15 @@ from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, 
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES, find_task
 from ltp_pipeline.view.encode import FunctionTokens
+from ltp_pipeline.view.token_batches import in_batches, padded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from transformer_revised import LTPForSequenceClassification
+
+# What limits the memory of a batch
+BATCH_FLAGS = ("--per_device_eval_batch_size", "--max_tokens_per_batch", "--max_length")
 
 
 @dataclass
@@ -132,7 +135,6 @@ def _choose_device(args: PrunedModelArguments) -> torch.device:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
 
 
-@torch.inference_mode()
 def prune_functions(
     model: LTPForSequenceClassification,
     functions: list[FunctionTokens],
@@ -140,30 +142,17 @@ def prune_functions(
     max_tokens: int | None = None,
     description: str = "pruning",
 ) -> Iterator[tuple[int, PrunedFunction]]:
-    """Runs the model on all functions, in batches of similar length, with a progress bar.
+    """Runs the model on all functions, in the batches of [`in_batches`].
 
-    Several processes share the batches, so that each has about the same number of tokens, and each process yields the
-    functions of its batches. The batches, and so the results, do not depend on the number of processes.
-
-    `batch_size` and `max_tokens`: maximum functions and tokens in a batch; see `sorted_batches`.
     Yields `(index in functions, PrunedFunction)`, the longest functions first.
     """
-    batches = sorted_batches([len(function) for function in functions], max_tokens=max_tokens, size=batch_size)
-    tokens = [sum(len(functions[i]) for i in batch) for batch in batches]
-    own = split_by_weight(tokens, process_count())[process_index()]
-    total = sum(tokens[number] for number in own)
-    with progress_bar(
-        total=total, seconds=30, desc=description, unit="tok", unit_scale=True, disable=not is_main()
-    ) as bar:
-        for number in own:
-            with out_of_memory_names("--per_device_eval_batch_size", "--max_tokens_per_batch", "--max_length"):
-                pruned = _prune_batch(model, [functions[i] for i in batches[number]])
-            yield from zip(batches[number], pruned, strict=True)
-            bar.update(tokens[number])
+    compute = partial(_prune_batch, model)
+    return in_batches(compute, functions, BATCH_FLAGS, batch_size, max_tokens, description)
 
 
+@torch.inference_mode()
 def _prune_batch(model: LTPForSequenceClassification, functions: list[FunctionTokens]) -> list[PrunedFunction]:
-    output = model(**_pad(functions, model), output_pruning=True, return_dict=True)
+    output = model(**padded(functions, model), output_pruning=True, return_dict=True)
     kept = torch.stack(output.kept_tokens, dim=1).cpu().numpy()  # [B, L, longest]
     no_scores = torch.full(kept[:, 0].shape, torch.nan, device=model.device)
     scores = [no_scores if layer is None else layer.float() for layer in output.pruning_scores]
@@ -171,16 +160,3 @@ def _prune_batch(model: LTPForSequenceClassification, functions: list[FunctionTo
     logits = output.logits.float().cpu().numpy()
     lengths = map(len, functions)
     return [PrunedFunction(kept[row, :, :n], scores[row, :, :n], logits[row]) for row, n in enumerate(lengths)]
-
-
-def _pad(functions: list[FunctionTokens], model: LTPForSequenceClassification) -> dict[str, torch.Tensor]:
-    shape = (len(functions), max(map(len, functions)))
-    input_ids = torch.full(shape, model.config.pad_token_id)
-    attention_mask, token_types = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    for row, function in enumerate(functions):
-        input_ids[row, : len(function)] = torch.from_numpy(function.input_ids)
-        attention_mask[row, : len(function)] = 1
-        if function.token_type_ids is not None and model.config.type_vocab_size > 1:
-            token_types[row, : len(function)] = torch.from_numpy(function.token_type_ids)
-    batch = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_types}
-    return {name: tensor.to(model.device) for name, tensor in batch.items()}

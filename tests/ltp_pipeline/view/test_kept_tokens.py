@@ -6,7 +6,7 @@ import torch
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model.precision import chosen_dtype
-from ltp_pipeline.view import kept_tokens
+from ltp_pipeline.view import kept_tokens, token_batches
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
 from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, THRESHOLDS, save_checkpoint
@@ -48,9 +48,9 @@ def test_processes_share_the_batches(pruned_model, monkeypatch):
     model, tokenizer = pruned_model
     functions = encode(FUNCTIONS * 2, tokenizer, MAX_LENGTH)
     alone, shares = dict(prune_functions(model, functions, batch_size=2)), []
-    monkeypatch.setattr(kept_tokens, "process_count", lambda: 3)
+    monkeypatch.setattr(token_batches, "process_count", lambda: 3)
     for process in range(3):
-        monkeypatch.setattr(kept_tokens, "process_index", lambda process=process: process)
+        monkeypatch.setattr(token_batches, "process_index", lambda process=process: process)
         shares.append(dict(prune_functions(model, functions, batch_size=2)))
     assert [len(share) for share in shares] == [2, 6, 4]  # of 192, 150 and 152 tokens
     assert sorted(index for share in shares for index in share) == sorted(alone)
