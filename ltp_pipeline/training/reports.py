@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.files import format_table, write_csv
+from ltp_pipeline.measures.lines import TRUE_POSITIVES
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Metric:
     on_card: bool = False  # whether it is in the table of the model card
     lower_is_better: bool = False  # whether a smaller value is better
     by_length: bool = False  # whether it is in the table by length, too
-    table: str = "metrics"  # the printed table that it is in: "metrics", "pairs" or "cost"
+    table: str = "metrics"  # the printed table that it is in: "metrics", "pairs", "lines" or "cost"
 
 
 METRICS = (
@@ -51,6 +52,15 @@ METRICS = (
     Metric("pair_vulnerable", "P-V", on_card=True, table="pairs"),
     Metric("pair_benign", "P-B", on_card=True, table="pairs"),
     Metric("pair_reversed", "P-R", on_card=True, lower_is_better=True, table="pairs"),
+    Metric("line_functions", "functions", on_card=True, table="lines"),
+    Metric("line_functions_found", on_card=True, table="lines"),
+    Metric("line_top_10_first", "Top-10 first", on_card=True, table="lines"),
+    Metric("line_top_10_any", "Top-10 any", on_card=True, table="lines"),
+    Metric("line_ifa_mean", "IFA", on_card=True, lower_is_better=True, table="lines"),
+    Metric("line_ifa_median", "IFA median", on_card=True, lower_is_better=True, table="lines"),
+    Metric("line_effort_at_20_recall", "Effort@20%", on_card=True, lower_is_better=True, table="lines"),
+    Metric("line_recall_at_1_loc", "Recall@1%", on_card=True, table="lines"),
+    Metric("line_detection_alignment", "DA", on_card=True, table="lines"),
     Metric("relative_flops", "relative FLOPs", on_card=True, lower_is_better=True, table="cost"),
     Metric("full_relative_flops", on_card=True, lower_is_better=True, table="cost"),
     Metric("gflops_per_function", lower_is_better=True, table="cost"),
@@ -85,10 +95,11 @@ def by_split(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def tables_of(named: dict[str, dict[str, Any]]) -> str:
     """Tables of metrics, each with a line for each item of `named` (name of a split or a model -> its metrics).
 
-    Those that there are: the metrics of the task; pairs; by length, if an item has functions of several groups;
-    intervals. Empty lines are between them.
+    Those that there are: the metrics of the task; pairs; flaw lines; by length, if an item has functions of several
+    groups; intervals. Empty lines are between them.
     """
-    tables = [_table_of(named, "metrics"), _table_of(named, "pairs"), length_table(named), _interval_table(named)]
+    tables = [_table_of(named, "metrics"), _table_of(named, "pairs"), _line_table(named)]
+    tables += [length_table(named), _interval_table(named)]
     return "\n\n".join(filter(None, tables))
 
 
@@ -96,6 +107,16 @@ def _table_of(named: dict[str, dict[str, Any]], table: str) -> str:
     shown = [m for m in METRICS if m.table == table and m.heading and any(m.name in own for own in named.values())]
     rows = [{"": name} | {m.heading: own.get(m.name) for m in shown} for name, own in named.items()]
     return format_table(rows) if shown else ""
+
+
+def _line_table(named: dict[str, dict[str, Any]]) -> str:
+    """Two lines for each item with flaw lines: for all defective functions, and for those that were found."""
+    rows = {}
+    for name, own in named.items():
+        if "line_functions" in own:
+            found = {n.removesuffix(TRUE_POSITIVES): own[n] for n in own if n.endswith(TRUE_POSITIVES)}
+            rows |= {name: own, f"{name}, found": found | {"line_functions": own["line_functions_found"]}}
+    return _table_of(rows, "lines")
 
 
 def length_table(named: dict[str, dict[str, Any]], markdown: bool = False) -> str:

@@ -49,7 +49,7 @@ def test_no_table_of_an_evaluation_is_wider_than_a_terminal():
     results = full_results("eval", GROUPS) | full_results("test", [group | {"mcc": -0.1} for group in GROUPS])
     results = {name: value for name, value in results.items() if name.split("_", 1)[1] not in NOT_OF_CODE}
     tables = shown(metrics_tables(results))
-    assert [table[0].split()[0] for table in tables] == ["accuracy", "pairs", "tokens", "relative"]
+    assert [table[0].split()[0] for table in tables] == ["accuracy", "pairs", "functions", "tokens", "relative"]
     assert max(len(line) for table in tables for line in table) <= 100
 
 
@@ -60,6 +60,21 @@ def test_metrics_by_length_have_a_line_a_group():
         ["eval", "up", "to", "512", "12345", "321", "0.2500", "0.7500"],
         ["eval", "above", "2048", "3", "0", "0.0000", "-"],
     ]  # A split whose functions are in one group has no line: its metrics are in the table above.
+
+
+def test_flaw_lines_have_a_line_for_all_defective_functions_and_one_for_those_found():
+    values = {
+        "line_functions": 4,
+        "line_functions_found": 1,
+        "line_ifa_mean": 2.5,
+        "line_ifa_mean_true_positives": 0.5,
+    }
+    (table,) = shown(tables_of({"eval": values, "test": {}}))
+    assert [line.split() for line in table] == [
+        ["functions", "IFA"],
+        ["eval", "4", "2.5000"],
+        ["eval,", "found", "1", "0.5000"],
+    ]
 
 
 def test_intervals_and_those_of_differences():
