@@ -24,9 +24,26 @@ from Data.analysers.user_findings import findings_outside, read_findings
 from Data.functions.agreement import agreement
 from Data.functions.card import NOT_EXTRACTED, describe_split, findings_text, summary_rows, to_frame, write_dataset
 from Data.functions.drop_near_duplicates import drop_near_duplicates
+from Data.functions.given_labels import (
+    FOLDERS,
+    NAMES,
+    LabelRule,
+    add_flags,
+    label_rule,
+    labelled_projects,
+    with_labels,
+)
 from Data.functions.labelling import Labelled, LabelledFunction, Labelling, label_files
 from Data.functions.not_extracted import count_lost, lost_frame
-from Data.functions.splits import Splits, drop_duplicates, limit_negatives, sample, split_by_name, split_by_size
+from Data.functions.splits import (
+    Splits,
+    drop_duplicates,
+    limit_negatives,
+    sample,
+    split_by_name,
+    split_by_size,
+    split_files,
+)
 from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
@@ -102,6 +119,7 @@ def _add_label_flags(add: Any) -> None:
         "--label_map", metavar="NAME=0,...",
         help="class of each name in the column label of --findings_csv, such as dismissed=0,confirmed=1",
     )
+    add_flags(add)
 
 
 def _add_selection_flags(add: Any) -> None:
@@ -148,22 +166,28 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build the data set that the flags describe. Raises UserError for wrong flags and unusable sources."""
     options = parse_arguments(arguments)
-    analyzers = tuple(options.analyzers or default_analysers(options.language))
+    rule = label_rule(options)
+    analyzers = () if rule else tuple(options.analyzers or default_analysers(options.language))
     versions = _check_flags(options, analyzers)
     label_map = parse_label_map(options.label_map)
     report = FileReport()
-    projects = _read_projects(options, report)
+    projects = _read_projects(options, report, rule)
+    if rule:
+        projects, labels = labelled_projects(projects, options.source_dir, rule)
     all_files = [file for project in projects for file in project.files]
     files, dropped = choose_files(all_files, report, options.keep_generated)
     given = read_findings(options.findings_csv, files, label_map, report) if options.findings_csv else {}
     functions, lost = _label(files, projects, options, analyzers, given)
     outside, failures = _findings_outside(given, functions), _failures(functions)
+    n_found, n_files = len(functions), len(all_files)
+    if rule:
+        functions = with_labels(functions, labels, report)
+        dropped["functions_with_both_labels"] = n_found - len(functions)
     distinct = drop_duplicates(functions)
     dropped["functions_the_same_but_for_layout_and_comments"] = len(functions) - len(distinct)
     if options.near_duplicates < 1:
         before, distinct = len(distinct), drop_near_duplicates(distinct, options.near_duplicates)
         dropped["functions_nearly_the_same"] = before - len(distinct)
-    n_files = len(all_files)
     if not distinct:
         language = "C/C++" if options.language == ["c", "cpp"] else "/".join(options.language)
         raise UserError(
@@ -174,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     card = {
         "settings": _settings(options, analyzers, versions),
         "files": n_files,
-        "functions_found": len(functions),
+        "functions_found": n_found,
         "distinct_functions": len(distinct),
         "dropped": dropped,
         **report.counts(),
@@ -213,17 +237,18 @@ def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[
     for name in analyzers:
         if set(options.language).isdisjoint(ANALYSERS[name].languages):
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
-    if not analyzers and options.findings_csv is None:
-        raise UserError(f"--language {' '.join(options.language)} has no analyser; give labels with --findings_csv")
+    if not analyzers and options.findings_csv is None and label_rule(options) is None:
+        others = f"--findings_csv, {FOLDERS} or {NAMES}"
+        raise UserError(f"--language {' '.join(options.language)} has no analyser; give labels with {others}")
     if options.label_map and options.findings_csv is None:
         raise UserError("--label_map is for the labels of --findings_csv: give both or neither")
     check_threshold(options.near_duplicates, off=1)
     return installed_versions(analyzers)
 
 
-def _read_projects(options: argparse.Namespace, report: FileReport) -> list[Project]:
-    suffixes = suffixes_of(options.language)
-    folders = projects_from_folders(options.source_dir, suffixes, report) if options.source_dir else []
+def _read_projects(options: argparse.Namespace, report: FileReport, rule: LabelRule | None) -> list[Project]:
+    suffixes, why_not = suffixes_of(options.language), rule.why_not if rule else None
+    folders = projects_from_folders(options.source_dir, suffixes, report, why_not) if options.source_dir else []
     debian = projects_from_debian(options.debian_sources, suffixes, report) if options.debian_sources else []
     return folders + debian or projects_from_list(options.sources, options.cache_dir, suffixes, report)
 
@@ -252,6 +277,8 @@ def _label(
 
 
 def _split(distinct: Sequence[LabelledFunction], projects: Sequence[Project], options: argparse.Namespace) -> Splits:
+    if label_rule(options) and len({one.function.project for one in distinct}) < len(SPLITS):
+        return split_files(distinct, options.seed)
     if options.source_dir or options.debian_sources:
         return split_by_size(distinct)
     return split_by_name(distinct, {project.name: project.split for project in projects})
@@ -267,6 +294,8 @@ def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: M
     if options.findings_csv:
         given = f"{FINDINGS_CSV} ({options.findings_csv.name})"
         sources_of_labels.append(f"{given} --label_map {options.label_map}" if options.label_map else given)
+    if rule := label_rule(options):
+        sources_of_labels.append(rule.description())
     return {
         "analyzers": ", ".join(sources_of_labels),
         "flawfinder_min_level": options.min_level,

@@ -25,6 +25,7 @@ NOT_EXTRACTED = "not_extracted.csv"
 DROPPED = {
     "files_generated": "generated files",
     "files_of_the_same_content": "files with the same content as an earlier file",
+    "functions_with_both_labels": "functions that are in files of both labels",
     "functions_the_same_but_for_layout_and_comments": (
         "functions that differ from an earlier one only in layout and comments"
     ),

@@ -35,10 +35,11 @@ class LabelledFunction:
     checked: tuple[str, ...] = ()  # names of the analysers that could parse the file
     signature: bytes = b""  # MinHash of the tokens
     failed: tuple[tuple[str, str], ...] = ()  # names of the analysers that failed on the file, and why
+    given_label: int | None = None  # label of the file; None: findings decide
 
     @property
     def label(self) -> int:
-        return int(bool(self.findings))
+        return int(bool(self.findings)) if self.given_label is None else self.given_label
 
     @property
     def finding_lines(self) -> list[int]:

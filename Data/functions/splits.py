@@ -6,9 +6,12 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from Data.functions.labelling import LabelledFunction
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.group_splits import group_splits
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
@@ -52,6 +55,16 @@ def split_by_size(functions: Sequence[LabelledFunction]) -> Splits:
         chosen[name] = ("train", "test", "validation")[rank] if rank < len(SPLITS) else max(SPLITS, key=missing.get)
         missing[chosen[name]] -= size
     return {split: [function for function in functions if chosen[group(function)] == split] for split in SPLITS}
+
+
+def split_files(functions: Sequence[LabelledFunction], seed: int) -> Splits:
+    """Puts whole files into the splits, at random, so that the shares of rows and of both labels are those of SHARES.
+
+    Raises UserError if there are fewer than three files with functions.
+    """
+    files = [[f"{one.function.project}/{one.function.path}"] for one in functions]
+    number = group_splits(files, [SHARES[split] for split in SPLITS], seed, [one.label for one in functions])
+    return {split: [functions[i] for i in np.flatnonzero(number == n)] for n, split in enumerate(SPLITS)}
 
 
 def limit_negatives(functions: Sequence[LabelledFunction], ratio: float | None, seed: int) -> list[LabelledFunction]:

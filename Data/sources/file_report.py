@@ -16,6 +16,8 @@ LONG_PATH = f"a path of more than {MAX_PATH} characters"
 SAME_PATH = "a later file of its archive has the same path"
 GENERATED = "generated, as a comment at its start says"
 MINIFIED = "minified code"
+BINARY = "binary"
+EMPTY = "empty"
 KEEP_GENERATED = "--keep_generated"  # the flag that keeps files that are generated or minified
 
 Place = tuple[str, str]  # project, path inside the project

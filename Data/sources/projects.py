@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,14 @@ def projects_from_list(
 
 
 def projects_from_folders(
-    folders: Sequence[Path], suffixes: frozenset[str], report: FileReport | None = None
+    folders: Sequence[Path],
+    suffixes: frozenset[str],
+    report: FileReport | None = None,
+    why_not: Callable[[Path, str], str] | None = None,
 ) -> list[Project]:
     """Read each folder as a project. It is named after the folder, or by the whole path if two folders share a name.
 
+    `why_not`: see `read_folder`.
     Raises UserError for a missing folder, a folder given twice or a folder without files of these endings.
     """
     for folder, count in Counter(folder.resolve() for folder in folders).items():
@@ -61,7 +65,7 @@ def projects_from_folders(
     for folder in folders:
         name = folder.resolve().name
         name = name if names[name] == 1 else folder.as_posix()
-        files = read_folder(folder, name, suffixes, report)
+        files = read_folder(folder, name, suffixes, report, why_not)
         if not files:
             raise UserError(f"--source_dir: no {_endings(suffixes)} files in {folder}{_left_out(report)}")
         projects.append(Project(name, None, files, {"name": name}))

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from Data.sources.file_report import HIDDEN, MAX_FILE_BYTES, NOT_REGULAR, TOO_LARGE, FileReport
+from Data.sources.file_report import BINARY, EMPTY, HIDDEN, MAX_FILE_BYTES, NOT_REGULAR, TOO_LARGE, FileReport
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.text_encoding import decode_text, plain_text
+from ltp_pipeline.base.text_encoding import decode_text, is_binary, plain_text
 from ltp_pipeline.code.functions import SourceFile
 
 
 def read_folder(
-    folder: Path, project: str, suffixes: frozenset[str], report: FileReport | None = None
+    folder: Path,
+    project: str,
+    suffixes: frozenset[str],
+    report: FileReport | None = None,
+    why_not: Callable[[Path, str], str] | None = None,
 ) -> list[SourceFile]:
     """The files with these endings below a folder, sorted by path.
 
-    Links, hidden files and folders, and files of more than MAX_FILE_BYTES are left out; `report` lists those outside
-    hidden folders. Raises UserError for a file or folder that cannot be read.
+    Links, hidden files and folders, files of more than MAX_FILE_BYTES, binary and empty files are left out; `report`
+    lists those outside hidden folders.
+
+    `why_not`: says why a path in `folder` is left out, "" if it is not.
+    Raises UserError for a file or folder that cannot be read.
     """
     report = FileReport() if report is None else report
     files: dict[str, SourceFile] = {}
@@ -31,9 +39,11 @@ def read_folder(
         for path in (Path(parent, name) for name in sorted(names) if is_source(name, suffixes)):
             inner = _distinct(path.relative_to(folder).as_posix(), files)
             try:
-                reason = _why_not(path)
+                reason = _why_not(path) or (why_not(folder, inner) if why_not else "")
+                content = b"" if reason else path.read_bytes()
+                reason = reason or _why_no_text(content)
                 if not reason:
-                    files[inner] = read_source(project, inner, path.read_bytes(), report)
+                    files[inner] = read_source(project, inner, content, report)
                 else:
                     report.left_out[project, inner] = reason
             except OSError as error:
@@ -49,6 +59,14 @@ def _why_not(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         return NOT_REGULAR
     return TOO_LARGE if status.st_size > MAX_FILE_BYTES else ""
+
+
+def _why_no_text(content: bytes) -> str:
+    """Why a file with this content is left out; "" if it is text."""
+    text = decode_text(content)[0]
+    if is_binary(text):
+        return BINARY
+    return "" if plain_text(text).strip() else EMPTY
 
 
 def is_source(path: str, suffixes: frozenset[str]) -> bool:

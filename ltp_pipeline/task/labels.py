@@ -25,7 +25,7 @@ WORDS = (
 FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
 
 
-def parse_label_map(given: str | None) -> dict[str, int] | None:
+def parse_label_map(given: str | None, flag: str = "--label_map") -> dict[str, int] | None:
     """The class of each name, from `good=0,bad=1` or a JSON file with an object such as `{"good": 0, "bad": 1}`.
 
     Raises UserError for another form, a class that is not 0 or 1, or a name with two classes.
@@ -40,11 +40,11 @@ def parse_label_map(given: str | None) -> dict[str, int] | None:
     for name, value in pairs:
         name, number = str(name).strip(), LABELS.get(str(value).strip().lower())
         if not name:
-            raise UserError(f"--label_map {given}: {FORM}")
+            raise UserError(f"{flag} {given}: {FORM}")
         if number is None:
-            raise UserError(f"--label_map {given}: {name} is {value!r}; expected 0 or 1")
+            raise UserError(f"{flag} {given}: {name} is {value!r}; expected 0 or 1")
         if label_map.setdefault(name, number) != number:
-            raise UserError(f"--label_map {given}: {name} is both 0 and 1; expected one of them")
+            raise UserError(f"{flag} {given}: {name} is both 0 and 1; expected one of them")
     return label_map
 
 
