@@ -85,6 +85,47 @@ def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
 
 
+def write_rows(path: Path, frame: "pd.DataFrame") -> None:
+    """Writes a table in the format of the ending of `path`: .csv, .jsonl (an object for each row) or .parquet.
+
+    In a CSV file, lists and objects are JSON. Raises UserError if Parquet cannot hold a column, because its values are
+    of several types.
+    """
+    if path.suffix == ".csv":
+        write_csv(path, frame.map(lambda value: as_text(value) if _is_nested(value) else value))
+    elif path.suffix == ".jsonl":
+        write_text(path, "".join(f"{_json_line(row)}\n" for row in frame.to_dict("records")))
+    else:
+        try:
+            frame.to_parquet(path, index=False)
+        except (ValueError, TypeError, NotImplementedError) as error:  # ArrowException and its relatives
+            reason = " ".join(map(str, error.args))
+            raise UserError(f"{path.name}: not possible as Parquet: {reason}; expected .csv or .jsonl") from error
+
+
+def as_text(value: Any) -> str:
+    """A value of a table as text: a list or an object as JSON, "" for a missing value."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if _is_nested(value):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None or value != value else str(value)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | tuple | dict) or getattr(value, "ndim", 0) > 0
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    return json.dumps({str(name): _plain(value) for name, value in row.items()}, ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: no NaN, no numbers and lists of NumPy."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return None if isinstance(value, float) and value != value else value
+
+
 def format_table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, markdown: bool = False
 ) -> str:

@@ -181,6 +181,22 @@ def pairs_of(frame: pd.DataFrame) -> np.ndarray | None:
     return named_pairs(["" if missing else str(name) for name, missing in zip(names, names.isna())], frame["label"])
 
 
+def unmatched_pairs(frame: pd.DataFrame) -> np.ndarray | None:
+    """The name in the column of pairs of each row whose partner is not in the frame: `[N]` texts, "" for other rows.
+
+    The partner may be in another file. Returns None if the file has no column with names of pairs.
+    """
+    import numpy as np
+
+    layout = frame.attrs.get(LAYOUT)
+    if layout is None or layout.pair is None or _plain(layout.pair) in COMMITS:
+        return None
+    names = frame[layout.pair]
+    wanted = np.array(["" if missing else str(name) for name, missing in zip(names, names.isna())], dtype=object)
+    wanted[pairs_of(frame) != ""] = ""
+    return wanted
+
+
 def _matches(known: Known, found: dict, texts: list, labels: list, text: str | None, label: str | None, needs: bool):
     """Whether a file has the columns of a layout, and no other column that may be its text or its label."""
     needed = {known.text, *known.others} | ({known.label} if labels or needs else set())

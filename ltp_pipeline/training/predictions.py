@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_csv, write_text
+from ltp_pipeline.base.files import as_text, write_rows, write_text
 from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
 from ltp_pipeline.task.decision import predictions_of
 from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
@@ -97,15 +96,6 @@ def _is_short(value: Any) -> bool:
     return len(text) <= LONGEST and text.splitlines() in ([], [text])
 
 
-def as_text(value: Any) -> str:
-    """A value of a table as text: a list or an object as JSON, "" for a missing value."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return "" if value is None or value != value else str(value)
-
-
 def write_predictions(folder: Path, split: str, table: pd.DataFrame, source: pd.DataFrame, form: str) -> None:
     """Writes the predictions for a split, in the format `form`: `predictions.csv`, `test_predictions.txt`, ...
 
@@ -116,10 +106,8 @@ def write_predictions(folder: Path, split: str, table: pd.DataFrame, source: pd.
     `source`: the rows, as they were read.
     """
     path = folder / f"{split}_predictions{ENDINGS[form]}".removeprefix("eval_")
-    if form == "csv":
-        write_csv(path, table.map(lambda value: as_text(value) if isinstance(value, list | dict) else value))
-    elif form == "jsonl":
-        write_text(path, "".join(f"{_json_line(row)}\n" for row in table.to_dict("records")))
+    if form != "primevul":
+        write_rows(path, table)
     else:
         rows = zip(prediction_ids(source), table["prediction"], table["score"], strict=True)
         write_text(path, "".join(f"{name}\t{prediction}\t{score!r}\n" for name, prediction, score in rows))
@@ -138,13 +126,3 @@ def prediction_ids(source: pd.DataFrame) -> Sequence[Any]:
         return ids
     print(f"note: the column {layout.id!r} has no different id for each row; the predictions are named by row, from 1")
     return rows
-
-
-def _json_line(row: dict[str, Any]) -> str:
-    return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False, default=str)
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it: no NaN, no numbers and lists of NumPy."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return None if isinstance(value, float) and value != value else value
