@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAMES = ("train_subset", "validation", "test")
 FORMATS = ("csv", "jsonl", "parquet")
 REPORT = "splits.json"
-FILES = {"nargs": "+", "metavar": "FILE", "help": "files of functions with the same columns of code and labels"}
+FILES = {"nargs": "+", "metavar": "FILE", "help": "files of one layout, or folders of sources"}
 
 
 @dataclass
@@ -113,9 +113,12 @@ def read_files(paths: Sequence[str], args: SplitArguments) -> tuple[pd.DataFrame
         bad_rows = BadRows(path, skip)
         frame = read_function_rows(path, args, bad_rows, labels="optional")
         bad_rows.report(len(frame) + len(bad_rows.reasons))
-        source = read_table(Path(path), path, bad_rows=BadRows(path, skip)).loc[frame.index]
-        check_group_columns(source, args.group_by, path)
         layout, first = frame.attrs[LAYOUT], (frames or [frame])[0].attrs[LAYOUT]
+        if Path(path).is_dir():
+            source = frame if layout.label else frame.drop(columns="label")
+        else:
+            source = read_table(Path(path), path, bad_rows=BadRows(path, skip)).loc[frame.index]
+        check_group_columns(source, args.group_by, path)
         if (layout.text, layout.label) != (first.text, first.label):
             raise UserError(
                 f"{path}: code and labels are in {layout.text} and {layout.label}, but in {first.text} and "

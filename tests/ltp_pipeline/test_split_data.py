@@ -134,6 +134,15 @@ def test_files_without_labels(tmp_path):
     assert list(written) == ["code", "project"] and len(written) == 60
 
 
+def test_a_folder_of_sources(tmp_path):
+    for i in range(60):
+        file = tmp_path / "code" / ("malicious" if i % 2 else "benign") / f"p{i // 6}" / f"{i}.ps1"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"$a = {i}")
+    frames = split(tmp_path, tmp_path / "code", ending="csv")
+    assert sum(map(len, frames)) == 60 and sum(frame["label"].sum() for frame in frames) == 30
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
