@@ -16,7 +16,15 @@ import pandas as pd
 
 from Data.functions.card import NAMES, PAGE, write_table
 from Data.ground_truth.leaks import LEAKS, leak_checks
-from Data.ground_truth.rows import Row, describe, split_note, split_rows, to_frame, without_duplicates
+from Data.ground_truth.rows import (
+    Row,
+    describe,
+    split_note,
+    split_rows,
+    to_frame,
+    without_duplicates,
+    without_near_duplicates,
+)
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
@@ -36,6 +44,7 @@ class Repository:
     holds: tuple[str, ...]  # files and folders by which a clone is recognised
     about: str  # for the card: what the tables hold, and what label 1 means
     splits: tuple[str, ...] = SPLITS  # tables that are written; a source that is only a test set has ("test",)
+    near_duplicates: float = 0  # rows that are this similar to a row of another group are dropped; 0: none is
     check_leaks: bool = False  # whether to compare with a split of the files at random, which takes a minute
 
 
@@ -75,6 +84,8 @@ def run_import(
             counts["rows_read"] = len(rows)
             published = rows
             rows = without_duplicates(rows, counts)
+            if repository.near_duplicates:
+                rows = without_near_duplicates(rows, repository.near_duplicates, counts)
             counts["rows_written"] = len(rows)
             if not rows:
                 raise UserError(f"--source {args.source}: no row is left of {counts['rows_read']}; expected functions")

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from Data.functions.splits import SHARES
+from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import language_of
 from ltp_pipeline.data.group_splits import group_splits, shares_note
+from ltp_pipeline.data.near_duplicates import NearDuplicates
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,32 @@ def without_duplicates(rows: Iterable[Row], counts: dict[str, int]) -> list[Row]
 
 def _known(row: Row | None) -> tuple[bool, ...]:
     return () if row is None else (bool(row.pair), bool(row.flaw_lines))
+
+
+def without_near_duplicates(rows: Sequence[Row], threshold: float, counts: dict[str, int]) -> list[Row]:
+    """The rows that are not nearly the same as an earlier row of another group; rows of label 1 and pairs come first.
+
+    If a row of a pair is dropped, its partner is, too. Adds to `counts` what was dropped.
+    `threshold`: see `NearDuplicates`.
+    """
+    near = NearDuplicates(threshold)
+    units: dict[str, list[int]] = defaultdict(list)
+    for number in sorted(range(len(rows)), key=lambda number: (not rows[number].pair, -rows[number].label)):
+        units[rows[number].pair or f"\0{number}"].append(number)
+    kept: set[int] = set()
+    for numbers in progress_bar(units.values(), desc="near duplicates", unit="function"):
+        similar = {number: near.add_and_list(number, rows[number].tokens) for number in numbers}
+        if any(
+            set(rows[number].groups).isdisjoint(rows[other].groups)
+            for number, found in similar.items()
+            for other, _ in found
+        ):
+            for number in numbers:
+                near.remove(number)
+        else:
+            kept.update(numbers)
+    counts["near_duplicates_of_another_group"] = len(rows) - len(kept)
+    return [row for number, row in enumerate(rows) if number in kept]
 
 
 def with_whole_pairs(rows: Iterable[Row]) -> list[Row]:

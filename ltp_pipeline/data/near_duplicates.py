@@ -93,6 +93,11 @@ class NearDuplicates:
         self._hashes[key] = hashes
         return [each for each in found if each[1] >= self.threshold]
 
+    def remove(self, key: int) -> None:
+        """Forgets a function that was added."""
+        self._index.remove(key)
+        del self._hashes[key]
+
 
 def near_duplicate_groups(functions: Sequence[Sequence[str]], threshold: float = THRESHOLD) -> list[str]:
     """A name for each function, `[N]`: functions that are near duplicates, or are joined by a chain of them, share it.

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
-from Data.ground_truth.rows import Row, split_rows, without_duplicates
+from Data.ground_truth.rows import Row, split_rows, without_duplicates, without_near_duplicates
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.readers import read_functions
 
@@ -119,6 +119,23 @@ def test_the_ending_of_the_path_decides_what_a_comment_is():
     both = [Row(f"$a = 1 # {i}", 1, ("g",), path=f"{i}.ps1") for i in range(2)]
     assert len(without_duplicates(both, {})) == 1
     assert len(without_duplicates([Row(row.text, 1, ("g",), path="a.c") for row in both], {})) == 2
+
+
+def test_near_duplicates_of_another_group_leave_as_whole_pairs():
+    body = " ".join(f"call{i}(x, {i});" for i in range(40))
+    far = body.replace("call", "other")
+    some = [
+        Row(f"{body} a();", 0, ("one",)),
+        Row(f"{body} b();", 0, ("two",)),
+        Row(f"{body} c();", 1, ("one",), pair="p"),
+        Row("int much_else;", 0, ("one",), pair="p"),
+        Row(f"{body} d();", 0, ("two",), pair="q"),
+        Row(far, 1, ("two",), pair="q"),
+        Row(f"{far} e();", 0, ("three", "two")),
+    ]
+    counts = {}
+    kept = without_near_duplicates(some, 0.85, counts)
+    assert kept == [some[0], some[2], some[3], some[6]] and counts == {"near_duplicates_of_another_group": 3}
 
 
 def test_tables_are_split_together(tmp_path):
