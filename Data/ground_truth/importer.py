@@ -132,10 +132,10 @@ def read_files(folder: Path, paths: Iterable[Path], desc: str = "read") -> Itera
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise UserError(f"--source: cannot read {printable(str(path))}: {error.strerror}") from None
+            raise UserError(f"--source: cannot read {printable(str(path), 300)}: {error.strerror}") from None
         kind = stand_in(content[:1000]) if len(content) < 1000 and content.startswith(_POINTERS) else None
         if kind is not None:
-            raise UserError(f"--source: {printable(str(path))}: this is {kind}")
+            raise UserError(f"--source: {printable(str(path), 300)}: this is {kind}")
         yield path.relative_to(folder).as_posix(), content
 
 

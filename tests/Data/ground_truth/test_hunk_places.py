@@ -1,0 +1,56 @@
+"""Where hunks are found in a file of another revision than that of the diff."""
+
+from Data.ground_truth.hunk_places import Change, PlacedFile
+from Data.ground_truth.unified_diffs import Hunk
+
+LINES = [f"line {number}" for number in range(1, 41)]
+
+
+def hunk(*lines, first=1):
+    return Hunk(first, "", tuple((line[0], line[1:]) for line in lines))
+
+
+def test_a_hunk_that_fits_and_one_that_the_file_already_has():
+    fix = hunk(" line 4", "-line 5", "+five", "+5", " line 6", "+six", " line 7", first=4)
+    expected = [Change(4, 1, ("five", "5"), True), Change(6, 0, ("six",), True)]
+    assert PlacedFile(LINES).place(fix) == expected and not PlacedFile(LINES).is_applied(fix)
+    fixed = [*LINES[:4], "five", "5", "line 6", "six", *LINES[6:]]
+    assert PlacedFile(fixed).place(fix) is None and PlacedFile(fixed).is_applied(fix)
+    assert [change.end for change in expected] == [5, 6]
+
+
+def test_the_nearest_of_several_places():
+    twice = [*LINES, *LINES]
+    for first, after in ((4, 4), (30, 44), (44, 44), (20, 4)):
+        (change,) = PlacedFile(twice).place(hunk(" line 4", "-line 5", first=first))
+        assert change == Change(after, 1, (), True)
+    assert PlacedFile(LINES).place(hunk("-line 5", first=30)) == [Change(4, 1, (), True)]
+    assert PlacedFile(twice).place(hunk("-line 5")) is None  # a single line says too little to choose
+
+
+def test_white_space_does_not_count_but_is_no_exact_match():
+    (change,) = PlacedFile([f"\t{line}" for line in LINES]).place(hunk(" line  9", "-        line 10"))
+    assert change == Change(9, 1, (), False)
+    (change,) = PlacedFile([f"{line}  " for line in LINES]).place(hunk(" line 9", "-line 10"))
+    assert change.is_exact
+
+
+def test_context_of_another_revision_is_left_out_where_one_place_fits():
+    fix = hunk(" other", " line 8", " line 9", "+new", " line 10", " line 11", " other", first=30)
+    assert PlacedFile(LINES).place(fix) == [Change(9, 0, ("new",), False)]
+    assert PlacedFile([*LINES, *LINES]).place(fix) is None  # which of the two is unknown
+    deep = hunk(*[" other"] * 7, " line 9", "-line 10", " line 11", *[" other"] * 7)
+    assert PlacedFile(LINES).place(deep) == [Change(9, 1, (), False)]
+    assert PlacedFile(LINES).place(hunk(" other", " line 9", "+new")) is None  # a single line may be anywhere
+    assert PlacedFile(LINES).place(hunk(" line 8", "-line 10", " line 9")) is None
+
+
+def test_hunks_at_the_ends_of_a_file_and_empty_ones():
+    assert PlacedFile(LINES).place(hunk("+new", " line 1", " line 2")) == [Change(0, 0, ("new",), True)]
+    assert PlacedFile(LINES).place(hunk(" line 39", " line 40", "+new")) == [Change(40, 0, ("new",), True)]
+    assert PlacedFile(LINES).place(hunk("-line 1", "-line 2")) == [Change(0, 2, (), True)]
+    assert PlacedFile(LINES).place(hunk(" other", " other", " line 1", "-line 2")) == [Change(1, 1, (), False)]
+    for nothing in (hunk(), hunk("+new"), hunk(" ", "+new", " ")):
+        assert PlacedFile(["", "", ""]).place(nothing) is None
+    assert PlacedFile([]).place(hunk(" line 1", "-line 2")) is None
+    assert PlacedFile(LINES).place(hunk(" line 1", " line 2")) == []

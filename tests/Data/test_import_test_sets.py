@@ -1,0 +1,116 @@
+"""Importing what is only a test set: LineVul's functions with flaw lines, and Devign's test split."""
+
+import csv
+import json
+
+import pytest
+
+from Data import import_devign, import_linevul
+from Data.import_linevul import flaw_lines
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.layouts import flaw_lines_of
+from ltp_pipeline.data.readers import read_functions
+
+TEXT = "int f()\n{\n\n    a();\n  \n    b();\n}\n"
+
+
+def linevul(folder, *rows, header=("", "source", "flaw_line_indices", "flaw_lines")):
+    path = folder / "LineVul" / import_linevul.FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return folder / "LineVul"
+
+
+def devign(folder, *files):
+    path = folder / "attack" / import_devign.FOLDER
+    path.mkdir(parents=True, exist_ok=True)
+    for number, rows in enumerate(files):
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        (path / f"test_subs_{number * 400}_{number * 400 + 400}.jsonl").write_text("\n".join(lines))
+    return folder / "attack"
+
+
+def counts_of(out):
+    return json.loads((out / "import.json").read_text())["counts"]
+
+
+@pytest.mark.parametrize(
+    ("indices", "texts", "expected", "moved", "left_out"),
+    [
+        ([2], ["    a();"], (4,), 0, 0),  # from 0, without the empty line 3
+        ([2, 4], ["a();", "b( );"], (4, 6), 0, 0),  # white space does not count; the line of two spaces is not empty
+        ([4, 2], ["b();", "a();"], (6, 4), 0, 0),  # the order stays
+        ([3], ["b();", ""], (6,), 1, 0),  # at a line that is not listed
+        ([4, 5], ["b();"], (6,), 1, 0),
+        ([2], ["gone();"], (), 0, 1),
+        ([99], ["a();"], (4,), 1, 0),
+    ],
+)
+def test_flaw_lines_of_linevul(indices, texts, expected, moved, left_out):
+    counts = {"flaw_lines_moved_to_their_text": 0, "flaw_lines_left_out": 0}
+    assert flaw_lines(TEXT, indices, texts, counts) == expected
+    assert list(counts.values()) == [moved, left_out]
+
+
+def test_linevul_is_a_test_set_of_one_class(tmp_path):
+    source = linevul(tmp_path, (0, TEXT, "[2, 4]", "a();/~/b();"), (1, "int g() { }", "[0]", "int g() { }"))
+    import_linevul.main(["--source", str(source), "--output_dir", str(tmp_path / "out")])
+    frame = read_functions(tmp_path / "out" / "test.csv")
+    assert sorted(frame["functionSource"]) == sorted([TEXT, "int g() { }"]) and set(frame["label"]) == {1}
+    assert sorted(flaw_lines_of(frame)) == [(1,), (4, 6)]
+    assert counts_of(tmp_path / "out")["flaw_lines"] == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset_card.md", "import.json", "test.csv"]
+
+
+def test_devign_keeps_text_label_number_and_project(tmp_path):
+    row = {"project": "qemu", "commit_id": "1", "substitutes": "{'a': ['b']}"}
+    second = {"func": "int g;\n\nint h;", "target": 1, "idx": 12}
+    source = devign(
+        tmp_path,
+        [{**row, "func": "int f;", "target": "0", "idx": "3"}, {**row, **second}],
+        [{"func": " ", "target": 0, "idx": 13}, {"func": "int both;", "target": 0, "idx": 14}],
+        [{"func": "int both ;", "target": 1, "idx": 15}, {"func": "int i;", "target": 1, "idx": 16}],
+    )
+    import_devign.main(["--source", str(source), "--output_dir", str(tmp_path / "out")])
+    frame = read_functions(tmp_path / "out" / "test.csv").astype(str)
+    columns = ["functionSource", "label", "id", "project"]
+    assert sorted(map(tuple, frame[columns].values)) == [
+        ("int f;", "0", "3", "qemu"),
+        ("int g;\n\nint h;", "1", "12", "qemu"),
+        ("int i;", "1", "16", ""),
+    ]
+    assert list(frame.columns) == columns
+    counts = counts_of(tmp_path / "out")
+    assert (counts["rows"], counts["rows_without_text"], counts["with_both_labels"]) == (6, 1, 2)
+
+
+def test_what_is_no_clone_or_no_such_table(tmp_path):
+    good = {"func": "int f;", "target": 0, "idx": 1}
+    out = ["--output_dir", str(tmp_path / "out")]
+    for module, source, key in (
+        (import_linevul, tmp_path, "--source .*: holds no cppcheck"),
+        (
+            import_linevul,
+            linevul(tmp_path / "1", (0, "int a;"), header=("", "source")),
+            "no column 'flaw_line_indices'",
+        ),
+        (import_linevul, linevul(tmp_path / "2", (0, TEXT, "[1", "a();")), "row 1 .*'flaw_line_indices' are '\\[1'"),
+        (import_linevul, linevul(tmp_path / "3", (0, TEXT, "{}", "a();")), "row 1 .*expected a list of numbers"),
+        (import_linevul, linevul(tmp_path / "4", (0, TEXT, "[-1]", "a();")), "row 1 .*expected a list of numbers"),
+        (import_linevul, linevul(tmp_path / "5"), "has a header but no functions|no row is left"),
+        (import_devign, tmp_path, "--source .*: holds no CodeXGLUE"),
+        (import_devign, devign(tmp_path / "1"), "holds no .*test_subs_"),
+        (
+            import_devign,
+            devign(tmp_path / "2", [good, {**good, "target": 2}]),
+            "row 2 .*'target' is '2'; expected 0 or 1",
+        ),
+        (import_devign, devign(tmp_path / "3", [{"func": "int f;", "idx": 1}]), "no column 'target'"),
+        (import_devign, devign(tmp_path / "4", [good, "{"], [good]), "row 2 .*not well-formed JSON: (?!.*--on_bad)"),
+        (import_devign, devign(tmp_path / "6", [good, {**good, "func": "\udce9"}]), "row 2 .*not UTF-8"),
+        (import_devign, devign(tmp_path / "5", ["version https://git-lfs.github.com/spec/v1"]), "Git LFS pointer"),
+    ):
+        with pytest.raises(UserError, match=key):
+            module.main(["--source", str(source), *out])
+    assert not list((tmp_path / "out").glob("*"))
