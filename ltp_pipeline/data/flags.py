@@ -41,6 +41,11 @@ class ReadingArguments(ColumnArguments):
         help="What to do with a row that has no code or an unknown label: stop with an error, or skip the row "
         "and report it.",
     )
+    add_fixed_functions: bool = HfArg(
+        default=False,
+        help="For files with the repaired form of each defective function in the same row (BigVul, MegaVul): read it, "
+        "too, as a function of label 0 that makes a pair with the defective one. Not for GLUE tasks.",
+    )
 
 
 @dataclass(kw_only=True)

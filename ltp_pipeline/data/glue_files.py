@@ -85,6 +85,8 @@ def read_glue_hub(task: Task, split: str, *, flag: str) -> pd.DataFrame:
 
 def check_glue_flags(task: Task, reading: ReadingArguments) -> None:
     """Raises UserError if a flag is given that is only for files of functions."""
+    if reading.add_fixed_functions:
+        raise UserError(f"--add_fixed_functions: items of {task.name} are no functions; expected no such flag")
     if reading.text_column is not None:
         raise UserError(f"--text_column: the text of {task.name} is in {' and '.join(task.columns)}")
     if reading.label_map is not None:

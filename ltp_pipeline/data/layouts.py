@@ -26,6 +26,7 @@ OWN_TEXTS, OWN_LABEL = ("functionSource", "code", "text"), "label"
 # Columns that may hold the text or the label
 TEXTS = (*OWN_TEXTS, "func", "function", "func_before", "processed_func", "source_code")
 LABELS = (OWN_LABEL, "target", "vul", "is_vul", "vulnerable", "is_vulnerable")
+PAIR = "pair"
 COMMITS = ("commit_id", "commit_hash", "commit")
 # role -> the columns that may have it, in lower case; the first that a file has
 ROLES = {
@@ -35,7 +36,7 @@ ROLES = {
     "path": ("path", "file_path"),
     "first_line": ("first_line",),
     "flaw_lines": tuple(READ_LINES),
-    "pair": ("pair",),
+    "pair": (PAIR,),
 }
 
 
@@ -149,7 +150,8 @@ def described(frame: pd.DataFrame) -> str:
     line = f"{layout.name} layout: {layout.text}"
     line += "" if layout.label is None else f", {layout.label}"
     line += "" if layout.flaw_lines is None else f"; flaw lines: {layout.flaw_lines}"
-    return line if pairs is None else f"{line}; {(pairs != '').sum() // 2} pairs"
+    count = 0 if pairs is None else (pairs != "").sum() // 2
+    return line if pairs is None else f"{line}; {count} pair{'' if count == 1 else 's'}"
 
 
 def flaw_lines_of(frame: pd.DataFrame) -> list[tuple[int, ...]] | None:
@@ -178,7 +180,8 @@ def pairs_of(frame: pd.DataFrame) -> np.ndarray | None:
     if _plain(layout.pair) in COMMITS:
         return neighbouring_pairs(frame, layout.pair)
     names = frame[layout.pair]
-    return named_pairs(["" if missing else str(name) for name, missing in zip(names, names.isna())], frame["label"])
+    names = ["" if missing else str(name) for name, missing in zip(names, names.isna())]
+    return named_pairs(names, frame["label"].tolist())
 
 
 def unmatched_pairs(frame: pd.DataFrame) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
+from ltp_pipeline.data.fixed_functions import with_fixed_functions
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.folders import read_folder
 from ltp_pipeline.data.glue_files import NO_LABEL, check_glue_flags, check_labels, read_glue, read_glue_hub
@@ -109,10 +110,13 @@ def read_functions(
     """
     reading = reading or ReadingArguments()
     bad_rows = BadRows(f"{flag} {path}", skip=reading.on_bad_rows == "skip")
-    if groups and reading.label_map is not None:
-        raise UserError(f"--label_map: the labels are {', '.join(groups)}; expected no such flag")
+    for name in ("label_map", "add_fixed_functions"):
+        if groups and getattr(reading, name):
+            raise UserError(f"--{name}: the labels are {', '.join(groups)}; expected no such flag")
     frame = read_function_rows(path, reading, bad_rows, groups, labels)
     bad_rows.report(len(frame) + len(bad_rows.reasons))
+    if reading.add_fixed_functions:
+        frame = with_fixed_functions(frame, bad_rows.where)
     if labels == "optional" and not Path(path).is_dir() and not has_labels(frame["label"].tolist()):
         print(f"{bad_rows.where}: {len(frame)} functions without labels", flush=True)
     if need_both_classes and groups and not any(map(any, frame["label"])):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+BOTH = [0, 1], [1, 0]  # labels of the two functions of a pair
 LEAST_PAIRED = 0.95  # share of the rows 1 and 2, 3 and 4, ... that must be pairs, or else the file has none
 LEAST_COMMON = 0.5  # share of the words of the longer function that its repaired form must have, too
 
@@ -27,7 +28,7 @@ def named_pairs(names: Sequence[str], labels: Sequence[int]) -> np.ndarray:
         places[name].append(place)
     pairs = np.full(len(names), "", dtype=object)
     for name, (first, *others) in places.items():
-        if name and len(others) == 1 and {labels[first], labels[others[0]]} == {0, 1}:
+        if name and len(others) == 1 and [labels[first], labels[others[0]]] in BOTH:
             pairs[[first, *others]] = name
     return pairs
 
@@ -63,7 +64,7 @@ def _couples(frame: pd.DataFrame, commit: str) -> list[tuple[int, int]]:
         for place in range(1, len(rows))
         if rows[place] % 2
         and rows[place - 1] == rows[place] - 1
-        and {labels[place - 1], labels[place]} == {0, 1}
+        and labels[place - 1 : place + 1] in BOTH
         and commits[place - 1] == commits[place]
         and commits[place] not in ("", None)
     ]

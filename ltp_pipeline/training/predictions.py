@@ -34,7 +34,7 @@ def predictions_table(
 ) -> pd.DataFrame:
     """The table of predictions, one line for each of N functions or items.
 
-    Columns: `row`, the row in the file, from 1, if rows of the file were skipped; the columns of `source_columns`;
+    Columns: `row`, the row in the file, from 1, if rows were skipped or added; the columns of `source_columns`;
     `label` (if the data has labels) and `prediction`, then the probabilities: with two classes `score` (of class 1),
     with more classes `score_<name>` of each class. A task that predicts numbers has no probabilities. If an item has
     several labels at once, `label` and `prediction` are their names, separated by spaces.
@@ -60,7 +60,7 @@ def predictions_table(
         scores = sigmoid(logits) if task.multi_label else probabilities(logits)
         found |= {f"score_{name}": scores[:, i] for i, name in enumerate(task.labels)}
     rows = np.asarray(source.index) + 1
-    first = {"row": rows} if rows[-1] > len(rows) else {}
+    first = {"row": rows} if (rows != np.arange(1, len(rows) + 1)).any() else {}
     known = source_columns(source, task, {*OWN, *found}) if task.reads_functions else {}
     return pd.DataFrame({**first, **known, **found})
 

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "accelerate", "datasets", "safetensors")
 # Which rows are read, and as what. The content of the splits is compared, not these flags.
-READING = ("text_column", "label_column", "label_map", "on_bad_rows", "max_train_samples", "max_eval_samples")
+READING = (
+    *("text_column", "label_column", "label_map", "on_bad_rows", "add_fixed_functions"),
+    *("max_train_samples", "max_eval_samples"),
+)
 LENGTH = ("num_train_epochs", "max_steps")  # see `check_length`
 # Flags of the starting checkpoint, the tokenizer, data and device, whose content is compared instead
 CONTENT = (

@@ -93,7 +93,7 @@ def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | No
         if wrong:
             skipped = " without those that cannot be used" if len(labels) <= labels.index.max() else ""
             raise UserError(f"--function_index {wrong[0]}: the file has rows 1 to {labels.index.max() + 1}{skipped}")
-        return labels.index.get_indexer([row - 1 for row in rows]).tolist()
+        return [int(np.flatnonzero(labels.index == row - 1)[0]) for row in rows]
     if num_functions < 1:
         raise UserError(f"--num_functions {num_functions}: expected 1 or more")
     if labels.max() > 1 or not has_labels(labels):

@@ -63,7 +63,7 @@ MEGAVUL = [
 # rows, what is printed, columns of id, CWE, project, path and partner, flaw lines
 SOURCES = {
     "CodeXGLUE": (DEVIGN, "CodeXGLUE layout: func, target", ("idx", None, "project", None, None), None),
-    "PrimeVul": (PRIMEVUL, "PrimeVul layout: func, target; 1 pairs", ("idx", "cwe", "project", None, None), None),
+    "PrimeVul": (PRIMEVUL, "PrimeVul layout: func, target; 1 pair", ("idx", "cwe", "project", None, None), None),
     "LineVul": (
         LINEVUL,
         "LineVul layout: processed_func, target; flaw lines: flaw_line_index",

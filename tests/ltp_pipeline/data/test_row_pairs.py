@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.layouts import LAYOUT, pairs_of
 from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.data.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
+from ltp_pipeline.task.tasks import VDISC
 
 
 def rows_of(*rows):
@@ -81,3 +83,13 @@ def test_pairs_of_a_file_survive_skipped_rows_and_limits(tmp_path):
     assert found.attrs[LAYOUT].pair == "commit_id"
     assert pairs_of(found).tolist() == ["1", "1", "3", "3", "5", "5"]
     assert pairs_of(found.head(3)).tolist() == ["1", "1", ""]
+
+
+def test_a_column_of_pairs_with_skipped_rows_and_with_several_labels(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("code,label,pair\n,1,x\na,1,x\nb,0,x\nc,0,\nd,1,y\n")
+    assert pairs_of(read_functions(path, ReadingArguments(on_bad_rows="skip"))).tolist() == ["x", "x", "", ""]
+    path.write_text("code,label,pair\na,CWE-119,x\nb,,x\n")
+    assert pairs_of(read_functions(path, groups=VDISC.labels)).tolist() == ["", ""]
+    path.write_text("func,target,idx,cwe,commit_id\na,CWE-119,1,,c\nb,,2,,c\n")
+    assert pairs_of(read_functions(path, groups=VDISC.labels)) is None
