@@ -46,7 +46,7 @@ def neighbouring_pairs(frame: pd.DataFrame, commit: str) -> np.ndarray:
     pairs = np.full(len(frame), "", dtype=object)
     texts = frame["functionSource"].tolist()
     for first, second in _couples(frame, commit):
-        if _are_similar(texts[first], texts[second]):
+        if are_similar(texts[first], texts[second]):
             pairs[[first, second]] = str(frame.index[first] + 1)
     return pairs
 
@@ -70,7 +70,8 @@ def _couples(frame: pd.DataFrame, commit: str) -> list[tuple[int, int]]:
     ]
 
 
-def _are_similar(one: str, other: str) -> bool:
+def are_similar(one: str, other: str) -> bool:
+    """Whether half of the words of the longer function stand in the other, too."""
     counts = [Counter(re.findall(r"\w+", text)) for text in (one, other)]
     common = (counts[0] & counts[1]).total()
     return common >= LEAST_COMMON * max(1, *(count.total() for count in counts))

@@ -12,15 +12,15 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
 
 LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+_DEFECTIVE = "vulnerable vul vuln vulnerability insecure unsafe bad buggy defective flawed malicious malware".split()
+_CLEAN = "benign clean good safe secure fixed patched harmless bugfree invulnerable".split()
 # Words that name a class without doubt, in lower case, without white space, "-" and "_". A column uses one of these
 # sets of words, and one word of it for each class.
 WORDS = (
     {"no": 0, "yes": 1},
     {"negative": 0, "positive": 1},
-    dict.fromkeys("benign clean good safe secure fixed patched nonvul nonvuln nonvulnerable notvulnerable".split(), 0)
-    | dict.fromkeys("harmless nonmalicious nonbuggy nondefective notdefective bugfree invulnerable".split(), 0)
-    | dict.fromkeys("vul vuln vulnerable vulnerability insecure unsafe bad buggy defective flawed".split(), 1)
-    | dict.fromkeys("malicious malware".split(), 1),
+    dict.fromkeys([*_CLEAN, *(f"{no}{word}" for no in ("non", "not") for word in _DEFECTIVE)], 0)
+    | dict.fromkeys(_DEFECTIVE, 1),
 )
 FORM = "expected NAME=0,NAME=1, such as good=0,bad=1, or a JSON file with such an object"
 

@@ -142,6 +142,7 @@ CASES = (
     Case(train_on, "no column of labels", "a.csv", {"a.csv": "code,cwe\nint a;,1\n"}),
     Case(train_on, "two columns that may hold code", "a.csv", {"a.csv": "func,code,target\nint a;,int b;,1\n"}),
     Case(train_on, "two columns that may be labels", "a.csv", {"a.csv": "func,target,label\nint a;,1,0\n"}),
+    Case(train_on, "no repaired functions", "good.csv --add_fixed_functions"),
     Case(train_on, "a column that is not there", "good.csv --text_column body"),
     Case(train_on, "a column of that name twice", "a.csv", {"a.csv": "code,label,label\nint a;,1,0\n"}),
     Case(prune, "one column for both", "good.csv --text_column label"),
