@@ -125,7 +125,7 @@ def find_layout(
 
 def own_layout(columns: Iterable[str], text: str, label: str | None) -> Layout:
     """The layout of a table of this project with these columns, of which `text` and `label` are chosen."""
-    found = _by_plain_name(columns)
+    found = _by_plain_name(column for column in columns if column not in (text, label))
     roles = {role: next((found[name] for name in names if name in found), None) for role, names in ROLES.items()}
     return Layout("", text, label, **roles)
 

@@ -205,6 +205,8 @@ def test_flags_win_over_the_layout(tmp_path, capsys):
     assert frame["label"].tolist() == [0]
     frame = read(tmp_path, MEGAVUL, text_column="func")
     assert frame["functionSource"].tolist() == [FIXED, CLEAN]
+    layout = read(tmp_path, [{"path": "a", "pair": 1}], text_column="path", label_column="pair").attrs[LAYOUT]
+    assert layout.path is None and layout.pair is None  # the frame has no such columns
     with pytest.raises(UserError, match="no column 'x' .*--label_column"):
         read(tmp_path, DEVIGN, label_column="x")
 
