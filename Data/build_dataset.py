@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from Data.functions.splits import (
     split_by_size,
     split_files,
 )
+from Data.mutations.flags import add_injection_flags, injected_share, injection_settings
+from Data.mutations.inject import inject, mutation_rows, to_injected_frame
 from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
@@ -120,6 +123,7 @@ def _add_label_flags(add: Any) -> None:
         help="class of each name in the column label of --findings_csv, such as dismissed=0,confirmed=1",
     )
     add_flags(add)
+    add_injection_flags(add)
 
 
 def _add_selection_flags(add: Any) -> None:
@@ -166,8 +170,8 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build the data set that the flags describe. Raises UserError for wrong flags and unusable sources."""
     options = parse_arguments(arguments)
-    rule = label_rule(options)
-    analyzers = () if rule else tuple(options.analyzers or default_analysers(options.language))
+    rule, share = label_rule(options), injected_share(options)
+    analyzers = () if rule or share else tuple(options.analyzers or default_analysers(options.language))
     versions = _check_flags(options, analyzers)
     label_map = parse_label_map(options.label_map)
     report = FileReport()
@@ -194,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"no {language} function definition in {n_files} files, {dropped['files_generated']} of them generated"
         )
     available = _split(distinct, projects, options)
+    if share:
+        available, injected = inject(available, options.seed, share, options.near_duplicates, options.workers)
     splits = {split: _select(available[split], split, options) for split in SPLITS}
     card = {
         "settings": _settings(options, analyzers, versions),
@@ -209,7 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "agreement": agreement(distinct, analyzers),
         "sources": [project.origin for project in projects],
     }
-    frames = {split: to_frame(splits[split], options.group_columns) for split in SPLITS}
+    if share:
+        card["injected"] = {**injected, "mutations": mutation_rows(splits)}
+    to_table = to_injected_frame if share else partial(to_frame, group_columns=options.group_columns)
+    frames = {split: to_table(splits[split]) for split in SPLITS}
     write_dataset(options.output_dir, frames, lost_frame(lost), card, findings_text(splits), options.format)
     _report(card, options.output_dir, outside)
 
@@ -237,7 +246,7 @@ def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[
     for name in analyzers:
         if set(options.language).isdisjoint(ANALYSERS[name].languages):
             raise UserError(f"--analyzers {name} does not read --language {' '.join(options.language)}")
-    if not analyzers and options.findings_csv is None and label_rule(options) is None:
+    if not analyzers and options.findings_csv is None and not label_rule(options) and not injected_share(options):
         others = f"--findings_csv, {FOLDERS} or {NAMES}"
         raise UserError(f"--language {' '.join(options.language)} has no analyser; give labels with {others}")
     if options.label_map and options.findings_csv is None:
@@ -290,6 +299,8 @@ def _select(functions: Sequence[LabelledFunction], split: str, options: argparse
 
 
 def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: Mapping[str, str]) -> dict[str, Any]:
+    if injected_share(options):
+        return injection_settings(options)
     sources_of_labels = [f"{name} ({ANALYSERS[name].package} {versions[name]})" for name in analyzers]
     if options.findings_csv:
         given = f"{FINDINGS_CSV} ({options.findings_csv.name})"
@@ -311,6 +322,8 @@ def _settings(options: argparse.Namespace, analyzers: Sequence[str], versions: M
 def _report(card: Mapping[str, Any], folder: Path, outside: Sequence[str]) -> None:
     splits, lost, failures = card["splits"], card["not_extracted"], card["analyser_failures"]
     print(format_table(summary_rows(splits)))
+    if "injected" in card:
+        print(format_table(card["injected"]["mutations"]))
     in_training = set(splits["train"]["projects"])
     if any(in_training & set(splits[split]["projects"]) for split in SPLITS[1:]):
         print("note: fewer than three projects, so files were split, and a project can be in several splits")

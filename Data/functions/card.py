@@ -118,6 +118,7 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"{card['files']:,} files, {card['functions_found']:,} functions, {card['distinct_functions']:,} distinct.",
         f"## Settings\n{settings}",
         f"## Splits\n{_table(summary_rows(card['splits']))}",
+        *([_injected(card["injected"])] if "injected" in card else []),
         f"## Dropped\n{dropped}",
         f"## What looks like a function and is not extracted\n{_lost(card['not_extracted'])}",
         f"{card['findings_in_no_function']:,} findings of `--findings_csv` are in no function.",
@@ -129,6 +130,11 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"## Sources\n{_table(card['sources'])}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _injected(injected: Mapping[str, Any]) -> str:
+    counts = {name.replace("_", " "): count for name, count in injected.items() if name != "mutations"}
+    return f"## Injected defects\n{_counts(counts)}\n\n{_table(injected['mutations'])}"
 
 
 def _lost(lost: Mapping[str, Any]) -> str:

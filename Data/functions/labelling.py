@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -83,18 +84,25 @@ def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int)
     chunks = list(_chunks(files))
     needed = [_for_files(chunk, labelling) for chunk in chunks]
     labelled = Labelled([], [])
-    with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
-        try:
-            for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
-                labelled.functions.extend(found.functions)
-                labelled.lost.extend(found.lost)
-                bar.update(len(chunk))
-        except BrokenProcessPool:
-            raise UserError(
-                "the system ended a worker process, perhaps because memory ran out; the cache has what was analysed: "
-                "run again with fewer processes, for example --workers 1"
-            ) from None
+    with worker_pool(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
+        for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
+            labelled.functions.extend(found.functions)
+            labelled.lost.extend(found.lost)
+            bar.update(len(chunk))
     return labelled
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Executor]:
+    """A pool of processes. Raises UserError if the system ends one of them."""
+    try:
+        with ProcessPoolExecutor(workers) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise UserError(
+            "the system ended a worker process, perhaps because memory ran out; the cache has what was analysed: "
+            "run again with fewer processes, for example --workers 1"
+        ) from None
 
 
 def label_chunk(files: list[SourceFile], labelling: Labelling) -> Labelled:
