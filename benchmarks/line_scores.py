@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     Scorer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 UNPRUNED = "unpruned: "  # begins the names of methods on the model `--unpruned`
-NEED_PRUNING = ("importance", "layers_survived")
 ON_UNPRUNED = ("gradient_x_input", "attention", "attention_sum")  # methods that also run on the model `--unpruned`
 EVALUATION = "evaluation"  # a pass without scores, for the times
 AGGREGATES = ("max", "sum", "mean")
@@ -186,7 +185,7 @@ def _scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[str, S
         prunes, layers = one.config.prune_mode is not None, range(one.config.num_hidden_layers)
         found[prefix + EVALUATION] = lambda batch, one=one: _evaluate(one, batch)
         for name in methods.METHODS:
-            if (prunes or name not in NEED_PRUNING) and (not prefix or name in ON_UNPRUNED):
+            if (prunes or name not in methods.NEED_PRUNING) and (not prefix or name in ON_UNPRUNED):
                 found[prefix + name] = lambda batch, one=one, name=name: methods.token_scores(one, batch, name)
         for layer in layers:
             found[f"{prefix}attention, layer {layer + 1}"] = lambda batch, one=one, layer=layer: (

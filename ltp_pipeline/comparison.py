@@ -29,7 +29,11 @@ from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
 from ltp_pipeline.task.breakdown import BOOTSTRAP_HELP, breakdown, check_bootstrap, intervals, resampled
+from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task, has_labels
+from ltp_pipeline.view.line_results import CHOICES, NONE, LineScoring, check_method, has_lines_to_find, measures_of
+from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
+from ltp_pipeline.view.token_scores import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +53,7 @@ COST_COLUMNS = {
 }
 
 SEED = 42  # of the draws for intervals
+BATCH_FLAGS = ("--batch_size", "--max_tokens_per_batch", "--max_length")  # what limits the memory of a batch
 
 
 @dataclass
@@ -67,6 +72,7 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
     bootstrap: int = HfArg(
         default=0, help=f"{BOOTSTRAP_HELP} The others also get those of the difference to the first."
     )
+    line_scores: str = HfArg(default=DEFAULT, metadata={"choices": CHOICES}, help=LINE_SCORES_HELP)
     rounds: int = HfArg(default=3, help="Number of timed passes over all functions.")
     dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
     bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
@@ -80,6 +86,7 @@ class Candidate:
     tokens: Dataset  # the rows of `tokenize`: functions, or windows of them
     batches: list[BatchEncoding]  # these rows in batches, the longest first
     order: np.ndarray  # `[W]`, for each row of the batches its row in `tokens`
+    scoring: LineScoring | None = None  # how lines are scored; None: they are not
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -103,8 +110,9 @@ def main(argv: list[str] | None = None) -> None:
     device = default_device()
     dtype = chosen_dtype(args.dtype, args.bf16, device)
     batches = {"max_tokens": args.max_tokens_per_batch, "size": args.batch_size}
-    with out_of_memory_names("--batch_size", "--max_tokens_per_batch", "--max_length"):
-        rows = compare(paths, frame, args.max_length, batches, args.rounds, dtype, device, task, args, args.bootstrap)
+    with out_of_memory_names(*BATCH_FLAGS):
+        options = (dtype, device, task, args, args.bootstrap, args.line_scores)
+        rows = compare(paths, frame, args.max_length, batches, args.rounds, *options)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
     flat = [{name: value for name, value in row.items() if name != "by_length"} for row in rows]
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(flat))
@@ -125,6 +133,7 @@ def compare(
     task: Task = CODE,
     truncation: TruncationArguments | None = None,
     resamples: int = 0,
+    line_scores: str = NONE,
 ) -> list[dict[str, Any]]:
     """Measures each checkpoint.
 
@@ -134,21 +143,20 @@ def compare(
         sizes: `max_tokens` and `size` of the batches; see `sorted_batches`.
         truncation: which tokens of longer functions are read; None: as each checkpoint was trained.
         resamples: from how many draws of the functions intervals are computed; 0: there are none.
+        line_scores: how lines are scored, if functions have flaw lines; see `LineScoring`.
 
-    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `breakdown`, of
-    `flops_meter.summary` and of `truncation_report`, `functions_per_second` and `speedup`; with `resamples`
+    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `breakdown`, `line_measures`,
+    `flops_meter.summary` and `truncation_report`, `functions_per_second` and `speedup`; with `resamples`
     `<name>_interval` and, for the others than the first, `<name>_difference_interval`. Without labels, `agreement`
     takes the place of the metrics: the share of functions with the same prediction as by the first checkpoint.
     Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
-    from ltp_pipeline.data.layouts import pairs_of
     from ltp_pipeline.data.truncation import truncation_report
 
-    options = (frame, max_length, sizes, dtype, device, task, truncation or TruncationArguments())
+    options = (frame, max_length, sizes, dtype, device, task, truncation or TruncationArguments(), line_scores)
     candidates = {name: load_candidate(path, *options) for name, path in paths.items()}
     with torch.inference_mode():
-        pairs = pairs_of(frame)
-        measured = {name: _measure(candidate, task, pairs, resamples) for name, candidate in candidates.items()}
+        measured = {name: _measure(candidate, frame, task, resamples) for name, candidate in candidates.items()}
         seconds = _interleaved_seconds(candidates, rounds)
     first, unlabelled, rows = next(iter(paths)), not has_labels(frame["label"].tolist()), []
     for name, (values, predictions, draws) in measured.items():
@@ -175,6 +183,7 @@ def load_candidate(
     device: torch.device,
     task: Task,
     truncation: TruncationArguments,
+    line_scores: str = NONE,
 ) -> Candidate:
     """Loads one checkpoint and tokenizes the functions for it. For arguments and errors see `compare`."""
     from ltp_pipeline.data.tokenization import tokenize
@@ -201,7 +210,14 @@ def load_candidate(
     tokens = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)
     chosen = sorted_batches(tokens["length"], **sizes)
     batches = [_batch(tokens[indices], tokenizer).to(device) for indices in chosen]
-    return Candidate(model, tokens, batches, np.concatenate(chosen))
+    scoring = None
+    if line_scores != NONE and has_lines_to_find(frame, task):
+        method = check_method(line_scores, model, tokenizer)
+        if method != NONE:
+            scoring = LineScoring(
+                method, tokenizer, length, cut, sizes.get("size"), sizes.get("max_tokens"), BATCH_FLAGS
+            )
+    return Candidate(model, tokens, batches, np.concatenate(chosen), scoring)
 
 
 def _batch(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
@@ -222,14 +238,15 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
 
 
 def _measure(
-    candidate: Candidate, task: Task, pairs: np.ndarray | None, resamples: int
+    candidate: Candidate, frame: pd.DataFrame, task: Task, resamples: int
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray]]:
     """Metrics and compute of one pass over all batches, which also warms the model up; what is predicted; `resampled`.
 
     Args:
-        pairs: for each function the name of its pair; None: there are no pairs.
+        frame: the functions.
         resamples: from how many draws of the functions intervals are computed; 0: there are none.
     """
+    from ltp_pipeline.data.layouts import pairs_of
     from ltp_pipeline.data.truncation import full_lengths
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
@@ -247,7 +264,8 @@ def _measure(
     if functions is not None:
         best = best_windows(logits, functions)
         logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
-    threshold = stored_threshold(model.config)
+    threshold, pairs = stored_threshold(model.config), pairs_of(frame)
+    predicted = predictions_of(task, logits, threshold)
     draws = resampled(task, logits, labels, threshold, pairs, resamples, SEED)
     values = {
         **task.measure(logits, labels, threshold),
@@ -255,7 +273,10 @@ def _measure(
         **intervals(draws),
         **summary(counts),
     }
-    return values, predictions_of(task, logits, threshold), draws
+    if candidate.scoring is not None:
+        scores = candidate.scoring.scores(model, frame)
+        values |= measures_of(scores, frame, positive_scores(logits), predicted)
+    return values, predicted, draws
 
 
 def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:

@@ -23,6 +23,9 @@ from ltp_pipeline.task.breakdown import BOOTSTRAP_HELP
 from ltp_pipeline.task.tasks import GLUE_NAMES
 from ltp_pipeline.training.predictions import ENDINGS
 from ltp_pipeline.training.reports import LOWER_IS_BETTER
+from ltp_pipeline.view.line_results import CHOICES
+from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
+from ltp_pipeline.view.token_scores import DEFAULT
 from transformer_revised.training_args_ltp import LTPTrainingArguments
 
 Arguments = TypeVar("Arguments")
@@ -109,6 +112,7 @@ class FineTuningArguments(LTPTrainingArguments):
         "of id, predicted label and probability, separated by tabs.",
     )
     bootstrap: int = HfArg(default=0, help=BOOTSTRAP_HELP)
+    line_scores: str = HfArg(default=DEFAULT, metadata={"choices": CHOICES}, help=LINE_SCORES_HELP)
     max_tokens_per_batch: int | None = HfArg(
         default=None,
         help="Form batches, in training and evaluation, from functions of similar length with at most N tokens "

@@ -37,6 +37,7 @@ from ltp_pipeline.task.tasks import Task, has_labels
 from ltp_pipeline.training.arguments import FineTuningArguments, with_values
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
 from ltp_pipeline.training.kept import says_what_is_kept
+from ltp_pipeline.training.lines import line_scoring, score_lines
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 from ltp_pipeline.training.reports import mean_loss, write_pruning_log
@@ -44,6 +45,7 @@ from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, r
 from ltp_pipeline.training.run_record import RunRecord, checkpoint_digest, settings, tokenizer_digest
 from ltp_pipeline.training.starts import Start
 from ltp_pipeline.training.trainer import ClassifierTrainer, make_trainer
+from ltp_pipeline.view.line_results import LineScoring, has_lines_to_find
 from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError
 
 if TYPE_CHECKING:
@@ -133,6 +135,7 @@ def _run(
         record.add("tokenizer", {"the tokenizer": f"sha256 {tokenizer_digest(tokenizer)}"})
     # Saved with the tokenizer, so that later stages truncate functions to the same length.
     tokenizer.model_max_length = sequence_length(data.max_seq_length, model.config, tokenizer)
+    scoring = line_scoring(args, model, tokenizer, frames, task, data)
     tokens = tokenize_splits(frames, tokenizer, model.config, task, data)
     if held_in_bfloat16:  # The weights are bfloat16 themselves: autocast has nothing to do.
         args = with_values(args, bf16=False, mixed_precision="no")
@@ -144,7 +147,7 @@ def _run(
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
         trainer = make_trainer(model, tokenizer, args, tokens, task)
         described = describe_splits(data, frames, task)
-        return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir)
+        return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir, scoring)
 
 
 def _train_and_evaluate(
@@ -154,10 +157,12 @@ def _train_and_evaluate(
     task: Task,
     described: list[dict[str, Any]],
     final: Path,
+    scoring: LineScoring | None,
 ) -> dict[str, Any]:
     """Trains if there is a "train" split, evaluates the other splits, and writes the files that `run` lists.
 
-    They are written into the trainer's `output_dir`, which becomes `final` when the run is complete.
+    They are written into the trainer's `output_dir`, which becomes `final` when the run is complete. `scoring`: how
+    lines are scored; None: they are not.
     """
     folder, writes, config = Path(trainer.args.output_dir), trainer.is_world_process_zero(), trainer.model.config
     by_split: dict[str, dict[str, Any]] = {}
@@ -169,6 +174,8 @@ def _train_and_evaluate(
             by_split[split], predictions = evaluate_split(trainer, data[split], frames[split], split, task)
             if writes:
                 write_predictions(folder, split, predictions, frames[split], trainer.args.predictions_format)
+            if scoring is not None and has_lines_to_find(frames[split], task):
+                by_split[split] |= score_lines(trainer, scoring, frames[split], split, predictions, folder)
     if writes and "train" in data and stored_threshold(config) is not None:
         config.save_pretrained(folder)
     _add_counts(by_split, data, described)

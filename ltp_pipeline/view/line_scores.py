@@ -32,7 +32,6 @@ def line_scores(
     texts: Sequence[str],
     max_length: int,
     truncation: Truncation | None = None,
-    *,
     method: str = DEFAULT,
     batch_size: int | None = None,
     max_tokens: int | None = None,

@@ -39,7 +39,7 @@ def gradient_x_input(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     `e_j` is the word embedding of token `j`, and `z` are the logits. Which tokens are removed counts as a constant.
     """
     with _frozen(model):
-        embeddings = model.get_input_embeddings()(batch["input_ids"])
+        embeddings = model.get_input_embeddings()(batch["input_ids"]).detach()
         return (embeddings.float() * _gradient(model, batch, embeddings)).sum(-1)
 
 
@@ -49,7 +49,7 @@ def integrated_gradients(model: PreTrainedModel, batch: Batch, steps: int = STEP
     The mean is over the midpoints of `steps` equal parts of the line (Sundararajan et al. 2017).
     """
     with _frozen(model):
-        embeddings = model.get_input_embeddings()(batch["input_ids"])
+        embeddings = model.get_input_embeddings()(batch["input_ids"]).detach()
         total = torch.zeros(embeddings.shape, device=embeddings.device)
         for step in range(steps):
             total += _gradient(model, batch, embeddings * ((step + 0.5) / steps))
@@ -72,8 +72,9 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 def _gradient(model: PreTrainedModel, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
     """The gradient of `z_1 - z_0` of each sequence at its word embeddings, `[B, L, D]` float32."""
-    embeddings = embeddings.detach().requires_grad_()
-    others = {name: values for name, values in batch.items() if name != "input_ids"}
+    embeddings = embeddings.clone().requires_grad_()
+    # Copies: a tensor made in inference mode cannot be stored for a backward pass.
+    others = {name: values.clone() for name, values in batch.items() if name != "input_ids"}
     logits = model(inputs_embeds=embeddings, **others).logits.float()
     (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), embeddings)
     return gradient.float()
@@ -125,3 +126,6 @@ METHODS: dict[str, Callable[[PreTrainedModel, Batch], torch.Tensor]] = {
     "importance": lambda model, batch: importance_by_layer(model, batch).sum(0),
     "layers_survived": layers_survived,
 }
+# Methods that read what only an LTP model has, and those of them that need layers that prune
+NEED_PRUNING = ("importance", "layers_survived")
+NEED_LTP = ("attention", "attention_sum", *NEED_PRUNING)
