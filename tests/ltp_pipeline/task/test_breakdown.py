@@ -1,5 +1,7 @@
 """Measures of pairs, by length and their intervals, from the logits of a split."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,11 @@ def test_draws_that_cannot_be(resamples, task):
         check_bootstrap(resamples, task)
     check_bootstrap(0, task)
     check_bootstrap(100, CODE)
+
+
+def test_the_docs_define_every_key():
+    text = (Path(__file__).resolve().parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")
+    lines = ([np.arange(3.0)] * 5, [(3,), (1,), (2,), (), (1,)])
+    values = CODE.measure(LOGITS, LABELS) | breakdown(CODE, LOGITS, LABELS, None, LENGTHS, PAIRS, lines)
+    keys = {name.removesuffix("_true_positives") for row in (values, *values["by_length"]) for name in row}
+    assert {name for name in keys if f"`{name}`" not in text} == set()
