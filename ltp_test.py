@@ -12,6 +12,9 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
+from ltp_pipeline.view.line_results import CHOICES
+from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
+from ltp_pipeline.view.token_scores import DEFAULT
 
 
 @dataclass
@@ -32,6 +35,7 @@ class ReportArguments(PrunedModelArguments):
     max_lines: int = HfArg(
         default=40, help="Maximum number of source lines printed for each layer; 0: all. The HTML page shows all."
     )
+    line_scores: str = HfArg(default=DEFAULT, metadata={"choices": CHOICES}, help=LINE_SCORES_HELP)
     output_dir: str = HfArg(default="visualisation", help="Folder for visualisation.html, .png and .json.")
     no_color: bool = HfArg(
         default=False, help="Print without colours. They are also off without a terminal or if NO_COLOR is set."
@@ -44,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.view.report import report_kept_tokens  # late: --help needs neither pandas nor matplotlib
     from ltp_pipeline.view.terminal import TerminalView
 
-    report = report_kept_tokens(args, args.num_functions, args.function_index, args.num_sampled)
+    report = report_kept_tokens(args, args.num_functions, args.function_index, args.num_sampled, args.line_scores)
     written = report.write(args.output_dir)  # before the functions are shown: the reader may leave, as with `| less`
     color = sys.stdout.isatty() and not args.no_color and not os.environ.get("NO_COLOR")
     view = TerminalView(color, args.max_lines)

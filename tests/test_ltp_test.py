@@ -9,6 +9,7 @@ import torch
 import ltp_test
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view import report
+from ltp_pipeline.view.line_scores import line_scores
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_functions
 
 
@@ -58,14 +59,19 @@ def test_all_outputs_agree_with_the_model(pruned_checkpoint, pruned_model, funct
         assert function["prediction"] == output.logits.argmax().item()
         assert np.allclose(function["thresholds"], THRESHOLDS)
         assert len(function["offsets"]) == len(function["tokens"])
-    assert [function["finding_lines"] for function in shown] == [[5], [1], [], []]
+        (lines,) = line_scores(model, tokenizer, [FUNCTIONS[row]], MAX_LENGTH)
+        shown_lines = np.array(function["line_scores"], dtype=float)
+        assert np.allclose(shown_lines, np.where(np.isfinite(lines), lines, np.nan), rtol=1e-4, equal_nan=True)
+    assert [function["flaw_lines"] for function in shown] == [[5], [1], [], []]
 
     captured = capsys.readouterr()
     assert captured.out.count("== dev.csv row") == 4 and "\x1b" not in captured.out
     assert captured.out.index("row 2") < captured.out.index("row 4") < captured.out.index("row 1")
     assert "\\x1b[2J\\u202e" in captured.out
     page = (tmp_path / "out" / "visualisation.html").read_text(encoding="utf-8")
-    assert page.count("<section") == 4
+    assert page.count("<section") == 4 and "lines that speak most for class 1: " in page
+    (function,) = run(pruned_checkpoint, functions, tmp_path / "none", "--num_functions", 1, "--line_scores", "none")
+    assert function["line_scores"] is None
     assert (tmp_path / "out" / "visualisation.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NONE = "none"
 CHOICES = (*METHODS, NONE)
 HELP = (
-    f"How lines are scored where the data have flaw lines (docs/line_scores.md): {', '.join(METHODS)}; or none: no "
-    "line is scored."
+    "How lines are scored (docs/line_scores.md); none: they are not. Runs and comparisons score lines only of data "
+    "with flaw lines."
 )
 # A pass that computes gradients stores the activations of all layers.
 SHARE = 4

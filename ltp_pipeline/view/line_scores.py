@@ -74,6 +74,11 @@ def function_scores(model: PreTrainedModel, method: str, functions: list[Functio
     return [row[: len(function)] for row, function in zip(scores.cpu().numpy(), functions, strict=True)]
 
 
+def lines_of_function(model: PreTrainedModel, method: str, text: str, function: FunctionTokens) -> np.ndarray:
+    """The [`line_scores`] of one function that is read once."""
+    return line_maxima(text, function, function_scores(model, method, [function])[0])
+
+
 def line_maxima(text: str, function: FunctionTokens, scores: np.ndarray) -> np.ndarray:
     """The highest score of the tokens in each line of `text`, float64; minus infinity for a line without tokens.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json, write_text
-from ltp_pipeline.data.layouts import LAYOUT, Layout
+from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.model.precision import dtype_name
@@ -18,7 +18,10 @@ from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import encode, joined
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
+from ltp_pipeline.view.line_results import NONE
+from ltp_pipeline.view.line_scores import lines_of_function
 from ltp_pipeline.view.page import html_page
+from ltp_pipeline.view.token_scores import DEFAULT
 from ltp_pipeline.view.trace import FunctionTrace, trace_function
 
 if TYPE_CHECKING:
@@ -45,12 +48,17 @@ class Report:
 
 
 def report_kept_tokens(
-    args: PrunedModelArguments, num_functions: int, function_index: list[int] | None, num_sampled: int
+    args: PrunedModelArguments,
+    num_functions: int,
+    function_index: list[int] | None,
+    num_sampled: int,
+    line_method: str = DEFAULT,
 ) -> Report:
     """Runs the pruned model on functions of `--validation_file`, or of `--train_file` if that is not given.
 
     `Report.shown` has the functions that `choose_functions` chooses. `Report.alive` has these and `num_sampled`
-    others, spread evenly over the file. Raises UserError if a file, the checkpoint or a flag cannot be used.
+    others, spread evenly over the file. `line_method`: how lines are scored, one of `line_results.CHOICES`.
+    Raises UserError if a file, the checkpoint or a flag cannot be used.
     """
     flag = "--validation_file" if args.validation_file else "--train_file"
     path = args.validation_file or args.train_file
@@ -66,6 +74,8 @@ def report_kept_tokens(
     places = sorted({*chosen, *sampled.tolist()})
     truncation = choose_single_reading(args, model.config, task, tokenizer)
     functions = encode([texts[place] for place in places], tokenizer, args.max_length, truncation)
+    has_lines = len(task.columns) == 1 and task.num_labels == 2 and line_method != NONE
+    flaws = flaw_lines_of(frame) or [()] * len(frame)
     traces, alive = {}, []
     for i, pruned in prune_functions(model, functions, args.per_device_eval_batch_size, args.max_tokens_per_batch):
         alive.append([1.0, *pruned.kept.mean(axis=1)])
@@ -75,7 +85,9 @@ def report_kept_tokens(
             source, layout = joined(texts[place]), frame.attrs.get(LAYOUT)
             name = name_of_function(path, row, layout)
             trace = trace_function(name, source, row, functions[i], pruned, model, tokenizer)
-            traces[place] = replace(trace, origin=origin_of(row, layout))
+            scores = lines_of_function(model, line_method, source, functions[i]) if has_lines else None
+            known = sorted({line for line in flaws[place] if 1 <= line <= source.count("\n") + 1})
+            traces[place] = replace(trace, origin=origin_of(row, layout), flaw_lines=tuple(known), line_scores=scores)
     shown = [traces[place] for place in chosen]
     return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive))
 

@@ -38,7 +38,8 @@ class TerminalView:
         parts = [
             self._sgr("1", f"== {trace.heading()} ==") + f"  {verdict}",
             f"  {trace.describe_kept()}; {trace.describe_special_tokens()}",
-            f"  {trace.describe_findings()}; finding lines are marked >" if trace.finding_lines else "",
+            f"  {trace.describe_flaws()}; flaw lines are marked >" if trace.flaw_lines else "",
+            f"  {trace.describe_lines()}" if trace.describe_lines() else "",
             self.table(trace),
             self.overview(trace),
             *(self.layer(trace, number) for number, layer in enumerate(trace.layers()) if layer.removed),
@@ -107,7 +108,7 @@ class TerminalView:
                 out.append(self._note(f"lines {lines[0][0]}-{lines[-1][0]}: no token alive"))
                 continue
             for number, line in lines:
-                gutter = f"{'>' if number in trace.finding_lines else ' '}{number:>4} | "
+                gutter = f"{'>' if number in trace.flaw_lines else ' '}{number:>4} | "
                 painted = (text if token is None else paint(text, token) for text, token in line if text != "\n")
                 out.append(self._sgr(DIM, gutter) + "".join(painted).rstrip(" "))
         if 0 < self.max_lines < len(out):

@@ -5,7 +5,6 @@ The terminal view, the HTML page and the figures all show a [`FunctionTrace`].
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -54,7 +53,8 @@ class FunctionTrace:
     thresholds: np.ndarray  # [L] float; a layer removes tokens with a score below it; NaN: the layer has no threshold
     label: int | None  # the true class; None: unknown
     probabilities: list[float]  # one for each class
-    finding_lines: tuple[int, ...] = ()  # lines of `source`, from 1, in which an analyser found a defect
+    flaw_lines: tuple[int, ...] = ()  # lines of `source`, from 1, that hold the flaw, in order; (): none known
+    line_scores: np.ndarray | None = None  # float, of each line of `source`; -inf: not read; None: not computed
     decision_threshold: float | None = None  # predicts class 1 if its probability is above; None: the likeliest class
     origin: dict[str, str] = field(default_factory=dict)  # id, cwe, project, path and first_line, where they are known
     unread: tuple[tuple[int, int], ...] = ()  # begin and end of each gap of unread characters before `read_to`
@@ -134,19 +134,33 @@ class FunctionTrace:
         first, *_, last = self.alive
         return f"{first} tokens, {last} kept by all layers ({last / first:.1%})"
 
-    def describe_findings(self) -> str:
-        """Says how many tokens are kept in the lines with findings and in the others; "" without findings."""
-        if not self.finding_lines:
+    def describe_flaws(self) -> str:
+        """Says how many tokens are kept in the flaw lines and in the others; "" if no flaw lines are known."""
+        if not self.flaw_lines:
             return ""
-        named = ", ".join(map(str, self.finding_lines[:MAX_LINES_NAMED]))
-        if len(self.finding_lines) > MAX_LINES_NAMED:
-            named += f" and {len(self.finding_lines) - MAX_LINES_NAMED} more"
-        where = f"finding line{'s' if len(self.finding_lines) > 1 else ''} {named}"
-        in_them = np.isin(self.token_lines, self.finding_lines)
+        named = ", ".join(map(str, self.flaw_lines[:MAX_LINES_NAMED]))
+        if len(self.flaw_lines) > MAX_LINES_NAMED:
+            named += f" and {len(self.flaw_lines) - MAX_LINES_NAMED} more"
+        where = f"flaw line{'s' if len(self.flaw_lines) > 1 else ''} {named}"
+        in_them = np.isin(self.token_lines, self.flaw_lines)
         if not in_them.any():
             return f"{where}: not read by the model"
         is_kept = self.alive_until == self.num_layers
         return f"{where}: {_share(is_kept[in_them])} kept; other lines: {_share(is_kept[self.is_text & ~in_them])}"
+
+    def describe_lines(self) -> str:
+        """Names the lines with the highest scores above 0, the highest first; "" without any."""
+        if self.line_scores is None:
+            return ""
+        order = np.argsort(-self.line_scores, kind="stable")[:MAX_LINES_NAMED]
+        named = [f"{line + 1} ({self.line_scores[line]:.3g})" for line in order if self.line_scores[line] > 0]
+        return f"lines that speak most for class 1: {', '.join(named)}" if named else ""
+
+    def line_shade(self, line: int) -> float:
+        """The score of a line, from 1, as a share of the highest: 0 (at most 0, or not known) to 1."""
+        if self.line_scores is None or not self.line_scores[line - 1] > 0:
+            return 0.0
+        return float(self.line_scores[line - 1] / self.line_scores.max())
 
     def describe_special_tokens(self) -> str:
         """Says of each special token whether it is kept, or which layer removed it."""
@@ -177,7 +191,8 @@ class FunctionTrace:
         return f"{predicted}, label {self.label}: {'right' if self.is_right else 'WRONG'}"
 
     def as_json(self) -> dict[str, Any]:
-        """The trace as values of JSON; `scores` is `[L][n]`, with null for NaN."""
+        """The trace as values of JSON: `scores`, `[L][n]`, has null for NaN, `line_scores` has null for -inf."""
+        lines = None if self.line_scores is None else self.line_scores.tolist()
         return {
             "name": self.name,
             **self.origin,
@@ -185,7 +200,8 @@ class FunctionTrace:
             "label": self.label,
             "prediction": self.prediction,
             "probabilities": self.probabilities,
-            "finding_lines": self.finding_lines,
+            "flaw_lines": self.flaw_lines,
+            "line_scores": lines and [float(f"{score:.6g}") if np.isfinite(score) else None for score in lines],
             "tokens": self.tokens,
             "offsets": self.offsets.tolist(),
             "alive_until": self.alive_until.tolist(),
@@ -203,7 +219,7 @@ def trace_function(
     model: LTPForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
 ) -> FunctionTrace:
-    """Makes a trace from a row of a data file (`label`, maybe `finding_lines`), its tokens and the model's results."""
+    """Makes a trace from a row of a data file, its tokens and the model's results."""
     gaps = () if function.after_gap is None else np.flatnonzero(function.after_gap & function.is_text)
     return FunctionTrace(
         name=name,
@@ -216,16 +232,9 @@ def trace_function(
         thresholds=model.thresholds().double().numpy(),
         label=int(row["label"]) if has_labels([row["label"]]) else None,
         probabilities=torch.from_numpy(pruned.logits).softmax(-1).tolist(),
-        finding_lines=finding_lines_of(row, source.count("\n") + 1),
         decision_threshold=stored_threshold(model.config),
         unread=tuple((int(function.offsets[i - 1, 1]), int(function.offsets[i, 0])) for i in gaps),
     )
-
-
-def finding_lines_of(row: pd.Series, num_lines: int) -> tuple[int, ...]:
-    """The numbers from 1 to `num_lines` that the column `finding_lines` of a row names, in order."""
-    named = re.findall(r"(?<![0-9])[0-9]{1,9}(?![0-9])", str(row.get("finding_lines", "")))
-    return tuple(sorted({int(number) for number in named if 1 <= int(number) <= num_lines}))
 
 
 def printable(text: str) -> str:

@@ -56,12 +56,19 @@ def test_lines_and_tables_show_the_function():
     page = Page(html_page([make_trace(source='if (x < 1)\n\tputs("a");\n\nend();\nunread')], "t"))
     assert page.lines == ["if (x < 1)↵", '    puts("a");↵', "↵", "end();↵"]
     lines = page.attributes("div", "data-n")
-    assert [line["class"] for line in lines] == ["line", "line finding", "line", "line"]
+    assert [line["class"] for line in lines] == ["line", "line flaw", "line", "line"]
     assert [line["data-n"] for line in lines] == ["1", "2", "3", "4"]
     text = re.sub(r"\s+", " ", page.text)
-    for part in ("test.csv row 7 predicted 1 ", "; finding line 2: ", "; the model did not read the last 6 "):
+    for part in ("test.csv row 7 predicted 1 ", "; flaw line 2: ", "; the model did not read the last 6 "):
         assert part in text
     assert [bar["style"] for bar in page.attributes("i", "style")] == ["width:44.44%", "width:22.22%", "width:11.11%"]
+
+
+def test_the_gutter_is_shaded_by_line_scores():
+    trace = make_trace(line_scores=np.array([0.5, 2.0, -np.inf, -1.0, -np.inf]))
+    page = Page(html_page([trace], "t"))
+    assert [line.get("style") for line in page.attributes("div", "data-n")] == ["--s:0.25", "--s:1.00", None, None]
+    assert "; lines that speak most for class 1: 2 (2), 1 (0.5)" in re.sub(r"\s+", " ", page.text)
 
 
 def test_tokens_carry_fate_and_scores():
@@ -109,7 +116,7 @@ def test_a_token_of_many_lines_makes_no_page_of_quadratic_size():
 
     def size(lines):
         text = "\n" * lines
-        trace = make_trace(text, [text], [3, 3, 3], offsets=np.array([(0, 0), (0, lines), (0, 0)]), finding_lines=())
+        trace = make_trace(text, [text], [3, 3, 3], offsets=np.array([(0, 0), (0, lines), (0, 0)]), flaw_lines=())
         return len(html_page([trace], "t"))
 
     small, large = size(1000), size(4000)

@@ -1,15 +1,9 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from ltp_pipeline.data.layouts import Layout, own_layout
-from ltp_pipeline.view.encode import FunctionTokens
-from ltp_pipeline.view.kept_tokens import PrunedFunction
 from ltp_pipeline.view.report import choose_functions, name_of_function, origin_of
-from ltp_pipeline.view.trace import trace_function
 
 
 @pytest.mark.parametrize(
@@ -50,12 +44,3 @@ def test_a_function_is_named_by_what_the_layout_of_its_file_knows(values, name):
     row = pd.Series(values, dtype=object, name=0)
     assert name_of_function("a.csv", row, layout) == "a.csv row 1" + (f" ({name})" if name else "")
     assert set(origin_of(row, layout)) <= {"id", "cwe", "project", "path", "first_line"}
-
-
-def test_a_finding_line_of_thousands_of_digits_is_no_line():
-    row = pd.Series({"label": 0, "finding_lines": "2 " + "9" * 5000 + " 1 77"}, dtype=object, name=6)
-    model = SimpleNamespace(thresholds=lambda: torch.zeros(1), config=SimpleNamespace(decision_threshold=None))
-    tokens = FunctionTokens(np.array([5]), np.array([[0, 1]]), np.array([True]))
-    pruned = PrunedFunction(np.ones((1, 1), bool), np.ones((1, 1)), np.zeros(2, np.float32))
-    tokenizer = SimpleNamespace(convert_ids_to_tokens=lambda ids: ["a"])
-    assert trace_function("n", "a\nb\n", row, tokens, pruned, model, tokenizer).finding_lines == (1, 2)

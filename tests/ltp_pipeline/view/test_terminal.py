@@ -54,7 +54,7 @@ def test_control_characters_of_source_name_and_tokens_are_escaped():
 def test_max_lines_bounds_each_view():
     source = "".join(f"a{i};\n" for i in range(50))
     words = [word for i in range(50) for word in (f"a{i}", ";\n")]
-    trace = make_trace(source + "unread", words, [0] + [0, 1] * 50 + [0], finding_lines=())
+    trace = make_trace(source + "unread", words, [0] + [0, 1] * 50 + [0], flaw_lines=())
     _, *lines = TerminalView(color=False, max_lines=10).layer(trace, 0).splitlines()
     assert lines[:2] == ["    1 | a0·", "    2 | a1·"]
     assert lines[10:] == [

@@ -12,8 +12,8 @@ def test_a_trace_counts_tokens_and_says_so():
     assert trace.token_lines.tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4, 4, 0]
     assert trace.describe_kept() == "18 tokens, 2 kept by all layers (11.1%)"
     assert trace.describe_special_tokens() == "<s> kept, </s> removed in layer 2"
-    findings = "finding line 2: 1 of 6 tokens (16.7%) kept; other lines: 0 of 10 tokens (0.0%)"
-    assert trace.describe_findings() == findings
+    findings = "flaw line 2: 1 of 6 tokens (16.7%) kept; other lines: 0 of 10 tokens (0.0%)"
+    assert trace.describe_flaws() == findings
     assert trace.verdict() == "predicted 1 (probability 0.875), label 1: right"
     assert trace.layers()[1] == (4, 4, 4 / 18, 0.2, "0.01 / 0.46 / 0.9")
 
@@ -24,12 +24,22 @@ def test_the_decision_threshold_makes_the_prediction():
     assert trace.verdict() == "predicted 0 (probability 0.125), label 1: WRONG"
 
 
-def test_finding_lines():
-    trace = make_trace("a\n" * 30, ["a"] * 30, [0] * 32, finding_lines=tuple(range(1, 31)))
-    assert trace.describe_findings().startswith("finding lines 1, 2, 3, 4, 5, 6, 7, 8 and 22 more: 30 of 30 tokens")
-    trace = make_trace("a;\nb;\n", ["a", ";"], [0, 0, 1, 0], finding_lines=(2,))
-    assert trace.describe_findings() == "finding line 2: not read by the model"
-    assert make_trace(finding_lines=()).describe_findings() == ""
+def test_flaw_lines():
+    trace = make_trace("a\n" * 30, ["a"] * 30, [0] * 32, flaw_lines=tuple(range(1, 31)))
+    assert trace.describe_flaws().startswith("flaw lines 1, 2, 3, 4, 5, 6, 7, 8 and 22 more: 30 of 30 tokens")
+    trace = make_trace("a;\nb;\n", ["a", ";"], [0, 0, 1, 0], flaw_lines=(2,))
+    assert trace.describe_flaws() == "flaw line 2: not read by the model"
+    assert make_trace(flaw_lines=()).describe_flaws() == ""
+
+
+def test_line_scores():
+    trace = make_trace(line_scores=np.array([-1.0, 2.0, -np.inf, 4.0, -np.inf]))
+    assert trace.describe_lines() == "lines that speak most for class 1: 4 (4), 2 (2)"
+    assert [trace.line_shade(line) for line in range(1, 6)] == [0, 0.5, 0, 1, 0]
+    assert trace.as_json()["line_scores"] == [-1, 2, None, 4, None]
+    for scores in (None, np.array([-1.0, -np.inf, -2.0, 0.0, -np.inf])):
+        trace = make_trace(line_scores=scores)
+        assert trace.describe_lines() == "" and not any(map(trace.line_shade, range(1, 6)))
 
 
 def test_parts_that_were_not_read():

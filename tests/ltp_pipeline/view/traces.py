@@ -35,6 +35,6 @@ def make_trace(source=SOURCE, words=WORDS, removed_in=REMOVED_IN, **changes) -> 
         "thresholds": np.array([0.1, 0.2, 0.3]),
         "label": 1,
         "probabilities": [0.125, 0.875],
-        "finding_lines": (2,),
+        "flaw_lines": (2,),
     }
     return FunctionTrace(**{**fields, **changes})
