@@ -22,12 +22,12 @@ class ColumnArguments:
     label_column: str | None = HfArg(
         default=None,
         help="Column with the label: 0 or 1, true or false, or one clear word for each class; for a GLUE task a "
-        "number or a name (default: label, or that of a known layout: docs/data.md).",
+        "number or a name (default: label, or that of a known layout: docs/data.md). For a folder: folder or name.",
     )
     label_map: str | None = HfArg(
         default=None,
-        help="The class of each name in the column of labels: good=0,bad=1, or a JSON file with such an "
-        "object. Not for GLUE tasks.",
+        help="The class of each name in the column of labels, or of each folder of files: good=0,bad=1, or a JSON "
+        "file with such an object. Not for GLUE tasks.",
     )
 
 
@@ -73,8 +73,8 @@ class DataArguments(ReadingArguments, TruncationArguments):
     train_file: str | None = HfArg(
         default=None,
         help="Functions to train on, with columns functionSource and label: CSV, TSV, JSON or JSON lines "
-        "(each also .gz), or Parquet. For a GLUE task, a file with that task's columns and label; a split "
-        "without a file is read from the hub.",
+        "(each also .gz), or Parquet; or a folder of source files (docs/data.md, Folders). For a GLUE task, a file "
+        "with that task's columns and label; a split without a file is read from the hub.",
     )
     validation_file: str | None = HfArg(default=None, help="Functions to evaluate on, in the same format.")
     validation_mismatched_file: str | None = HfArg(

@@ -77,7 +77,10 @@ def read_folder(
     files = _read_files(folder, where)
     reading, folders = None, {}
     if labels != "ignored":
-        reading = _label(files, columns, where, labels == "needed", bool(groups), skip)
+        try:
+            reading = _label(files, columns, where, labels == "needed", bool(groups), skip)
+        except UserError as error:
+            raise UserError(f"{error}{files.description()}") from None
     paths, classes = list(files.texts), {}
     if reading is not None:
         paths, classes = _in_turn(reading.classes), reading.classes

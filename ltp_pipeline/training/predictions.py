@@ -77,7 +77,7 @@ def source_columns(source: pd.DataFrame, task: Task, taken: set[str]) -> dict[st
     columns = {name: source[name].tolist() for name in known if name is not None}
     if (lines := flaw_lines_of(source)) is not None:
         columns["flaw_lines"] = [" ".join(map(str, numbers)) for numbers in lines]
-    if (pairs := pairs_of(source)) is not None:
+    if (pairs := pairs_of(source)) is not None and any(pairs):
         columns["pair"] = pairs.tolist()
     texts = {*task.columns, "label", layout.text, layout.label, layout.partner, layout.clean_text, layout.flaw_lines}
     for name in source.columns:
@@ -85,7 +85,8 @@ def source_columns(source: pd.DataFrame, task: Task, taken: set[str]) -> dict[st
             columns[name] = values
     renamed: dict[str, list[Any]] = {}
     for name, values in columns.items():
-        while not name or name in taken or name in renamed:
+        name = name or "index"  # pandas writes its index without a name
+        while name in taken or name in renamed:
             name = f"source_{name}"
         renamed[name] = values
     return renamed

@@ -226,3 +226,8 @@ def test_names_that_are_not_utf8_stay_different(tmp_path):
 def test_the_same_folder_gives_the_same_rows(tmp_path):
     first, second = (fill(tmp_path / name, *paths) for name, paths in (("x", CLASSES), ("y", CLASSES[::-1])))
     assert read(first).equals(read(second))
+
+
+def test_an_error_says_what_was_left_out(tmp_path):
+    with pytest.raises(UserError, match="all of class 1; .*left out: 1 with another ending"):
+        read(fill(tmp_path, "malicious/a.ps1", "benign/b.txt"))

@@ -62,7 +62,7 @@ def test_names_of_columns_do_not_clash():
     source = frame(prediction=[1, 2], score=["a", "b"], source_score=["c", "d"], row=[5, 6], **{"": [0, 1]})
     source.index = [0, 4]  # rows were skipped
     table = table_of(source)
-    names = ["row", "source_prediction", "source_score", "source_source_score", "source_row", "source_"]
+    names = ["row", "source_prediction", "source_score", "source_source_score", "source_row", "index"]
     assert list(table.columns) == [*names, "label", "prediction", "score"]
     assert table["row"].tolist() == [1, 5] and table["source_row"].tolist() == [5, 6]
 
@@ -110,3 +110,39 @@ def test_only_functions_of_two_classes_have_primevul_lines():
     check_format("primevul", CODE)
     with pytest.raises(UserError, match="--predictions_format primevul: .* VDISC"):
         check_format("primevul", VDISC)
+
+
+@pytest.mark.parametrize(
+    "name, text, columns",
+    [
+        (
+            "linevul.csv",
+            ',processed_func,target,flaw_line,flaw_line_index,CWE ID\n8,"int a(){\n x();\n}",1, x();,1,CWE-120\n'
+            '9,"int b(){\n}",0,,,\n',
+            {"CWE ID": ["CWE-120", ""], "flaw_lines": ["2", ""], "index": [8, 9], "flaw_line": [" x();", ""]},
+        ),
+        (
+            "primevul.jsonl",
+            '{"idx": 4, "func": "int a;", "target": 1, "cwe": ["CWE-20"], "commit_id": "c", "func_hash": 12}\n'
+            '{"idx": 5, "func": "int b;", "target": 0, "cwe": ["CWE-20"], "commit_id": "c", "func_hash": 13}\n',
+            {
+                "idx": [4, 5],
+                "cwe": [["CWE-20"]] * 2,
+                "pair": ["1", "1"],
+                "commit_id": ["c"] * 2,
+                "func_hash": [12, 13],
+            },
+        ),
+        (
+            "bigvul.csv",
+            'CVE ID,func_before,func_after,lines_before,vul,Summary\nC-1,"int a(){\n x();\n}",int c;, x();,1,'
+            + "long " * 30
+            + '\nC-2,"int b;",int b;,,0,\n',
+            {"flaw_lines": ["2", ""], "CVE ID": ["C-1", "C-2"]},
+        ),
+    ],
+)
+def test_rows_of_public_layouts(tmp_path, name, text, columns):
+    (tmp_path / name).write_text(text)
+    table = table_of(read_functions(tmp_path / name))
+    assert {key: table[key].tolist() for key in table.columns[:-3]} == columns
