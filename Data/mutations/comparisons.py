@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from Data.mutations.c_body import Body
@@ -12,41 +13,70 @@ from Data.mutations.variables import Variables
 
 OFF_BY_ONE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 FLIPPED = {"==": "!=", "!=": "==", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_CONSTANTS = ("NULL", "nullptr", "0", "1", "-")
 _FLOAT = re.compile(r"(?!0[xX])\d+[.eEfF]")
 _FLOAT_TYPE = re.compile(r"\b(?:float|double|real|SReal|\w*[fF]loat\w*)\b")
 
 
+MOST_COUNTED = 3  # more operators of a kind in a function than this count as this many
+
+
 def off_by_one(body: Body, variables: Variables, _: random.Random) -> Iterator[Site]:
     """`<` and `<=`, `>` and `>=` for each other, where equal operands make a difference."""
-    for token in _comparisons(body, variables):
+    found = list(_comparisons(body))
+    counts = Counter(body.words[token] for token in found)
+    for token in found:
         if body.words[token] in OFF_BY_ONE and not _chooses_extreme(body, token):
             if not _compares_floats(body, variables, token):
-                yield _site("off_by_one", body, token, OFF_BY_ONE[body.words[token]])
+                yield _site("off_by_one", body, token, OFF_BY_ONE[body.words[token]], counts)
 
 
 def flipped_comparison(body: Body, variables: Variables, _: random.Random) -> Iterator[Site]:
     """`==` and `!=`, and outside the heads of `for` also `<` and `>`, `<=` and `>=`, for each other."""
-    for token in _comparisons(body, variables):
+    found = list(_comparisons(body))
+    counts = Counter(body.words[token] for token in found)
+    for token in found:
         operator = body.words[token]
         if operator in FLIPPED and (operator in ("==", "!=") or not body.in_for_head(token)):
-            yield _site("flipped_comparison", body, token, FLIPPED[operator])
+            yield _site("flipped_comparison", body, token, FLIPPED[operator], counts)
 
 
-def _site(kind: str, body: Body, token: int, new: str) -> Site:
-    where = "for" if body.in_for_head(token) else ""
-    edit = (body.starts[token], body.ends[token], new)
-    return Site(kind, f"{body.words[token]} {where}", f"{new} {where}", (edit,))
+def _site(kind: str, body: Body, token: int, new: str, counts: Counter[str]) -> Site:
+    """The classes are balanced by the operator, its right operand and the counts of both operators in the function."""
+    old, right = body.words[token], body.words[token + 1]
+    around = "for" if body.in_for_head(token) else "", right if right in _CONSTANTS else body.kinds[token + 1]
+
+    def standing(operator: str, count: int, other: int) -> str:
+        return " ".join((operator, *around, str(min(count, MOST_COUNTED)), str(min(other, MOST_COUNTED))))
+
+    before, after = standing(old, counts[old], counts[new]), standing(new, counts[new] + 1, counts[old] - 1)
+    return Site(kind, before, after, ((body.starts[token], body.ends[token], new),))
 
 
-def _comparisons(body: Body, variables: Variables) -> Iterator[int]:
+def _comparisons(body: Body) -> Iterator[int]:
     """The operators of comparisons. One of `<` and `>` counts only between spaces: it may belong to a template."""
+    statement, in_template = body.start, False
     for token in range(body.start + 1, len(body.kinds) - 1):
+        if body.kinds[token] in ";{}":
+            statement, in_template = token, False
+        if statement == token - 1:
+            in_template = _names_template(body, token)
         word = body.words[token]
-        if word not in FLIPPED or token in body.closed:
+        if word not in FLIPPED or token in body.closed or (in_template and word not in ("==", "!=")):
             continue
         start, end = body.starts[token], body.ends[token]
         if body.text[start - 1 : start] == " " == body.text[end : end + 1] and _is_operand_end(body, token - 1):
             yield token
+
+
+def _names_template(body: Body, token: int) -> bool:
+    """Whether a `>` of the statement that starts here closes arguments of a template, by what follows it."""
+    while token < len(body.kinds) and body.kinds[token] not in ";{}":
+        if body.words[token] == ">" and body.words[token + 1] in (",", ")", "(", "::", ">"):
+            if body.ends[token] < body.starts[token + 1] or body.words[token + 1] != ">":
+                return True
+        token += 1
+    return False
 
 
 def _is_operand_end(body: Body, token: int) -> bool:

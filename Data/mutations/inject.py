@@ -51,7 +51,9 @@ def inject(
     Raises UserError if a split has no function left.
     """
     originals = [function for functions in available.values() for function in functions]
-    drawn = {split: draw_functions(functions, seed, share, workers) for split, functions in available.items()}
+    drawn = {
+        split: draw_functions(_first_views(functions), seed, share, workers) for split, functions in available.items()
+    }
     distinct = drop_twins([one for functions in drawn.values() for one in functions], originals)
     if near_duplicates < 1:
         distinct = drop_near_duplicates(distinct, near_duplicates)
@@ -72,6 +74,14 @@ def inject(
         "left_out_as_nearly_the_same_after_mutation": n_drawn - len(distinct),
         "left_out_for_the_balance_of_the_classes": len(distinct) - n_balanced,
     }
+
+
+def _first_views(functions: Sequence[LabelledFunction]) -> list[LabelledFunction]:
+    """The functions without further branches of #if: two texts of a function could be one of each class."""
+    first: dict[Hashable, LabelledFunction] = {}
+    for one in functions:
+        first.setdefault((one.function.project, one.function.path, one.function.first_line), one)
+    return list(first.values())
 
 
 def mutation_rows(splits: Mapping[str, Sequence[DrawnFunction]]) -> list[dict[str, Any]]:

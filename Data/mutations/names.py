@@ -52,7 +52,8 @@ def _meets_itself(body: Body, token: int, name: str) -> bool:
 def swapped_arguments(body: Body, variables: Variables, _: random.Random) -> Iterator[Site]:
     """Each two neighbouring arguments that are variables of one type, or two numbers."""
     for opening in body.calls:
-        if opening - 1 in body.closed or _SYMMETRIC.search(body.words[opening - 1]):
+        callee = opening - 1
+        if callee in body.closed or body.words[callee - 1] == "case" or _SYMMETRIC.search(body.words[callee]):
             continue
         begins = [opening + 1, *(comma + 1 for comma in body.commas(opening + 1, body.pairs[opening]))]
         for first, second in zip(begins, begins[1:]):

@@ -17,7 +17,7 @@ _NO_TYPE = frozenset(
     ("delete", "throw", "new", "typedef", "using", "extern", "break", "continue", "default", "sizeof")
 )
 _QUALIFIERS = frozenset(
-    ("const", "volatile", "static", "register", "inline", "constexpr", "mutable", "restrict", "__restrict", "struct")
+    ("volatile", "static", "register", "inline", "constexpr", "mutable", "restrict", "__restrict", "struct")
 )
 
 
@@ -33,7 +33,7 @@ class Variable:
 
 
 class Variables:
-    """The variables of a function. Names that are declared with several types are left out."""
+    """The variables of a function. Names that are declared with several types, or with `auto`, are left out."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -41,8 +41,9 @@ class Variables:
         for variable in (*self._parameters(), *self._locals()):
             self.by_name.setdefault(variable.name, []).append(variable)
         self.declared = {one.declared for found in self.by_name.values() for one in found}
-        for name in [name for name, found in self.by_name.items() if len({one.type for one in found}) > 1]:
-            del self.by_name[name]
+        for name, found in [*self.by_name.items()]:
+            if len({one.type for one in found}) > 1 or "auto" in found[0].type.split():
+                del self.by_name[name]
 
     def type_of(self, name: str) -> str | None:
         """The type of a variable; None for other names."""
@@ -125,15 +126,13 @@ class Variables:
         while match:
             name = match.end() - 1
             kind = self._type(base, match.start("stars"), name)
-            yield Variable(body.words[name], kind, name, name + 1, last)
-            comma = self._next_comma(name + 1)
-            match = _NEXT.match(body.kinds, comma + 1) if comma else None
+            end = self._end_of_declarator(name + 1)
+            yield Variable(body.words[name], kind, name, end, last)
+            match = _NEXT.match(body.kinds, end + 1) if body.kinds[end] == "," else None
 
-    def _next_comma(self, token: int) -> int | None:
-        """The next comma of a list of declarators; None if the declaration ends before."""
+    def _end_of_declarator(self, token: int) -> int:
+        """The next comma of a list of declarators, or the end of the declaration."""
         kinds = self._body.kinds
-        while token < len(kinds) and kinds[token] not in ";})":
-            if kinds[token] == ",":
-                return token
+        while kinds[token] not in ",;})":
             token = self._body.pairs[token] + 1 if kinds[token] in "([{" else token + 1
-        return None
+        return token

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from Data.build_dataset import main
 from Data.functions.labelling import LabelledFunction
 from Data.mutations.draw import KINDS
-from Data.mutations.inject import balance, drawn_function, drop_twins
+from Data.mutations.inject import balance, drawn_function, drop_twins, inject
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.functions import Function, SourceFile, extract_functions
@@ -123,6 +124,21 @@ def test_a_mutated_function_with_the_tokens_of_another_is_left_out():
     assert mutants[0] not in drop_twins(mutants, [*given, twin])
     assert drop_twins(mutants, given) == mutants
     assert drop_twins([*mutants, mutants[1]], given) == [mutants[0], *mutants[2:]]
+
+
+def test_two_branches_of_a_function_are_never_in_both_classes():
+    available = {}
+    for split in ("train", "validation", "test"):
+        given, others = functions(60, split), functions(60, f"{split}_2")
+        branches = [
+            replace(other, function=replace(one.function, source=other.function.source))
+            for one, other in zip(given, others)
+        ]
+        available[split] = [one for pair in zip(given, branches) for one in pair]
+    inject_kept, _ = inject(available, 1, 0.5, 1, 1)
+    for kept in inject_kept.values():
+        places = [one.function.first_line for one in kept]
+        assert len(places) == len(set(places)) > 0
 
 
 def build(folder, *flags):

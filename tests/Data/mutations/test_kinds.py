@@ -29,7 +29,7 @@ def test_off_by_one_in_both_directions(one, other):
     for before, after in ((one, other), (other, one)):
         assert changes(off_by_one, f"while (n {before} m) n += g(n);") == [f"while (n {after} m) n += g(n);"]
         found = sites(off_by_one, f"int f(int n) {{ for (int i = n; i {before} 9; i--) g(i); }}")
-        assert [(site.before, site.after) for site in found] == [(f"{before} for", f"{after} for")]
+        assert [(site.before, site.after) for site in found] == [(f"{before} for n 1 0", f"{after} for n 1 0")]
 
 
 @pytest.mark.parametrize("one, other", [("==", "!="), ("<", ">"), ("<=", ">=")])
@@ -43,6 +43,8 @@ def test_flipped_comparison_in_both_directions(one, other):
     [
         "n = n << m; n <<= m; n = n >> 2; n >>= 1; p->x = q->y;",
         "std::vector<int> v; v = x<int>(3);",
+        "return sequence < exactly < p >, negate < q > >(n);",
+        "return sequence < p > (n);",
         "#define LESS(a, b) (a < b)\n\n// n < m\n/* n == m */ g(\"n < m\", '<');",
         "assert(n < m); ASSERT_LT(n == m, 1); LOG(DEBUG, n < m); printf(p, n == m);",
         "n = sizeof(p == q);",
@@ -67,6 +69,17 @@ def test_no_comparison_is_changed_outside_code(statements):
 )
 def test_off_by_one_leaves_comparisons_where_equality_does_not_matter(statements):
     assert changes(off_by_one, statements) == []
+
+
+def test_a_comparison_is_balanced_by_its_operand_and_the_number_of_operators():
+    text = "int f(char *p) { if (p == NULL) g(p != q); while (p != 0) g(p == r, p == 1); }"
+    assert [(site.before, site.after) for site in sites(flipped_comparison, text)] == [
+        ("==  NULL 3 2", "!=  NULL 3 2"),
+        ("!=  w 2 3", "==  w 3 1"),
+        ("!=  0 2 3", "==  0 3 1"),
+        ("==  w 3 2", "!=  w 3 2"),
+        ("==  1 3 2", "!=  1 3 2"),
+    ]
 
 
 def test_a_flip_leaves_the_order_in_the_head_of_a_loop():
@@ -158,13 +171,13 @@ def test_no_blank_line_is_doubled(before, after):
 
 
 def test_wrong_variable_has_the_same_type_and_is_visible():
-    text = """int f(int a, const char *s, char *t)
+    text = """int f(int a, const char *s, const char *t, char *other)
 {
     int b = 1, *c = 0, d[4];
-    unsigned int u = 2;
+    unsigned int v = 2;
     if (a) { int inner = 3; use(inner, inner, inner); }
     p->a = a; a = b; b = a + b; a: goto a; s.b = b; use(s, t, s, t); s++;
-    use(u, u, c, d, sizeof(a), sizeof(b), a(b));
+    use(u, v, c, d, sizeof(a), sizeof(b), a(b));
     return a;
 }"""
     new = {mutated(text, site)[0] for seed in range(40) for site in _wrong(text, seed)}
@@ -196,7 +209,7 @@ def test_wrong_variable_gives_no_comparison_with_itself():
         ("g(n,\n  m);", ["g(m,\n  n);"]),
         ("g(n, h(p, q));", ["g(n, h(q, p));"]),
         ("g(n, n); g(3, 3); g(n, 3); g(p, n); g(n, -m); max(n, m); strcmp(p, q); printf(n, m);", []),
-        ("g(unknown, n); if (n, m) g(); x[n, m]; memcmp(p, q, 0, 1);", []),
+        ("g(unknown, n); if (n, m) g(); x[n, m]; memcmp(p, q, 0, 1); case M(0, 1): g();", []),
     ],
 )
 def test_swapped_arguments(call, expected):
@@ -212,9 +225,10 @@ def test_the_order_of_numbers_is_balanced():
     "head, names",
     [
         ("int f(a, b) int a; char *b;", {"a": "int", "b": "char *"}),
-        ("std::string C::f(const std::vector<int> &a, unsigned b = 3) const", {"a": "std :: vector < int > &"}),
+        ("std::string C::f(const std::vector<int> &a, unsigned b = 3) const", {"a": "const std :: vector < int > &"}),
         ("C::C(int a, T *b) : x(a), y{b}", {"a": "int", "b": "T *"}),
         ("static void *f(struct s *a, int b[], void (*c)(int))", {"a": "s *", "b": "int []"}),
+        ("int f(int a, const int b, auto c)", {"a": "int", "b": "const int", "c": None}),
         ("int f(void)", {}),
     ],
 )
