@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
         options = (dtype, device, task, args, args.bootstrap, args.line_scores)
         rows = compare(paths, frame, args.max_length, batches, args.rounds, *options)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
-    flat = [{name: value for name, value in row.items() if name != "by_length"} for row in rows]
+    flat = [{name: value for name, value in row.items() if not name.endswith("by_length")} for row in rows]
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(flat))
     shown = {name: heading for name, heading in COST_COLUMNS.items() if any(name in row for row in rows)}
     print(tables_of({row["checkpoint"]: row for row in rows}), end="\n\n")
@@ -246,7 +246,7 @@ def _measure(
         frame: the functions.
         resamples: from how many draws of the functions intervals are computed; 0: there are none.
     """
-    from ltp_pipeline.data.layouts import pairs_of
+    from ltp_pipeline.data.layouts import all_pairs_of
     from ltp_pipeline.data.truncation import full_lengths
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
@@ -264,7 +264,7 @@ def _measure(
     if functions is not None:
         best = best_windows(logits, functions)
         logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
-    threshold, pairs = stored_threshold(model.config), pairs_of(frame)
+    threshold, pairs = stored_threshold(model.config), all_pairs_of(frame)
     predicted = predictions_of(task, logits, threshold)
     draws = resampled(task, logits, labels, threshold, pairs, resamples, SEED)
     values = {
@@ -275,7 +275,7 @@ def _measure(
     }
     if candidate.scoring is not None:
         scores = candidate.scoring.scores(model, frame)
-        values |= measures_of(scores, frame, positive_scores(logits), predicted)
+        values |= measures_of(scores, frame, positive_scores(logits), predicted, full_lengths(tokens))
     return values, predicted, draws
 
 

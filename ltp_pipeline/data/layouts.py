@@ -200,6 +200,14 @@ def unmatched_pairs(frame: pd.DataFrame) -> np.ndarray | None:
     return wanted
 
 
+def all_pairs_of(frame: pd.DataFrame) -> np.ndarray | None:
+    """As [`pairs_of`], but a row whose partner is not in the frame keeps the name of its pair: it can be counted."""
+    import numpy as np
+
+    pairs, unmatched = pairs_of(frame), unmatched_pairs(frame)
+    return pairs if unmatched is None else np.where(pairs == "", unmatched, pairs)
+
+
 def _matches(known: Known, found: dict, texts: list, labels: list, text: str | None, label: str | None, needs: bool):
     """Whether a file has the columns of a layout, and no other column that may be its text or its label."""
     needed = {known.text, *known.others} | ({known.label} if labels or needs else set())

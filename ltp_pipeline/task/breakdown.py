@@ -1,4 +1,4 @@
-"""Measures of a split beyond those of its functions: pairs, lines, groups of similar length, bootstrap intervals."""
+"""Measures of a split beyond one number for all functions: pairs, groups of similar length, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.measures.intervals import interval, resampled_measures
 from ltp_pipeline.measures.lengths import by_length
-from ltp_pipeline.measures.lines import line_measures
 from ltp_pipeline.measures.pairs import complete_pairs, pair_measures
 from ltp_pipeline.task.decision import predictions_of
 from ltp_pipeline.task.metrics import positive_scores
@@ -37,50 +36,36 @@ def breakdown(
     threshold: float | None,
     lengths: np.ndarray,
     pairs: np.ndarray | None = None,
-    lines: tuple[list[np.ndarray], list[tuple[int, ...]]] | None = None,
 ) -> dict[str, Any]:
-    """The values of `pair_measures` and `line_measures`, and all measures for each group of similar length.
+    """The values of `pair_measures` and, as by_length, the metrics of `task` for each group of similar length.
 
     Args:
         logits: `[N, C]`.
         labels: `[N]` or `[N, C]`.
         threshold: see `Task.measure`.
         lengths: tokens of each function before it is truncated, `[N]`.
-        pairs: for each function the name of its pair, see `pairs_of`; None: there are no pairs.
-        lines: for each function the scores of its lines, and its flaw lines, see `line_measures`; None: not known.
+        pairs: for each function the name of its pair, see `all_pairs_of`; None: there are no pairs.
 
-    Returns {} if the task is not about functions, or the rows have no labels. by_length has one dict for each group,
-    see there, with the metrics of `task` and these values.
+    Returns {} if the task is not about functions, or the rows have no labels.
     """
     if not (task.reads_functions and has_labels(labels)):
         return {}
-    if task is not CODE:
-        return {"by_length": by_length(lengths, labels, lambda at: task.measure(logits[at], labels[at], threshold))}
-    predictions, probabilities = predictions_of(task, logits, threshold), positive_scores(logits)
-
-    def of_lines(at: np.ndarray) -> dict[str, float]:
-        if lines is None:
-            return {}
-        scores, flaws = ([values[i] for i in at] for values in lines)
-        return line_measures(scores, flaws, probabilities[at], predictions[at], labels[at])
-
-    def measured(at: np.ndarray) -> dict[str, float]:
-        return task.measure(logits[at], labels[at], threshold) | of_lines(at)
+    rows = by_length(lengths, labels, lambda at: task.measure(logits[at], labels[at], threshold))
+    if pairs is None or task is not CODE:
+        return {"by_length": rows}
+    predictions = predictions_of(task, logits, threshold)
 
     def of_pairs(at: np.ndarray) -> dict[str, float]:
         return pair_measures(predictions[at], labels[at], pairs[at])
 
-    rows, values = by_length(lengths, labels, measured), of_lines(np.arange(len(labels)))
-    if pairs is not None:
-        # A pair belongs to the group of its longer function: its functions may be in different groups.
-        members = complete_pairs(labels, pairs)[0]
-        both = members.ravel()
-        longer = np.repeat(lengths[members].max(axis=1, initial=0), 2)
-        grouped = {row["tokens"]: row for row in by_length(longer, labels[both], lambda at: of_pairs(both[at]))}
-        # The numbers of functions and positives are those of all functions of the group.
-        rows = [row | grouped.get(row["tokens"], {}) | row for row in rows]
-        values = pair_measures(predictions, labels, pairs) | values
-    return values | {"by_length": rows}
+    # A pair belongs to the group of its longer function: its functions may be in different groups.
+    members = complete_pairs(labels, pairs)[0]
+    both = members.ravel()
+    longer = np.repeat(lengths[members].max(axis=1, initial=0), 2)
+    grouped = {row["tokens"]: row for row in by_length(longer, labels[both], lambda at: of_pairs(both[at]))}
+    # The numbers of functions and positives are those of all functions of the group.
+    rows = [row | grouped.get(row["tokens"], {}) | row for row in rows]
+    return {**of_pairs(np.arange(len(labels))), "by_length": rows}
 
 
 def resampled(
@@ -92,8 +77,11 @@ def resampled(
     resamples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """See `resampled_measures`, for the arguments also `breakdown`; {} without resamples or labels."""
-    if not resamples or task is not CODE or not has_labels(labels):
+    """See `resampled_measures`, for the arguments also `breakdown`.
+
+    Returns {} without resamples or labels, or if a logit is not finite.
+    """
+    if not resamples or task is not CODE or not has_labels(labels) or not np.isfinite(logits).all():
         return {}
     predictions = predictions_of(task, logits, threshold)
     return resampled_measures(positive_scores(logits), predictions, labels, pairs, resamples, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.data.truncation import choose_truncation
 from ltp_pipeline.view.line_results import (
@@ -17,6 +17,7 @@ from ltp_pipeline.view.line_results import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -56,16 +57,18 @@ def score_lines(
     frame: pd.DataFrame,
     split: str,
     table: pd.DataFrame,
+    lengths: np.ndarray,
     folder: Path,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Scores the lines of a split, writes `line_scores.jsonl` into `folder`, and returns `<split>_line_...`.
 
-    `table`: the predictions. {} in all processes except the main one.
+    `table`: the predictions. `lengths`: tokens of each function before it is truncated, `[N]`.
+    {} in all processes except the main one.
     """
     with trainer.compute_loss_context_manager():
         scores = scoring.scores(trainer.model, frame)
     if scores is None:
         return {}
     write_line_scores(folder / f"{split}_line_scores.jsonl".removeprefix("eval_"), frame, scores)
-    measures = measures_of(scores, frame, table["score"].to_numpy(), table["prediction"].to_numpy())
+    measures = measures_of(scores, frame, table["score"].to_numpy(), table["prediction"].to_numpy(), lengths)
     return {f"{split}_{name}": value for name, value in measures.items()}

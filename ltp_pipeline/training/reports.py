@@ -52,6 +52,7 @@ METRICS = (
     Metric("pair_vulnerable", "P-V", on_card=True, table="pairs"),
     Metric("pair_benign", "P-B", on_card=True, table="pairs"),
     Metric("pair_reversed", "P-R", on_card=True, lower_is_better=True, table="pairs"),
+    Metric("pairs_incomplete", "incomplete", on_card=True, lower_is_better=True, table="pairs"),
     Metric("line_functions", "functions", on_card=True, table="lines"),
     Metric("line_functions_found", on_card=True, table="lines"),
     Metric("line_top_10_first", "Top-10 first", on_card=True, table="lines"),

@@ -24,7 +24,7 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
-from ltp_pipeline.data.layouts import pairs_of
+from ltp_pipeline.data.layouts import all_pairs_of
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
@@ -175,7 +175,8 @@ def _train_and_evaluate(
             if writes:
                 write_predictions(folder, split, predictions, frames[split], trainer.args.predictions_format)
             if scoring is not None and has_lines_to_find(frames[split], task):
-                by_split[split] |= score_lines(trainer, scoring, frames[split], split, predictions, folder)
+                lengths = full_lengths(data[split])
+                by_split[split] |= score_lines(trainer, scoring, frames[split], split, predictions, lengths, folder)
     if writes and "train" in data and stored_threshold(config) is not None:
         config.save_pretrained(folder)
     _add_counts(by_split, data, described)
@@ -241,7 +242,7 @@ def evaluate_split(
         measured = task.measure(logits, labels, config.decision_threshold)
         measured["decision_threshold"] = config.decision_threshold
         metrics.update({f"{split}_{name}": value for name, value in measured.items()})
-    threshold, pairs = stored_threshold(config), pairs_of(frame)
+    threshold, pairs = stored_threshold(config), all_pairs_of(frame)
     added = breakdown(task, logits, labels, threshold, full_lengths(dataset), pairs)
     added |= intervals(resampled(task, logits, labels, threshold, pairs, trainer.args.bootstrap, trainer.args.seed))
     metrics.update({f"{split}_{name}": value for name, value in added.items()})

@@ -11,6 +11,7 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_text
 from ltp_pipeline.data.layouts import LAYOUT, flaw_lines_of
+from ltp_pipeline.measures.lengths import by_length
 from ltp_pipeline.measures.lines import line_measures
 from ltp_pipeline.task.tasks import CODE, Task
 from ltp_pipeline.view.line_scores import FLAGS, line_scores
@@ -82,10 +83,23 @@ def check_method(method: str, model: PreTrainedModel, tokenizer: PreTrainedToken
 
 
 def measures_of(
-    scores: list[np.ndarray], frame: pd.DataFrame, probabilities: np.ndarray, predictions: np.ndarray
-) -> dict[str, float]:
-    """The `line_measures` of the functions in `frame`."""
-    return line_measures(scores, flaw_lines_of(frame), probabilities, predictions, frame["label"].to_numpy())
+    scores: list[np.ndarray],
+    frame: pd.DataFrame,
+    probabilities: np.ndarray,
+    predictions: np.ndarray,
+    lengths: np.ndarray,
+) -> dict[str, Any]:
+    """The `line_measures` of the functions in `frame` and, as line_by_length, of each group of similar length.
+
+    `lengths`: tokens of each function before it is truncated, `[N]`.
+    """
+    flaws, labels = flaw_lines_of(frame), frame["label"].to_numpy()
+
+    def measure(at: np.ndarray) -> dict[str, float]:
+        own = [scores[i] for i in at], [flaws[i] for i in at]
+        return line_measures(*own, probabilities[at], predictions[at], labels[at])
+
+    return measure(np.arange(len(labels))) | {"line_by_length": by_length(lengths, labels, measure)}
 
 
 def write_line_scores(path: Path, frame: pd.DataFrame, scores: list[np.ndarray]) -> None:

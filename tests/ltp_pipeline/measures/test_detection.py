@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from ltp_pipeline.measures.detection import BOUNDS, OF_BOTH_CLASSES, allowed_false_positives, detection_measures
+from tests.fuzz.limits import fuzz
 from tests.ltp_pipeline.measures.drawn import drawn_functions
 
 
@@ -61,7 +61,7 @@ def test_the_allowed_number_is_the_largest_whose_rate_is_within_the_bound(bound)
         assert allowed == max(k for k in range(clean) if k / clean <= bound)
 
 
-@given(drawn_functions())
+@fuzz(functions=drawn_functions())
 def test_agrees_with_naive_implementations(functions):
     scores, predictions, labels, _ = functions
     result = detection_measures(scores, predictions, labels)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from ltp_pipeline.measures import intervals
 from ltp_pipeline.measures.intervals import interval, resampled_measures
 from ltp_pipeline.measures.pairs import pair_measures
 from ltp_pipeline.task.metrics import classification_metrics
+from tests.fuzz.limits import fuzz
 from tests.ltp_pipeline.measures.drawn import drawn_functions
 
 
@@ -22,7 +22,7 @@ class Draws:
         return np.resize(self.draws, size[::-1]).T % high
 
 
-@given(drawn_functions(most=15), st.lists(st.integers(0, 1000), min_size=15, max_size=15))
+@fuzz(functions=drawn_functions(most=15), draws=st.lists(st.integers(0, 1000), min_size=15, max_size=15))
 def test_each_draw_has_the_measures_of_the_functions_drawn(functions, draws):
     """Against the plain measures of the drawn functions, each as often as it was drawn."""
     scores, predictions, labels, pairs = functions

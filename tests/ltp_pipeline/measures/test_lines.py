@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from ltp_pipeline.measures.lines import line_measures
+from tests.fuzz.limits import fuzz
 
 NAMES = (
     "top_10_first",
@@ -126,7 +126,7 @@ FUNCTION = st.integers(1, 14).flatmap(
 )
 
 
-@given(st.lists(FUNCTION, min_size=1, max_size=12))
+@fuzz(functions=st.lists(FUNCTION, min_size=1, max_size=12))
 def test_agrees_with_a_naive_implementation(functions):
     expected = naive(functions)
     result = measured(functions)

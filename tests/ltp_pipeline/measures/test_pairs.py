@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from ltp_pipeline.measures.pairs import pair_measures
+from tests.fuzz.limits import fuzz
 from tests.ltp_pipeline.measures.drawn import drawn_functions
 
 
@@ -38,7 +38,7 @@ def test_incomplete_pairs_are_counted_and_left_out(pairs, labels, expected):
     assert ("pair_benign" in result) == (result.get("pairs", 0) > 0)
 
 
-@given(drawn_functions())
+@fuzz(functions=drawn_functions())
 def test_agrees_with_a_naive_implementation(functions):
     _, predictions, labels, pairs = functions
     outcomes, incomplete = [], 0

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.measures.lines import line_measures
+from ltp_pipeline.measures.lines import TRUE_POSITIVES, line_measures
 from ltp_pipeline.task.breakdown import breakdown, check_bootstrap, intervals, resampled
-from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import CODE, NOT_GIVEN, TASKS, VDISC
 
 LABELS = np.array([1, 0, 1, 0, 1])
@@ -32,21 +31,6 @@ def test_pairs_and_groups_of_similar_length():
     assert groups["above 2048"]["accuracy"] == 0.5 and "auc" not in groups["513 to 1024"]
     for places, row in zip(([1, 4], [0], [2, 3]), groups.values()):
         assert row.items() >= CODE.measure(LOGITS[places], LABELS[places]).items()
-
-
-def test_flaw_lines_of_all_functions_and_by_length():
-    scores = [np.arange(3.0)] * 5
-    lines = (scores, [(3,), (1,), (2,), (), (1,)])
-    result = breakdown(CODE, LOGITS, LABELS, None, LENGTHS, PAIRS, lines)
-    predictions, probabilities = LOGITS.argmax(axis=1), positive_scores(LOGITS)
-    expected = line_measures(*lines, probabilities, predictions, LABELS)
-    assert expected["line_functions"] == 3
-    assert result.items() >= expected.items()
-    groups = [[1, 4], [0], [2, 3]]
-    for at, row in zip(groups, result["by_length"], strict=True):
-        parts = ([values[i] for i in at] for values in lines)
-        assert row.items() >= line_measures(*parts, probabilities[at], predictions[at], LABELS[at]).items()
-    assert "pairs" in result and "pairs" in result["by_length"][1]
 
 
 def test_the_decision_threshold_decides_about_pairs_and_groups():
@@ -91,7 +75,11 @@ def test_draws_that_cannot_be(resamples, task):
 
 def test_the_docs_define_every_key():
     text = (Path(__file__).resolve().parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")
-    lines = ([np.arange(3.0)] * 5, [(3,), (1,), (2,), (), (1,)])
-    values = CODE.measure(LOGITS, LABELS) | breakdown(CODE, LOGITS, LABELS, None, LENGTHS, PAIRS, lines)
-    keys = {name.removesuffix("_true_positives") for row in (values, *values["by_length"]) for name in row}
+    values = CODE.measure(LOGITS, LABELS) | breakdown(CODE, LOGITS, LABELS, None, LENGTHS, PAIRS)
+    lines = line_measures([np.arange(3.0)] * 5, [(3,), (1,), (2,), (), (1,)], LABELS, LABELS, LABELS)
+    keys = {name.removesuffix(TRUE_POSITIVES) for row in (values, *values["by_length"], lines) for name in row}
     assert {name for name in keys if f"`{name}`" not in text} == set()
+
+
+def test_logits_that_are_not_finite_have_no_intervals():
+    assert resampled(CODE, LOGITS * np.nan, LABELS, None, PAIRS, 100, 0) == {}

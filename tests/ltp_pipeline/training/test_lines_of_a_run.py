@@ -51,6 +51,7 @@ def check(folder, name, flaws):
     )
     split = name or "eval_"
     got = {key.removeprefix(split): value for key, value in results(folder).items() if key.startswith(f"{split}line_")}
+    assert got.pop("line_by_length") == [{"tokens": "up to 512", "functions": 10, "positives": 5, **got}]
     assert got == pytest.approx(expected, abs=1e-4) and got["line_functions"] == 5
 
 
@@ -99,7 +100,11 @@ def test_a_comparison_measures_lines(flaws, trained):
     rows = json.loads(Path("out/comparison.json").read_text())["checkpoints"]
     prune(f"{PRUNED} --restore {trained}/{HARD_DIR} --output_dir hard")
     for name, value in results("hard").items():
-        if "_line_" in name:
+        if name == "eval_line_by_length":
+            assert (
+                [row["line_functions"] for row in value] == [row["line_functions"] for row in rows[1][name[5:]]] == [5]
+            )
+        elif "_line_" in name:
             assert rows[1][name.removeprefix("eval_")] == pytest.approx(value, abs=1e-4)
     assert rows[0]["line_functions"] == 5
     compare(f"{checkpoints} {flags} --line_scores none --output_dir none".split())

@@ -31,9 +31,8 @@ def test_an_evaluation_reports_pairs_groups_and_intervals(pairs, capsys):
     everything = results("out")
     predictions = pd.read_csv("out/predictions.csv")["prediction"].to_numpy()
     expected = pair_measures(predictions, pairs["label"].to_numpy(), pairs["pair"].tolist())
-    assert expected["pairs"] == 3
-    for name, value in expected.items():
-        assert name == "pairs_incomplete" or everything[f"eval_{name}"] == value
+    assert (expected["pairs"], expected["pairs_incomplete"]) == (3, 1)
+    assert {name: everything[f"eval_{name}"] for name in expected} == expected
     groups = everything["eval_by_length"]
     assert [(group["tokens"], group["functions"], group["positives"]) for group in groups] == [
         ("up to 512", 9, 5),
