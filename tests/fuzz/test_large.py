@@ -75,7 +75,7 @@ for source in ("x" * {size}, "\\u202e" * ({size} // 20), "\\n" * ({size} // 20),
     ends = np.linspace(0, len(source), 17).astype(int)
     words = [source[a:b] for a, b in zip(ends, ends[1:])]
     trace = make_trace(source, words, [0, 1, 2, 3] * 4 + [0, 0], offsets=np.array(
-        [(0, 0), *zip(ends[:-1], ends[1:]), (0, 0)]), finding_lines=())
+        [(0, 0), *zip(ends[:-1], ends[1:]), (0, 0)]), flaw_lines=())
     assert len(html_page([trace], "t")) > len(source)
     TerminalView(color=True).function(trace)
 """
