@@ -18,6 +18,7 @@ from Data.functions.card import NAMES, PAGE, write_table
 from Data.ground_truth.leaks import LEAKS, leak_checks
 from Data.ground_truth.rows import (
     Row,
+    component_counts,
     describe,
     split_note,
     split_rows,
@@ -89,6 +90,7 @@ def run_import(
             counts["rows_written"] = len(rows)
             if not rows:
                 raise UserError(f"--source {args.source}: no row is left of {counts['rows_read']}; expected functions")
+            counts |= component_counts(rows)
             splits = split_rows(rows, repository.splits, args.seed)
             tables = _tables(splits)
             columns = [name for name in COLUMNS if any(getattr(row, name) for row in rows)]

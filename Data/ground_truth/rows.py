@@ -14,7 +14,7 @@ from Data.functions.splits import SHARES
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import language_of
-from ltp_pipeline.data.group_splits import group_splits, shares_note
+from ltp_pipeline.data.group_splits import group_components, group_splits, shares_note
 from ltp_pipeline.data.near_duplicates import NearDuplicates
 
 
@@ -102,6 +102,12 @@ def with_whole_pairs(rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         labels[row.pair].append(row.label)
     return [row if not row.pair or sorted(labels[row.pair]) == [0, 1] else replace(row, pair="") for row in rows]
+
+
+def component_counts(rows: Sequence[Row]) -> dict[str, int]:
+    """How many sets of rows have no group in common, and how many rows the largest of them has."""
+    sizes = np.bincount(group_components([row.groups for row in rows]))
+    return {"sets_of_rows_without_a_common_group": len(sizes), "rows_of_the_largest_set": int(sizes.max())}
 
 
 def split_rows(rows: Iterable[Row], splits: Sequence[str], seed: int) -> dict[str, list[Row]]:

@@ -86,6 +86,12 @@ def import_vdisc(flags: list[str]) -> None:
     main(["--output_dir", "out", *flags])
 
 
+def import_mpsd(flags: list[str]) -> None:
+    from Data.import_mpsd import main
+
+    main(["--output_dir", "out", *flags])
+
+
 SCRIPTS = {
     fine_tune: "run_glue_code_metrics.py",
     train_on: "run_glue_code_metrics.py",
@@ -96,6 +102,7 @@ SCRIPTS = {
     train_tokenizer: "ltp_pipeline.train_tokenizer",
     check: "ltp_pipeline.check_data",
     import_vdisc: "Data/import_vdisc.py",
+    import_mpsd: "Data/import_mpsd.py",
 }
 
 
@@ -241,6 +248,8 @@ CASES = (
     Case(import_vdisc, "columns of two lengths", "a.hdf5", {"a.hdf5": _hdf5((2, 3))}),
     Case(import_vdisc, "two files of one name", "train/a.hdf5 test/a.hdf5"),
     Case(import_vdisc, "a limit of none", "a.hdf5 --limit 0"),
+    Case(import_mpsd, "no such folder", "--source none"),
+    Case(import_mpsd, "a folder that is no clone", "--source folder", {"folder/malicious_pure/1.ps1": "a"}),
 )
 
 

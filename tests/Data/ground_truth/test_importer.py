@@ -46,7 +46,8 @@ def test_tables_card_and_report(tmp_path, capsys, kind):
     assert list(frames["test"]) == ["functionSource", "label", "project", "path", "flaw_lines"]
     assert set(frames["test"].loc[frames["test"]["label"] == 1, "flaw_lines"]) == {"2 1"}
     report = json.loads((tmp_path / "out" / "import.json").read_text())
-    assert report["counts"] == dict(files=62, rows_read=62, with_both_labels=2, duplicates=1, rows_written=59)
+    expected = dict(files=62, rows_read=62, with_both_labels=2, duplicates=1, rows_written=59)
+    assert report["counts"] == expected | dict(sets_of_rows_without_a_common_group=20, rows_of_the_largest_set=3)
     assert report["seed"] == 42 and [one["rows"] for one in report["tables"]] == list(map(len, frames.values()))
     card = (tmp_path / "out" / "dataset_card.md").read_text()
     assert "owner/toy" in card and "Label 1: broken." in card and "| with both labels | 2 |" in card
