@@ -60,9 +60,14 @@ class Body:
         """The tokens that are not mutated because they are in an assertion, a log call or the like."""
         closed: set[int] = set()
         for token in self.calls:
-            if token not in closed and _NO_MUTATION.search(self.words[token - 1]):
+            if token not in closed and (_NO_MUTATION.search(self.words[token - 1]) or self._has_format(token)):
                 closed.update(range(token - 1, self.pairs[token] + 1))
         return closed
+
+    def _has_format(self, opening: int) -> bool:
+        """Whether the first or second argument of a call is a format as that of `printf`: a log of some name."""
+        first, comma, second = [*self.words[opening + 1 : opening + 4], "", "", ""][:3]
+        return any(word[:1] == '"' and "%" in word for word in (first, second if comma == "," else ""))
 
     @cached_property
     def jumps(self) -> Counter[str]:

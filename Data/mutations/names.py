@@ -12,7 +12,8 @@ from Data.mutations.site import Site
 from Data.mutations.variables import Variables
 
 _SYMMETRIC = re.compile(
-    r"min|max|cmp|equal|compare|swap|add|mul|xor|gcd|hypot|dist|same|overlap|intersect|union|^eq$|(?:^|_)(?:and|or)$",
+    r"min|max|cmp|equal|compare|swap|add|mul|xor|gcd|hypot|dist|same|overlap|intersect|incompatib|union"
+    r"|^eq$|(?:^|_)(?:and|or|link)$|(?-i:(?<![A-Z])(?:AND|OR)\d*$)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+|0[xX][\da-fA-F]+")
