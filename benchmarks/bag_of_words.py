@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.common import make_parser
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
+from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens
 
@@ -42,12 +43,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the models and of the bootstrap")
     parser.add_argument("--output_dir", type=Path, default=Path("bag_of_words"), help="folder of the file")
     args = parser.parse_args(argv)
+    check_positive(args, "bootstrap")
     from ltp_pipeline.data.readers import read_functions  # after the flags: it takes seconds
 
     train, test = (
         read_functions(path, flag=flag, need_both_classes=True)
         for path, flag in ((args.train_file, "--train_file"), (args.test_file, "--test_file"))
     )
+    if len(train) < FEWEST:
+        raise UserError(f"--train_file {args.train_file}: {len(train)} functions; expected {FEWEST} or more")
     if args.by and args.by not in test:
         raise UserError(f"--by {args.by}: no such column in {args.test_file}; it has {', '.join(test.columns)}")
     parts = {ALL: np.full(len(test), True)}
@@ -96,7 +100,10 @@ def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> Iterator[tupl
     for name, analyzer in progress_bar(kinds.items(), desc="train", unit="kind of features"):
         ngrams = (1, 3) if analyzer == "char" else (1, 1)
         counter = CountVectorizer(analyzer=analyzer, ngram_range=ngrams, lowercase=False, min_df=FEWEST)
-        counts = [counter.fit_transform(train["functionSource"]), counter.transform(test["functionSource"])]
+        try:
+            counts = [counter.fit_transform(train["functionSource"]), counter.transform(test["functionSource"])]
+        except ValueError:
+            raise UserError(f"--train_file: no {name} occur in {FEWEST} or more functions") from None
         linear = LogisticRegression(C=STRENGTH, max_iter=500).fit(counts[0].astype(float).log1p(), labels)
         yield name, "logistic regression", linear.decision_function(counts[1].astype(float).log1p())
         often = _most_frequent(counts[0])

@@ -41,8 +41,22 @@ def test_what_tells_the_label(by_chance, tmp_path, capsys):
     assert "tokens and pairs" in capsys.readouterr().out
 
 
-def test_a_column_that_is_not_there(tmp_path):
-    path = write(tmp_path, "train", 4, True)
-    with pytest.raises(UserError, match="--by cwe: no such column in .*train.csv"):
-        main(["--train_file", path, "--test_file", path, "--by", "cwe", "--output_dir", str(tmp_path / "out")])
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ("--by cwe", "--by cwe: no such column in .*train.csv"),
+        ("--bootstrap 0", "--bootstrap 0"),
+        ("--train_file few.csv", "--train_file few.csv: 2 functions; expected 5"),
+        ("--train_file odd.csv", "--train_file: no tokens occur in 5"),
+        ("--train_file none.csv", "--train_file none.csv"),
+    ],
+)
+def test_wrong_input(flags, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "train", 8, True)
+    for name, count in (("few", 2), ("odd", 8)):
+        rows = "".join(f"{'abcdefgh'[number] * 3},{number % 2}\n" for number in range(count))
+        (tmp_path / f"{name}.csv").write_text(f"functionSource,label\n{rows}")
+    with pytest.raises(UserError, match=says):
+        main(["--train_file", "train.csv", "--test_file", "train.csv", "--output_dir", "out", *flags.split()])
     assert not (tmp_path / "out").exists()
