@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from Data.ground_truth.cve_folders import read_cve_files
-from Data.ground_truth.cve_rows import cve_rows
+from Data.ground_truth.fixes.cve_folders import read_cve_files
+from Data.ground_truth.fixes.cve_rows import cve_rows
 from Data.ground_truth.importer import Repository, argument_parser, run_import
 from ltp_pipeline.base.errors import run_main
 

@@ -6,8 +6,8 @@ import json
 import pandas as pd
 import pytest
 
-from Data.ground_truth.cve_folders import diff_of, split_name
-from Data.ground_truth.unified_diffs import FileDiff
+from Data.ground_truth.fixes.cve_folders import diff_of, split_name
+from Data.ground_truth.fixes.unified_diffs import FileDiff
 from Data.import_vuldeepecker import main
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.layouts import flaw_lines_of, pairs_of

@@ -2,8 +2,8 @@
 
 import textwrap
 
-from Data.ground_truth.changed_functions import functions_of_diff
-from Data.ground_truth.unified_diffs import parse_diff
+from Data.ground_truth.fixes.changed_functions import functions_of_diff
+from Data.ground_truth.fixes.unified_diffs import parse_diff
 from ltp_pipeline.code.functions import SourceFile
 
 FILE = """\

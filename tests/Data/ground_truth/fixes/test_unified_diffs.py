@@ -2,7 +2,7 @@
 
 import pytest
 
-from Data.ground_truth.unified_diffs import parse_diff
+from Data.ground_truth.fixes.unified_diffs import parse_diff
 
 GIT = """\
 diff --git a/src/a.c b/src/a.c

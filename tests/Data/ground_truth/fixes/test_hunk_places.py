@@ -1,7 +1,10 @@
 """Where hunks are found in a file of another revision than that of the diff."""
 
-from Data.ground_truth.hunk_places import Change, PlacedFile
-from Data.ground_truth.unified_diffs import Hunk
+import difflib
+from random import Random
+
+from Data.ground_truth.fixes.hunk_places import Change, PlacedFile
+from Data.ground_truth.fixes.unified_diffs import Hunk, parse_diff
 
 LINES = [f"line {number}" for number in range(1, 41)]
 
@@ -54,3 +57,18 @@ def test_hunks_at_the_ends_of_a_file_and_empty_ones():
         assert PlacedFile(["", "", ""]).place(nothing) is None
     assert PlacedFile([]).place(hunk(" line 1", "-line 2")) is None
     assert PlacedFile(LINES).place(hunk(" line 1", " line 2")) == []
+
+
+def test_changes_of_random_diffs_make_the_new_file_of_the_old_one():
+    random = Random(1)
+    for _ in range(200):
+        old = [f"line {random.choice('abc')} {number}" for number in range(random.randint(1, 60))]
+        new = [line for line in old if random.random() > 0.1]
+        for place in sorted(random.sample(range(len(new) + 1), min(3, len(new))), reverse=True):
+            new[place:place] = [f"new {place}"] * random.randint(1, 3)
+        diff = "\n".join(difflib.unified_diff(old, new, "a", "b", lineterm="", n=random.randint(1, 8)))
+        result = list(old)
+        changes = [change for one in parse_diff(diff) for hunk in one.hunks for change in PlacedFile(old).place(hunk)]
+        for change in reversed(changes):
+            result[change.after : change.end] = change.added
+        assert result == new and all(change.is_exact for change in changes)

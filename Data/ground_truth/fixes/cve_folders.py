@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from Data.ground_truth.changed_functions import FunctionsOfDiff, functions_of_diff
+from Data.ground_truth.fixes.changed_functions import FunctionsOfDiff, functions_of_diff
+from Data.ground_truth.fixes.unified_diffs import FileDiff, parse_diff
 from Data.ground_truth.importer import read_files
-from Data.ground_truth.unified_diffs import FileDiff, parse_diff
 from Data.sources.source_files import decode_source, is_source
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.functions import SourceFile

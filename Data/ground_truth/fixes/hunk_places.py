@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from Data.ground_truth.unified_diffs import ADDED, CONTEXT, Hunk
+from Data.ground_truth.fixes.unified_diffs import ADDED, CONTEXT, Hunk
 
 MOST_LEFT_OUT = 7  # lines of context that are left out at each end; projects write diffs with 3 to 8 such lines
 FEWEST = 2  # lines that are not blank, for a hunk without some of its lines, or that fits several places

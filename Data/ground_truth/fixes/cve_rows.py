@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from Data.ground_truth.cve_folders import CveFile
+from Data.ground_truth.fixes.cve_folders import CveFile
 from Data.ground_truth.rows import Row
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import token_hash

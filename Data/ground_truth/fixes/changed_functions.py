@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from Data.ground_truth.hunk_places import Change, PlacedFile
-from Data.ground_truth.unified_diffs import Hunk
+from Data.ground_truth.fixes.hunk_places import Change, PlacedFile
+from Data.ground_truth.fixes.unified_diffs import Hunk
 from ltp_pipeline.code.code_tokens import code_tokens
 from ltp_pipeline.code.functions import Function, SourceFile, extract_functions
 from ltp_pipeline.code.languages import language_of
