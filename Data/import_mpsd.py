@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
 from Data.ground_truth.rows import Row
-from Data.sources.source_files import decode_source
+from Data.sources.source_files import decode_source, is_source
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
@@ -119,12 +119,16 @@ def _row(script: Script, text: str, groups: tuple[str, ...]) -> Row:
     return Row(text, script.label, groups, script.id, path=PATH, origin=script.origin, published=script.published)
 
 
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_source(path.name, LANGUAGES["powershell"].suffixes))
+
+
 def _read_plain(folder: Path, name: str, counts: dict[str, int]) -> dict[str, Script]:
     """Stem of a file's name -> its script. Counts what tells the class in the files as published."""
     counts |= {name: 0} | {f"{name}_{left_out}": 0 for left_out in ("empty", "damaged")}
     marks = Counter(dict.fromkeys(MARKS, 0))
     scripts = {}
-    for path, content in read_files(folder, sorted((folder / name).glob("*.ps1")), name):
+    for path, content in read_files(folder, _scripts(folder / name), name):
         counts[name] += 1
         published, encoding = decode_text(content)
         marks.update(mark for mark, found in MARKS.items() if found(published, encoding))
@@ -166,7 +170,7 @@ def _read_mixed(
     The others are counted and left out.
     """
     counts |= {MIXED: 0, "mixed_parts_missing": 0, "mixed_not_its_two_parts": 0, "mixed_with_a_part_of_both_labels": 0}
-    for path, content in read_files(folder, sorted((folder / MIXED).glob("*.ps1")), MIXED):
+    for path, content in read_files(folder, _scripts(folder / MIXED), MIXED):
         counts[MIXED] += 1
         stem = Path(path).stem
         cuts = [match.start() for match in re.finditer("_", stem)]

@@ -165,7 +165,7 @@ def _steps(counts: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _page(repository: Repository, report: Mapping[str, Any], columns: Sequence[str]) -> str:
     """The card as Markdown."""
-    command = " ".join(Path(sys.argv[0]).parts[-2:])
+    command = "/".join(Path(sys.argv[0]).parts[-2:])
     settings = [name for name in report if name not in ("repository", "counts", "tables", "leaks")]
     parts = [
         f"# Data set card: {repository.name}",

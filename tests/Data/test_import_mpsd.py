@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_counted(tree, tmp_path):
     (tree / BENIGN / "0.ps1").write_bytes(("Get-Item -Path plum\n" * 20).encode("utf-16-le").replace(b"\n", b"\r\n"))
     (tree / BENIGN / "1.ps1").write_bytes(b"# only a comment\n")
     (tree / MIXED / "git_2_2.ps1").write_text("something else")
-    (tree / MIXED / "none_3.ps1").write_text("x")
+    (tree / MIXED / "none_3.PS1").write_text("x")
     (tree / MIXED / "README").write_text("no script")
     _, report = imported(tree, tmp_path)
     counts = report["counts"]
