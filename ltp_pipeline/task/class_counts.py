@@ -10,7 +10,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.measures.detection import OF_BOTH_CLASSES
 from ltp_pipeline.task.tasks import CODE, NOT_GIVEN, Task, has_labels
 
-NEED_BOTH = (*OF_BOTH_CLASSES, "macro_auc")  # metrics that have no value if only one class occurs
+NEED_BOTH = (*OF_BOTH_CLASSES, "mcc", "macro_auc")  # metrics that have no value, or always 0, if only one class occurs
 
 
 def check_class_counts(

@@ -46,6 +46,7 @@ def test_a_split_without_a_class_is_noted(capsys):
         (CODE, "auc", [1, 1]),
         (CODE, "eval_auc", [0]),
         (CODE, "pr_auc", [0, 0]),
+        (CODE, "mcc", [0, 0]),
         (CODE, "eval_vd_s_0.5", [1]),
         (CODE, "recall_at_fpr_5", [1]),
         (TASKS["VDISC"], "macro_auc", [[1, 0, 1, 0, 0], [1, 0, 1, 0, 0]]),
