@@ -24,7 +24,7 @@ LAYOUT = "layout"  # key in a frame's `attrs`: its `Layout`
 OTHER = "other"  # name of a layout that is none of `KNOWN`
 OWN_TEXTS, OWN_LABEL = ("functionSource", "code", "text"), "label"
 # Columns that may hold the text or the label
-TEXTS = (*OWN_TEXTS, "func", "function", "func_before", "processed_func", "source_code")
+TEXTS = (*OWN_TEXTS, "func", "func_before", "processed_func", "source_code", "function")
 LABELS = (OWN_LABEL, "target", "vul", "is_vul", "vulnerable", "is_vulnerable")
 PAIR = "pair"
 COMMITS = ("commit_id", "commit_hash", "commit")
@@ -103,7 +103,10 @@ def find_layout(
                 f"{where}: no column {column!r} (name another with {flag}); columns found: {column_list(frame)}"
             )
     found = _by_plain_name(columns)
-    texts, labels = _candidates(TEXTS, columns), [] if needs == "ignored" else _candidates(LABELS, columns)
+    texts = _candidates(TEXTS[:-1], columns) or _candidates(TEXTS[-1:], columns)  # function is often a name
+    labels = [] if needs == "ignored" else _candidates(LABELS, columns)
+    if {OWN_TEXTS[0], OWN_LABEL} <= set(columns):
+        texts, labels = [OWN_TEXTS[0]], labels and [OWN_LABEL]
     needs_label = needs == "needed"
     known = next((known for known in KNOWN if _matches(known, found, texts, labels, text, label, needs_label)), None)
     chosen_text = text or (found[known.text] if known else _only(texts, where, "code", "--text_column", frame))

@@ -151,6 +151,9 @@ def test_our_own_columns_print_nothing(tmp_path, capsys):
         assert read(tmp_path, [{text: BAD, "label": 1}]).attrs[LAYOUT].name == ""
     read(tmp_path, [{"body": BAD, "bad": 1}], text_column="body", label_column="bad")
     read(tmp_path, [{"functionSource": BAD, "code": CLEAN, "text": "", "label": 1}])
+    frame = read(tmp_path, [{"func": CLEAN, "target": 0, "functionSource": BAD, "label": 1}])
+    assert frame["functionSource"].tolist() == [BAD] and frame["label"].tolist() == [1]
+    read(tmp_path, [{"code": BAD, "function": "f", "label": 1}])  # the name of the function
     assert capsys.readouterr().out == ""
 
 
@@ -162,6 +165,7 @@ def test_our_own_columns_print_nothing(tmp_path, capsys):
         ("Code Label", "other layout: Code, Label"),
         ("func_before vul cwe", "BigVul layout: func_before, vul"),
         ("source_code is_vulnerable", "other layout: source_code, is_vulnerable"),
+        ("function target", "other layout: function, target"),
         ("func target extra", "CodeXGLUE layout: func, target"),
         ("processed_func target func_before vul", "LineVul layout: processed_func, target"),
         ("Func func TARGET", "CodeXGLUE layout: func, TARGET"),
