@@ -15,12 +15,16 @@ _FREE = re.compile(
     r"(?:^|_)[kvx]?free(?:_|$)|[a-z]Free$|^[fp]?close(?:dir)?$|(?:^|_)(?:unref|destroy|release)$|^Py_X?DECREF$"
 )
 _LEAVES = frozenset(("return", "goto", "break", "continue", "throw"))
+_ASSIGNS = frozenset("= += -= *= /= %= &= |= ^=".split())
 MOST_STATEMENTS = 4  # of a check
 MOST_COUNTED = 4  # more statements of a kind than this count as this many
 
 
 def dropped_check(body: Body, variables: Variables, _: random.Random) -> Iterator[Site]:
-    """Each `if` without `else` whose few statements end with return, goto, break, continue or throw."""
+    """Each `if` without `else` whose few statements end with return, goto, break, continue or throw.
+
+    Its condition assigns nothing: without `if (!(p = malloc(n)))` more than a check would be missing.
+    """
     checks = [(token, end) for token in _statements(body) if (end := _end_of_check(body, token))]
     yield from _sites("dropped_check", body, variables, checks)
 
@@ -42,6 +46,8 @@ def _end_of_check(body: Body, token: int) -> int | None:
     if body.words[token] != "if" or body.kinds[token + 1] != "(":
         return None
     first = body.pairs[token + 1] + 1
+    if not _ASSIGNS.isdisjoint(body.words[token:first]):
+        return None
     end = body.end_of_statement(first)
     inside = body.words[first : end + 1]
     if body.kinds[first] == "{":
@@ -55,23 +61,20 @@ def _end_of_check(body: Body, token: int) -> int | None:
 
 def _end_of_free(body: Body, token: int) -> int | None:
     """The last token of a statement that frees; None if the statement is none."""
-    first = token
+    first, in_braces = token, False
     if body.words[token] == "if" and body.kinds[token + 1] == "(":
         first = body.pairs[token + 1] + 1
-        if body.kinds[first] == "{":
-            first += 1
+        in_braces = body.kinds[first] == "{"
+        first += in_braces
     if body.words[first] == "delete":
         end = body.end_of_statement(first)
     elif body.kinds[first : first + 2] == "w(" and _FREE.search(body.words[first]):
         end = body.pairs[first + 1] + 1
     else:
         return None
-    if body.kinds[end] != ";":
-        return None
-    if body.kinds[first - 1] == "{" and first != token:
-        end += 1
-    closed = body.kinds[first - 1] != "{" or first == token or body.kinds[end] == "}"
-    return end if closed and body.words[end + 1] != "else" else None
+    last = end + in_braces
+    complete = body.kinds[end] == ";" and (not in_braces or body.kinds[last] == "}")
+    return last if complete and body.words[last + 1] != "else" else None
 
 
 def _sites(kind: str, body: Body, variables: Variables, found: list[tuple[int, int]]) -> Iterator[Site]:

@@ -122,6 +122,7 @@ def test_a_check_is_dropped_with_its_lines(statements, expected):
         "    {\n    if (!p)\n        return 1;\n    }\n",  # the end of what it leaves
         "    assert(n); {\n    if (!p) n = 1;\n    }\n",  # does not leave
         "  label:\n    if (!p)\n        return 1;\n",
+        "    if ((p = g(n)) == NULL)\n        return 1;\n",  # more than a check
     ],
 )
 def test_a_check_that_would_leave_a_trace_stays(check):
