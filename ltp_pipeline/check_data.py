@@ -20,6 +20,7 @@ from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.data.data_findings import RIGHT, Finding, FunctionFile, find_all
 from ltp_pipeline.data.flags import ColumnArguments
+from ltp_pipeline.data.leak_findings import leak_findings
 from ltp_pipeline.data.near_duplicates import THRESHOLD, NearDuplicates, check_threshold
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class CheckArguments(ColumnArguments):
         default_factory=list,
         metadata={"metavar": "KIND"},
         help=f"Kinds of findings to report only as warnings: {', '.join(RIGHT)}.",
+    )
+    group_by: list[str] = HfArg(
+        default_factory=list,
+        metadata={"metavar": "COLUMN"},
+        help="Columns such as commit_id: a value that is in two files is an error. The column of projects is always "
+        "compared.",
     )
     output_file: Path | None = HfArg(default=None, help="JSON file to which the findings are written.")
 
@@ -76,10 +83,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]:
     """Reads the files and counts tokens. Raises UserError for a file that cannot be read."""
-    from ltp_pipeline.code.code_tokens import code_tokens
-    from ltp_pipeline.code.languages import language_of
     from ltp_pipeline.data.file_formats import BadRows
     from ltp_pipeline.data.readers import read_function_rows
+    from ltp_pipeline.data.row_groups import check_group_columns, row_tokens
     from ltp_pipeline.model.checkpoints import load_tokenizer
 
     tokenizer = None if args.tokenizer is None else load_tokenizer(args.tokenizer, flag="--tokenizer")
@@ -87,9 +93,9 @@ def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]
     for path in paths:
         bad_rows = BadRows(path, skip=True)
         frame = read_function_rows(path, args, bad_rows)
+        check_group_columns(frame, args.group_by, path)
+        tokens = row_tokens(frame)
         texts = frame["functionSource"].tolist()
-        sources = frame["path"].fillna("") if "path" in frame.columns else [""] * len(frame)
-        tokens = [code_tokens(text, language_of(str(source))) for text, source in zip(texts, sources)]
         lengths = list(map(len, tokens)) if tokenizer is None else _count_tokens(texts, tokenizer)
         reasons = {row + 1: why for row, why in bad_rows.reasons.items()}
         files.append(FunctionFile(path, frame, tokens, lengths, reasons))
@@ -116,6 +122,7 @@ def find_in(files: Sequence[FunctionFile], args: CheckArguments) -> list[Finding
     disable = near is None
     with progress_bar(total=functions, seconds=30, desc="near duplicates", unit="function", disable=disable) as bar:
         findings = find_all(files, args.max_length, near, bar.update)
+    findings += leak_findings(files, args.group_by)
     for finding in findings:
         if finding.kind in args.allow:
             finding.severity = "warning"

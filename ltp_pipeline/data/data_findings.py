@@ -29,6 +29,11 @@ RIGHT = {
     "near_duplicates": "few near duplicates",
     "near_duplicates_across": "no function in two files: remove these from one",
     "project_leak": "each project in one file only; otherwise the metrics do not hold for projects unseen in training",
+    "groups_across": "each group in one file only: python -m ltp_pipeline.split_data makes such files",
+    "pairs_across": "both functions of a pair in one file",
+    "label_in_names": "code without comments and names that say the label",
+    "label_in_paths": "paths that do not say the label; the model does not read them",
+    "label_in_length": "functions of similar lengths in both classes",
 }
 _DAMAGE = {
     "a replacement character (U+FFFD)": re.compile("\ufffd"),
@@ -77,7 +82,7 @@ class Finding:
     rows: list[dict[str, Any]]  # the first rows, each with `file`, `row` and details
 
 
-def _finding(kind: str, is_error: bool, message: str, rows: Sequence[dict[str, Any]]) -> Finding:
+def new_finding(kind: str, is_error: bool, message: str, rows: Sequence[dict[str, Any]]) -> Finding:
     return Finding(kind, "error" if is_error else "warning", message, RIGHT[kind], len(rows), list(rows[:SHOWN]))
 
 
@@ -95,7 +100,7 @@ def find_all(
     findings = bad_row_findings(files)
     files = [file for file in files if len(file)]
     findings += balance_findings(files) + length_findings(files, max_length)
-    findings += encoding_findings(files) + project_findings(files) + duplicate_findings(files)
+    findings += encoding_findings(files) + duplicate_findings(files)
     if near is not None:
         findings += near_duplicate_findings(files, near, tick)
     return findings
@@ -104,7 +109,7 @@ def find_all(
 def bad_row_findings(files: Iterable[FunctionFile]) -> list[Finding]:
     """Rows without code or with an unknown label."""
     return [
-        _finding(
+        new_finding(
             "bad_rows",
             True,
             f"{file.name}: {len(file.bad_rows)} rows cannot be used",
@@ -125,7 +130,7 @@ def balance_findings(files: Iterable[FunctionFile]) -> list[Finding]:
             continue
         rows = [file.at(row) for row, label in zip(file.rows, file.labels) if label == rare]
         message = f"{file.name}: {few} of {len(file)} functions have the label {rare}"
-        findings.append(_finding("rare_class" if few else "one_class", not few, message, rows))
+        findings.append(new_finding("rare_class" if few else "one_class", not few, message, rows))
     return findings
 
 
@@ -136,7 +141,7 @@ def length_findings(files: Iterable[FunctionFile], max_length: int) -> list[Find
         long = [file.at(row) for row, length in zip(file.rows, file.lengths) if length > max_length]
         if len(long) > len(file) / 2:
             message = f"{file.name}: {len(long)} of {len(file)} functions have more than {max_length} tokens"
-            findings.append(_finding("long", False, message, long))
+            findings.append(new_finding("long", False, message, long))
     return findings
 
 
@@ -151,7 +156,7 @@ def encoding_findings(files: Iterable[FunctionFile]) -> list[Finding]:
                 rows.append(file.at(row, why=" and ".join(why)))
         if rows:
             message = f"{file.name}: {len(rows)} functions contain characters that look damaged"
-            findings.append(_finding("encoding", len(rows) > RARE * len(file), message, rows))
+            findings.append(new_finding("encoding", len(rows) > RARE * len(file), message, rows))
     return findings
 
 
@@ -177,11 +182,11 @@ def duplicate_findings(files: Sequence[FunctionFile]) -> list[Finding]:
     findings = _across_findings(across, "duplicates_across", "are also in", files)
     for name, rows in inside.items():
         message = f"{name}: {len(rows)} functions are duplicates of earlier ones (ignoring white space and comments)"
-        findings.append(_finding("duplicates", False, message, rows))
+        findings.append(new_finding("duplicates", False, message, rows))
     if conflicts:
         many = any(conflicting[file.name] > RARE * len(file) for file in files)
         message = f"{len(conflicts)} functions have the same code as an earlier function but another label"
-        findings.append(_finding("label_conflict", many, message, conflicts))
+        findings.append(new_finding("label_conflict", many, message, conflicts))
     return findings
 
 
@@ -212,32 +217,8 @@ def near_duplicate_findings(
     findings = _across_findings(across, "near_duplicates_across", f"{similar} a function in", files, RARE)
     for name, rows in inside.items():
         message = f"{name}: {len(rows)} functions {similar} an earlier one"
-        findings.append(_finding("near_duplicates", False, message, rows))
+        findings.append(new_finding("near_duplicates", False, message, rows))
     return findings
-
-
-def project_findings(files: Sequence[FunctionFile]) -> list[Finding]:
-    """Projects that have functions in two files, if the files have a column `project`."""
-    findings = []
-    known = [file for file in files if "project" in file.frame.columns]
-    for i, file in enumerate(known):
-        for earlier in known[:i]:
-            shared = _projects(file) & _projects(earlier)
-            if not shared:
-                continue
-            rows = [file.at(row) for row, project in zip(file.rows, file.frame["project"]) if str(project) in shared]
-            names = sorted(shared)
-            message = (
-                f"{file.name}: {len(rows)} functions are from projects that are also in {earlier.name}: "
-                f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
-            )
-            findings.append(_finding("project_leak", True, message, rows))
-    return findings
-
-
-def _projects(file: FunctionFile) -> set[str]:
-    """The names of the projects of a file; a JSON file may hold numbers and lists."""
-    return set(map(str, file.frame["project"].dropna())) - {""}
 
 
 def _across_findings(
@@ -246,7 +227,7 @@ def _across_findings(
     """A finding for each pair of files; an error if it concerns more than the share `allowed` of the later file."""
     sizes = {file.name: len(file) for file in files}
     return [
-        _finding(
+        new_finding(
             kind,
             len(rows) > allowed * sizes[name],
             f"{name}: {len(rows)} of {sizes[name]} functions {verb} {earlier}",

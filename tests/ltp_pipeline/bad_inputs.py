@@ -74,6 +74,12 @@ def check(flags: list[str]) -> None:
     main(flags)
 
 
+def split(flags: list[str]) -> None:
+    from ltp_pipeline.split_data import main
+
+    main(["good.csv", "--output_dir", "out", *flags])
+
+
 def convert(flags: list[str]) -> None:
     from ltp_pipeline.convert import main
 
@@ -101,6 +107,7 @@ SCRIPTS = {
     compare: "ltp_pipeline.comparison",
     train_tokenizer: "ltp_pipeline.train_tokenizer",
     check: "ltp_pipeline.check_data",
+    split: "ltp_pipeline.split_data",
     import_vdisc: "Data/import_vdisc.py",
     import_mpsd: "Data/import_mpsd.py",
 }
@@ -243,6 +250,10 @@ CASES = (
     Case(check, "no such file", "good.csv none.csv"),
     Case(check, "an unknown kind of finding", "good.csv --allow leaks"),
     Case(check, "a similarity in percent", "good.csv --near_duplicates 85"),
+    Case(check, "a column of groups that is not there", "good.csv --group_by project"),
+    Case(split, "a column of groups that is not there", "--group_by project"),
+    Case(split, "fewer groups than splits", "--group_by label"),
+    Case(split, "shares in percent", "--shares 80 10 10"),
     Case(import_vdisc, "no HDF5", "good.csv", upto="HDF5 file: "),
     Case(import_vdisc, "a data set missing", "a.hdf5", {"a.hdf5": _hdf5(group="combine")}),
     Case(import_vdisc, "columns of two lengths", "a.hdf5", {"a.hdf5": _hdf5((2, 3))}),
