@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(args.shares) != len(NAMES) or min(args.shares) <= 0 or not abs(sum(args.shares) - 1) < 1e-6:
         shown = " ".join(map(str, args.shares))
         raise UserError(f"--shares {shown}: expected three shares above 0 whose sum is 1, such as 0.8 0.1 0.1")
+    if args.add_fixed_functions:
+        raise UserError("--add_fixed_functions: rows stay as they are here; give this flag in training")
     from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_rows
     from ltp_pipeline.data.group_splits import group_splits, shares_note
     from ltp_pipeline.data.row_groups import group_names, groups_of_rows

@@ -152,6 +152,7 @@ def test_a_folder_of_sources(tmp_path):
         (["--shares", "8", "1", "1"], "--shares 8.0 1.0 1.0: expected"),
         (["--shares", "1", "0", "0"], "--shares 1.0 0.0 0.0: expected"),
         (["--shares", "nan", "0.5", "0.5"], "--shares nan"),
+        (["--add_fixed_functions"], "--add_fixed_functions: .* in training"),
     ],
 )
 def test_wrong_flags_are_errors_and_write_nothing(tmp_path, flags, message):
