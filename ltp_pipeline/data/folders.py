@@ -99,7 +99,7 @@ def read_folder(
     label, project = ("label" if classes else None), ("project" if projects else None)
     frame.attrs[LAYOUT] = Layout("", "functionSource", label, path="path", project=project)
     frame.attrs |= {LEFT_OUT: dict(files.left_out), ENCODINGS: dict(files.encodings)}
-    print(f"{where}: {_found(reading, folders, len(paths))}{files.description()}", flush=True)
+    print(f"{where}: {_found(reading, folders, len(paths), labels)}{files.description()}", flush=True)
     return frame
 
 
@@ -194,10 +194,10 @@ def _in_turn(classes: Mapping[str, int]) -> list[str]:
     return sorted(classes, key=places.__getitem__)
 
 
-def _found(reading: Reading | None, folders: Mapping[str, str], count: int) -> str:
+def _found(reading: Reading | None, folders: Mapping[str, str], count: int, labels: Labels) -> str:
     """Says how many files of which class there are, and what their labels are."""
     if reading is None:
-        return f"{count} files without labels"
+        return f"{count} files" if labels == "ignored" else f"{count} files without labels"
     parts = []
     for label in (0, 1):
         paths = [path for path, found in reading.classes.items() if found == label]

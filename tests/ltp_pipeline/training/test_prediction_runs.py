@@ -116,3 +116,19 @@ def test_a_folder_of_two_classes_is_learned_and_another_folder_is_predicted(work
     prune("--restore out --eval --test_file new --output_dir evaluated --predictions_format jsonl")
     rows = [json.loads(line) for line in open("evaluated/test_predictions.jsonl")]
     assert [row["path"] for row in rows] == predicted["path"].tolist()
+
+
+def test_lines_pairs_intervals_and_windows_need_no_labels(unlabelled):
+    frame = pd.read_csv("new.csv").assign(flaw_lines="2 3", pair=["p", "p", "q", "q", "", ""], label="")
+    frame.to_csv("lines.csv", index=False)
+    options = "--test_file lines.csv --truncation windows"
+    fine_tune(f"{FINE_TUNE.replace('96', '40')} {options} --bootstrap 100")
+    table = pd.read_csv("out/test_predictions.csv")
+    assert list(table.columns) == ["id", "project", "flaw_lines", "pair", "prediction", "score"] and len(table) == 6
+    known = {name.removeprefix("test_") for name in results("out") if name.startswith("test_")}
+    assert not {name for name in known if name.startswith(("pair", "line", "mcc", "vds", "by_length", "f1"))}
+
+    from ltp_pipeline.comparison import main
+
+    main(["--checkpoints", "a=longformer", *f"{options} --max_length 40 --rounds 1 --bootstrap 100".split()])
+    assert json.loads(open("comparison/comparison.json").read())["checkpoints"][0]["agreement"] == 1
