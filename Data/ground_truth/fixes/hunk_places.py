@@ -61,7 +61,9 @@ class PlacedFile:
             if filled >= (FEWEST if left_out else 1):
                 rarest = min(range(len(wanted)), key=lambda number: len(self._numbers.get(wanted[number], ())))
                 starts = [index - rarest for index in self._numbers.get(wanted[rarest], ())]
-                starts = [start for start in starts if start >= 0 and self._keys[start:][: len(wanted)] == wanted]
+                starts = [
+                    start for start in starts if start >= 0 and self._keys[start : start + len(wanted)] == wanted
+                ]
                 if len(starts) == 1 or (starts and not left_out and filled >= FEWEST):
                     return min(starts, key=lambda start: abs(start - top - expected)) - top, left_out
         return None

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 CONTEXT, DELETED, ADDED = " ", "-", "+"
+MOST_WRAPPED = 3  # pieces of a line that was wrapped, after the first
 _HUNK = re.compile(r"\s*@@\s*-(\d+)(?:,(\d+))?\s*\+(\d+)(?:,(\d+))?\s*@@(.*)")
 _PATH = re.compile(r"(?:---|\+\+\+)\s+(.*)")
 _AFTER_PATH = re.compile(  # the name of a copy, a revision, or a date
@@ -91,6 +92,7 @@ def _read_hunk(header: re.Match[str], lines: list[str], number: int) -> tuple[Hu
     """The hunk whose body begins at line `number`, and the number of the line after it."""
     old, new = (int(header[group] or 1) if header[group] != "0" else 0 for group in (2, 4))
     body: list[tuple[str, str]] = []
+    wrapped = 0  # lines in a row that are the rest of a line
     while number < len(lines) and (old > 0 or new > 0):
         line = lines[number]
         if _HUNK.fullmatch(line) or _BETWEEN_FILES.match(line) or _starts_file(lines, number):
@@ -99,8 +101,11 @@ def _read_hunk(header: re.Match[str], lines: list[str], number: int) -> tuple[Hu
         sign = line[:1] or CONTEXT
         if sign == "\\":  # \ No newline at end of file
             continue
-        if sign not in (CONTEXT, DELETED, ADDED):
-            if body:  # the rest of a line that was wrapped; without a body, of the heading
+        wrapped = wrapped + 1 if sign not in (CONTEXT, DELETED, ADDED) else 0
+        if wrapped > MOST_WRAPPED:  # the hunk has too few lines, and other text follows
+            break
+        if wrapped:
+            if body:  # the rest of a line; without a body, of the heading
                 body[-1] = (body[-1][0], body[-1][1] + line)
             continue
         body.append((sign, line[1:]))

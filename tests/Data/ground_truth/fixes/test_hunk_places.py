@@ -2,6 +2,7 @@
 
 import difflib
 from random import Random
+from time import process_time
 
 from Data.ground_truth.fixes.hunk_places import Change, PlacedFile
 from Data.ground_truth.fixes.unified_diffs import Hunk, parse_diff
@@ -72,3 +73,11 @@ def test_changes_of_random_diffs_make_the_new_file_of_the_old_one():
         for change in reversed(changes):
             result[change.after : change.end] = change.added
         assert result == new and all(change.is_exact for change in changes)
+
+
+def test_time_is_linear_where_all_lines_are_alike():
+    start = process_time()
+    (change,) = PlacedFile(["same"] * 100_000).place(hunk(" same", "-same", " same", first=50_000))
+    assert (
+        change == Change(50_000, 1, (), True) and process_time() - start < 5
+    )  # 0.1 s; a quadratic search takes minutes

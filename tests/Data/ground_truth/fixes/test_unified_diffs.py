@@ -80,6 +80,8 @@ def test_hunks_that_are_too_short_or_too_long_and_lines_that_were_wrapped():
     too_short = "--- a\n+++ a\n@@ -1,9 +1,9 @@\n x\n-y\n@@ -20,1 +19,1 @@\n-a very\nlong line\n+b\n"
     assert shape(too_short) == [("a", [(1, ["x", "y"], ["x"]), (20, ["a verylong line"], ["b"])])]
     assert shape("--- a\n+++ a\n@@ -1,1 +1,1 @@\n-a\n+b\n+left over\n") == [("a", [(1, ["a"], ["b"])])]
+    mail = "--- a\n+++ a\n@@ -1,9 +1,9 @@\n-a\n" + "text of a mail\n" * 100_000 + "@@ -5 +5 @@\n-b\n"
+    assert [hunk.old[1:] for hunk in parse_diff(mail)[0].hunks] == [[], []]
     next_file = "--- a\n+++ a\n@@ -1,9 +1,9 @@\n-x\n--- c\n+++ c\n@@ -1 +1 @@\n-x\n+y\n"
     assert [path for path, _ in shape(next_file)] == ["a", "c"]
 
