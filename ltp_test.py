@@ -1,4 +1,7 @@
-"""Shows, layer by layer, which tokens of functions a pruned model keeps: in the terminal, as HTML, PNG and JSON."""
+"""Shows, layer by layer, which tokens of functions a pruned model keeps: in the terminal, as HTML, PNG and JSON.
+
+That a token is kept does not say that it decided. Line scores say which lines speak most for class 1.
+"""
 
 from __future__ import annotations
 

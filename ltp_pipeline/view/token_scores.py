@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     Batch = dict[str, torch.Tensor]
 
 DEFAULT = "gradient_x_input"
+TINY = 1e-30  # of a sum that is 0, so that 0 is not divided by 0
 STEPS = 20  # points on the path of integrated gradients
 
 
 def token_scores(model: PreTrainedModel, batch: Batch, method: str = DEFAULT) -> torch.Tensor:
     """The score of each token, higher for tokens that speak for class 1; `[B, L]` float32, 0 at padding.
 
+    Scores are divided by the sum of their absolute values in the sequence. So those of several functions can be
+    compared: the gradients of a function that the model is sure of are small.
+
     Args:
         model: a classifier of two classes in evaluation mode; an LTP model for attention and what was pruned.
         batch: `input_ids` and `attention_mask`, `[B, L]` each, maybe `token_type_ids`.
         method: a name in `METHODS`.
     """
-    scores = METHODS[method](model, batch)
-    return scores.float().masked_fill(batch["attention_mask"] == 0, 0.0)
+    scores = METHODS[method](model, batch).float().masked_fill(batch["attention_mask"] == 0, 0.0)
+    return scores / scores.abs().sum(1, keepdim=True).clamp(min=TINY)
 
 
 def gradient_x_input(model: PreTrainedModel, batch: Batch) -> torch.Tensor:

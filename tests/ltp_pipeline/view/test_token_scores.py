@@ -15,6 +15,7 @@ from ltp_pipeline.view.token_scores import (
     gradient_x_input,
     importance_by_layer,
     integrated_gradients,
+    layers_survived,
     token_scores,
 )
 from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, THRESHOLDS
@@ -70,6 +71,7 @@ def test_gradient_with_removed_tokens_agrees_with_finite_differences(pruned_mode
 def test_a_batch_agrees_with_one_function_at_a_time(pruned_model, batch, method):
     model, tokenizer = pruned_model
     together = token_scores(model, batch, method)
+    assert torch.allclose(together.abs().sum(1), torch.ones(len(together)), atol=1e-5)
     assert together.dtype == torch.float32 and together.shape == batch["input_ids"].shape
     assert not together[batch["attention_mask"] == 0].any()
     for row, function in enumerate(encode(FUNCTIONS, tokenizer, MAX_LENGTH)):
@@ -138,7 +140,7 @@ def test_attention_of_the_last_layer_is_that_of_the_teacher(unpruned, batch):
 
 def test_pruning_scores_and_layers_are_those_of_the_kept_tokens(pruned_model, batch):
     model, tokenizer = pruned_model
-    survived, layers = token_scores(model, batch, "layers_survived"), importance_by_layer(model, batch)
+    survived, layers = layers_survived(model, batch), importance_by_layer(model, batch)
     attention = attention_by_layer(model, batch)
     for row, function in prune_functions(model, encode(FUNCTIONS, tokenizer, MAX_LENGTH)):
         n = len(function.kept[0])

@@ -1,0 +1,68 @@
+"""benchmarks.line_scores: what it judges by hand, one run, and its errors."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.line_scores import Functions, aggregated, judge, main
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.view.line_scores import lines_of_tokens
+from tests.ltp_pipeline.view.test_line_scores import tokens_of
+from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, save_checkpoint, save_functions
+
+TEXT = "a b\nc d\n\ne f\n"
+
+
+@pytest.fixture
+def functions():
+    """Two functions with the same text: one defective in line 2, one clean. The first is read in two windows."""
+    window, late = tokens_of(TEXT, ["a", "b", "c", "d", "e", "f"]), tokens_of(TEXT, ["c", "d", "e", "f"])
+    windows = [window, late, window]
+    pairs = [lines_of_tokens(TEXT, one) for one in windows]
+    return Functions([TEXT, TEXT], [(2,), ()], np.array([1, 0]), windows, np.array([0, 0, 1]), pairs)
+
+
+def test_aggregates(functions):
+    scores = [np.array([9, 1, 2, 3, 4, -8, -9, 9]), np.array([9, 5, 0, 1, 1, 9]), np.zeros(8)]
+    none = -np.inf
+    assert aggregated(functions, scores, "max")[0].tolist() == [2, 5, none, 1, none]
+    assert aggregated(functions, scores, "sum")[0].tolist() == [3, 7, none, 2, none]
+    assert aggregated(functions, scores, "mean")[0].tolist() == [1.5, 3.5, none, 1, none]
+
+
+def test_a_score_that_knows_the_flaw_is_perfect_and_its_opposite_is_not(functions):
+    right = [np.array([0, 0, 0, 1, 1, 0, 0, 0.0]), np.array([0, 1, 1, 0, 0, 0.0]), np.zeros(8)]
+    wrong = [-values for values in right]
+    rows = judge(functions, {"right": right, "wrong": wrong}, np.array([0.9, 0.1]), 50, 0)
+    by_name = {(row["method"], row["lines"]): row for row in rows}
+    assert len(rows) == 6
+    for how in ("max", "sum", "mean"):
+        best, worst = by_name["right", how], by_name["wrong", how]
+        assert best["token_auc"] == best["token_auc_low"] == best["token_auc_high"] == 1 and worst["token_auc"] == 0
+        assert best["line_ifa_mean"] == 0 and worst["line_ifa_mean"] == 2
+        assert best["line_functions"] == best["token_auc_functions"] == 1
+
+
+def test_a_run(pruned_checkpoint, tmp_path, capsys):
+    unpruned = save_checkpoint(tmp_path / "unpruned", prune_mode=None)
+    save_functions(tmp_path / "test.csv", flaw_lines=["", "5 6", "", "1", "", "2"])
+    flags = f"--model_name_or_path {pruned_checkpoint} --test_file {tmp_path}/test.csv --max_length {MAX_LENGTH} "
+    flags += f"--dtype float32 --bootstrap 20 --output_dir {tmp_path}"
+    main([*flags.split(), "--unpruned", str(unpruned)])
+    report = json.loads((tmp_path / "line_scores.json").read_text())
+    assert report["functions"] == len(FUNCTIONS) and report["with_flaw_lines"] == 3
+    rows = {(row["method"], row["lines"]): row for row in report["scores"]}
+    for name in ("gradient_x_input", "importance, layer 2", "unpruned: attention", "random"):
+        row = rows[name, "max"]
+        assert row["token_auc_low"] <= row["token_auc"] <= row["token_auc_high"] and row["line_functions"] == 3
+        assert ("seconds" in row) == (name != "random")
+    assert len(pd.read_csv(tmp_path / "line_scores.csv")) == len(rows)
+    assert (tmp_path / "line_scores.md").read_text().count("\n") == len(rows) + 2
+    assert "gradient_x_input" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--methods luck: .*gradient_x_input"):
+        main([*flags.split(), "--methods", "luck"])
+    save_functions(tmp_path / "test.csv")
+    with pytest.raises(UserError, match="--test_file .*: no function .*flaw lines.*flaw_lines"):
+        main(flags.split())
