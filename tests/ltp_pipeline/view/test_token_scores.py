@@ -67,7 +67,7 @@ def test_gradient_with_removed_tokens_agrees_with_finite_differences(pruned_mode
     assert (scores[batch["attention_mask"] > 0] != 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "integrated_gradients"])  # 20 gradients
 def test_a_batch_agrees_with_one_function_at_a_time(pruned_model, batch, method):
     model, tokenizer = pruned_model
     together = token_scores(model, batch, method)
