@@ -4,7 +4,7 @@
 
 --source is your clone of github.com/soarsmu/attack-pretrain-models-of-code. Label 1: a commit that fixes a security
 issue changes the function. The split has both labels about equally often. It is a test set: training on it would make
-figures that others report on it meaningless. docs/data.md describes the table and the counts.
+figures that others report on it meaningless. docs/importers.md describes the table and the counts.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python Data/import_linevul.py --source LineVul --output_dir Data/linevul
 
 --source is your clone of github.com/awsm-research/LineVul. All functions have label 1, so this is a test set for
-measures of lines, and for recall. docs/data.md describes the table and the counts.
+measures of lines, and for recall. docs/importers.md describes the table and the counts.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 --source is your clone of github.com/CGCL-codes/VulDeePecker. Label 1: a function that the fix of a CVE changes, with
 the lines that it deletes, or the lines before those that it adds. Label 0: the same function after the fix, and the
-other functions of its file. A project is in one split only. docs/data.md describes the tables and the counts.
+other functions of its file. A project is in one split only. docs/importers.md describes the tables and the counts.
 """
 
 from __future__ import annotations
