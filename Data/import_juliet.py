@@ -11,18 +11,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from Data.functions.labelling import worker_pool
 from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
 from Data.ground_truth.neutral_text import without_comments, without_telling_names
 from Data.ground_truth.rows import Row
 from Data.sources.source_files import decode_source
-from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.code.functions import extract_functions
 from ltp_pipeline.code.languages import LANGUAGES
 from ltp_pipeline.code.literals import COMMENT, masked, spans
@@ -45,9 +44,7 @@ _NAME = re.compile(r"((?:\w+\s*::\s*)*~?\w+)\s*\(")
 _FLAW = re.compile(r"(?<!INCIDENTAL )\bFLAW\b")  # an incidental flaw is not the one that the test case is about
 _STATIC = re.compile(r"\Astatic\s+")  # at the start of good functions only
 _STRING = re.compile(r"""'(?:[^'\\\n]|\\.)+'|"(?:[^"\\\n]|\\.)*\"""")
-_GLUED = re.compile(
-    "removeme(?:bad|good)|new(?:bad|good)filename|fixedstringtest"
-)  # words without a sign between them
+_GLUED = re.compile("removeme(?:bad|good)|new(?:bad|good)filename|fixedstringtest")  # words joined without a sign
 C = LANGUAGES["c"]  # comments and literals of C++ follow the same rules
 
 
@@ -64,17 +61,14 @@ def read_juliet(folder: Path, counts: dict[str, int]) -> Iterator[Row]:
     paths = sorted(path for path in (folder / "testcases").rglob("CWE*") if _FILE.fullmatch(path.name))
     counts.update(files=len(paths), functions=0, neither_good_nor_bad=0, bad=0, bad_with_flaw_line=0)
     files = read_files(folder, paths)
-    try:
-        with ProcessPoolExecutor() as pool:
-            while some := list(islice(files, FILES_AT_ONCE)):
-                for functions, rows in pool.map(read_file, some, chunksize=FILES_IN_TASK):
-                    counts["functions"] += functions
-                    counts["neither_good_nor_bad"] += functions - len(rows)
-                    counts["bad"] += sum(row.label for row in rows)
-                    counts["bad_with_flaw_line"] += sum(bool(row.flaw_lines) for row in rows)
-                    yield from rows
-    except BrokenProcessPool:
-        raise UserError("the system ended a worker process, perhaps because memory ran out") from None
+    with worker_pool() as pool:
+        while some := list(islice(files, FILES_AT_ONCE)):
+            for functions, rows in pool.map(read_file, some, chunksize=FILES_IN_TASK):
+                counts["functions"] += functions
+                counts["neither_good_nor_bad"] += functions - len(rows)
+                counts["bad"] += sum(row.label for row in rows)
+                counts["bad_with_flaw_line"] += sum(bool(row.flaw_lines) for row in rows)
+                yield from rows
 
 
 def read_file(file: tuple[str, bytes]) -> tuple[int, list[Row]]:
@@ -92,9 +86,11 @@ def _row(function: Function) -> Row | None:
         return None
     label, file = int(said == {"bad"}), PurePosixPath(function.path)
     template = _VARIANT.sub("", file.stem)
-    text, new_lines = without_comments(function.source, C)
-    text = without_telling_names(_STRING.sub(_neutral_string, _STATIC.sub("", text)), C)
-    flaws = [new_lines[line - 1] for line in flaw_lines(function.source)] if label else []
+    plain, new_lines = without_comments(function.source, C)
+    text = _STATIC.sub("", plain)
+    above = plain.count("\n") - text.count("\n")  # lines that are removed with `static`
+    text = without_telling_names(_STRING.sub(_neutral_string, text), C)
+    flaws = [new_lines[line - 1] - above for line in flaw_lines(function.source)] if label else []
     return Row(
         text=text,
         label=label,

@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.by and args.by not in test:
         raise UserError(f"--by {args.by}: no such column in {args.test_file}; it has {', '.join(test.columns)}")
     parts = {ALL: np.full(len(test), True)}
-    parts |= (
-        {str(value): (test[args.by] == value).to_numpy() for value in sorted(set(test[args.by]))} if args.by else {}
-    )
+    if args.by:
+        values = test[args.by].astype(str)
+        parts |= {value: (values == value).to_numpy() for value in sorted(set(values))}
     rows = [
         {"features": features, "model": model, "part": part, **_auc(scores[chosen], test["label"][chosen], args)}
         for features, model, scores in progress_bar(

@@ -84,7 +84,8 @@ def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int)
     chunks = list(_chunks(files))
     needed = [_for_files(chunk, labelling) for chunk in chunks]
     labelled = Labelled([], [])
-    with worker_pool(workers) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
+    advice = "; the cache has what was analysed: run again with fewer processes, for example --workers 1"
+    with worker_pool(workers, advice) as pool, progress_bar(total=len(files), desc="analyse", unit="file") as bar:
         for chunk, found in zip(chunks, pool.map(label_chunk, chunks, needed), strict=True):
             labelled.functions.extend(found.functions)
             labelled.lost.extend(found.lost)
@@ -93,16 +94,16 @@ def label_files(files: Sequence[SourceFile], labelling: Labelling, workers: int)
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[Executor]:
-    """A pool of processes. Raises UserError if the system ends one of them."""
+def worker_pool(workers: int | None = None, advice: str = "") -> Iterator[Executor]:
+    """A pool of processes; `workers` None: one for each core.
+
+    Raises UserError, whose message ends with `advice`, if the system ends one of them.
+    """
     try:
         with ProcessPoolExecutor(workers) as pool:
             yield pool
     except BrokenProcessPool:
-        raise UserError(
-            "the system ended a worker process, perhaps because memory ran out; the cache has what was analysed: "
-            "run again with fewer processes, for example --workers 1"
-        ) from None
+        raise UserError(f"the system ended a worker process, perhaps because memory ran out{advice}") from None
 
 
 def label_chunk(files: list[SourceFile], labelling: Labelling) -> Labelled:

@@ -81,7 +81,7 @@ def run_import(
     try:
         with replaced_together(args.output_dir) as staging:
             counts: dict[str, int] = {}
-            rows = list(read(args.source, counts))
+            rows = _rows_of(args.source, read, counts)
             counts["rows_read"] = len(rows)
             published = rows
             rows = without_duplicates(rows, counts)
@@ -114,6 +114,14 @@ def run_import(
     print(f"written to {args.output_dir}")
 
 
+def _rows_of(source: Path, read: Callable[[Path, dict[str, int]], Iterable[Row]], counts: dict[str, int]) -> list[Row]:
+    try:
+        return list(read(source, counts))
+    except OSError as error:
+        path = printable(str(error.filename or source), 300)
+        raise UserError(f"--source: cannot read {path}: {error.strerror}") from error
+
+
 def check_source(folder: Path, repository: Repository) -> None:
     """Raises UserError if `folder` is no folder, or lacks what a clone of the repository holds."""
     flag = f"--source {folder}"
@@ -128,13 +136,10 @@ def check_source(folder: Path, repository: Repository) -> None:
 def read_files(folder: Path, paths: Iterable[Path], desc: str = "read") -> Iterator[tuple[str, bytes]]:
     """The path, relative to `folder`, and the content of each file, in the order given. Draws a progress bar.
 
-    Raises UserError for a file that cannot be read, or is a pointer of Git LFS.
+    Raises OSError for a file that cannot be read, and UserError for a pointer of Git LFS.
     """
     for path in progress_bar(list(paths), desc=desc, unit="file"):
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"--source: cannot read {printable(str(path), 300)}: {error.strerror}") from None
+        content = path.read_bytes()
         kind = stand_in(content[:1000]) if len(content) < 1000 and content.startswith(_POINTERS) else None
         if kind is not None:
             raise UserError(f"--source: {printable(str(path), 300)}: this is {kind}")

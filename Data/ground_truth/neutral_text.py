@@ -21,15 +21,16 @@ def without_comments(text: str, language: Language) -> tuple[str, list[int]]:
 
     Returns the new text, and for each line of the old text its number in the new one, from 1, or 0 if it is removed.
     """
-    pieces, touched, position = [], set(), 0
+    pieces, touched = [], set()
+    position = line = 0
     for start, end, kind in spans(text, language):
         if kind == COMMENT:
-            first = text.count("\n", 0, start)
-            comment = text[start:end]
-            touched.update(range(first, first + comment.count("\n") + 1))
+            line += text.count("\n", position, start)
+            breaks = text.count("\n", start, end)
+            touched.update(range(line, line + breaks + 1))
             between_words = text[start - 1 : start].strip() and text[end : end + 1].strip()
-            pieces += [text[position:start], "\n" * comment.count("\n") or (" " if between_words else "")]
-            position = end
+            pieces += [text[position:start], "\n" * breaks or (" " if between_words else "")]
+            position, line = end, line + breaks
     lines, numbers = [], []
     for number, line in enumerate("".join([*pieces, text[position:]]).split("\n")):
         removed = number in touched and not line.strip()

@@ -114,10 +114,10 @@ def _with_lines(body: Body, first: int, last: int) -> tuple[int, int]:
         return start - len(before), end
     start -= len(before) - before.rindex("\n") - 1
     end += after.index("\n") + 1
-    above = text[:start].rstrip(" \t").endswith("\n\n") or body.kinds[first - 1] == "{"
+    above = before.count("\n") > 1 or body.kinds[first - 1] == "{"
     blank = re.compile(r"(?:[ \t]*\n)*").match(text, end).end()
     if above and blank > end:
         return start, blank
     if body.kinds[last + 1] == "}" and above:
-        start = len(text[:start].rstrip()) + 1
+        start = body.ends[first - 1] + before.index("\n") + 1
     return start, end

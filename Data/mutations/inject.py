@@ -105,7 +105,7 @@ def draw_functions(
     functions: Sequence[LabelledFunction], seed: int, share: float, workers: int
 ) -> list[DrawnFunction]:
     """The functions that a mutation is possible in, in their final form, in order."""
-    with worker_pool(workers) as pool:
+    with worker_pool(workers, "; run again with fewer processes, for example --workers 1") as pool:
         drawn = pool.map(partial(drawn_function, seed=seed, share=share), functions, chunksize=100)
         bar = progress_bar(drawn, desc="mutate", unit="function", total=len(functions))
         return [one for one in bar if one is not None]

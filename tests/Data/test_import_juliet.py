@@ -146,6 +146,13 @@ def test_flaw_lines(body, lines):
     assert flaw_lines(f"void bad() {{\n{body}\n}}") == lines
 
 
+def test_lines_that_go_with_static_and_comments_are_not_counted():
+    _, (row,) = read_file(
+        ("testcases/CWE1_A__x_01.c", b"static\n/* a */\nvoid bad()\n{\n  /* FLAW: b */\n  x();\n}\n")
+    )
+    assert row.text == "void name1()\n{\n  x();\n}" and row.flaw_lines == (3,)
+
+
 def test_a_folder_that_is_not_juliet(tmp_path):
     (tmp_path / "testcases").mkdir()
     with pytest.raises(UserError, match="--source .* holds no testcasesupport"):

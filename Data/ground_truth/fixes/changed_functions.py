@@ -54,7 +54,8 @@ def functions_of_diff(file: SourceFile, hunks: Sequence[Hunk]) -> FunctionsOfDif
             lost.append(hunk)
     result.hunks_not_found = len(lost)
     for function in extract_functions(file):
-        changed = _changed(function, [change for change in changes if _touches(change, function)])
+        own = [change for change in changes if _touches(change, function)]
+        changed = _changed(function, own) if own else None
         is_unsure = any(_may_be_in(hunk, function) for hunk in lost)
         if changed is None:
             result.unsure += is_unsure
@@ -96,10 +97,12 @@ def _changed(function: Function, changes: Sequence[Change]) -> ChangedFunction |
         change.is_exact and function.first_line <= change.after + 1 and change.end <= function.last_line
         for change in changes
     )
-    is_clean = is_clean and [found.source for found in extract_functions(SourceFile("", function.path, text))] == [
-        text
-    ]
+    is_clean = is_clean and _functions_in(text, function.path) == [text]
     return ChangedFunction(function, tuple(sorted(flaw_lines)), bool(deleted), text if is_clean else "")
+
+
+def _functions_in(text: str, path: str) -> list[str]:
+    return [found.source for found in extract_functions(SourceFile("", path, text))]
 
 
 def _last_code(code: Sequence[str], line: int) -> int:

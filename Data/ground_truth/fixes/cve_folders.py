@@ -56,7 +56,7 @@ def cve_folders(source: Path) -> list[Path]:
 def read_cve_files(source: Path, counts: dict[str, int]) -> Iterator[CveFile]:
     """The source files of all CVEs that the CVE's diff changes. Adds counts of folders, files and hunks to `counts`.
 
-    Raises UserError for a file that cannot be read.
+    Raises OSError for a file or folder that cannot be read.
     """
     folders = cve_folders(source)
     counts["CVE_folders"] = len(folders)

@@ -90,7 +90,7 @@ def _path(line: str) -> str:
 
 def _read_hunk(header: re.Match[str], lines: list[str], number: int) -> tuple[Hunk, int]:
     """The hunk whose body begins at line `number`, and the number of the line after it."""
-    old, new = (int(header[group] or 1) if header[group] != "0" else 0 for group in (2, 4))
+    old, new = (int(header[group] or 1) for group in (2, 4))
     body: list[tuple[str, str]] = []
     wrapped = 0  # lines in a row that are the rest of a line
     while number < len(lines) and (old > 0 or new > 0):

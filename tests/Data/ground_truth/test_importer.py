@@ -70,11 +70,14 @@ def test_what_is_no_clone_is_an_error_and_changes_nothing(tmp_path):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
     (tmp_path / "file").write_text("")
     (tmp_path / "empty" / "code").mkdir(parents=True)
+    folder_as_file = tmp_path / "folder"
+    (folder_as_file / "code" / "000.c").mkdir(parents=True)
     for source, key in (
         (tmp_path / "none", "--source .*none: no such folder; expected your clone of github.com/owner/toy"),
         (tmp_path / "file", "--source .*file: this is a file"),
         (tmp_path, "--source .*: holds no code"),
         (toys(tmp_path / "lfs", ["1 a\nint a;", pointer]), "--source.*001.c: this is a Git LFS pointer"),
+        (folder_as_file, "--source: cannot read .*000.c: Is a directory"),
         (tmp_path / "empty", "--source .*empty: no row is left of 0"),
         (toys(tmp_path / "few", ["1 a\nint a;", "1 b\nint b;"]), "2 group"),
     ):

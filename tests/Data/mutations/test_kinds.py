@@ -162,6 +162,8 @@ def test_the_last_statement_of_its_kind_stays_but_counts():
         ("    g();\n\n    free(p);\n\n    h();\n", "    g();\n\n    h();\n"),
         ("    if (n) {\n        free(p);\n\n        h();\n    }\n", "    if (n) {\n        h();\n    }\n"),
         ("    if (n) {\n        h();\n\n        free(p);\n    }\n", "    if (n) {\n        h();\n    }\n"),
+        ("    g();\n  \n    free(p);\n\n    h();\n", "    g();\n  \n    h();\n"),
+        ("    if (n) {\n        h(); \n\n        free(p);\n    }\n", "    if (n) {\n        h(); \n    }\n"),
         ("    g(); free(p); h();\n", "    g(); h();\n"),
         ("    g(); free(p);\n    h();\n", "    g();\n    h();\n"),
     ],
