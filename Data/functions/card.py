@@ -14,7 +14,7 @@ import pandas as pd
 
 from Data.functions.labelling import LabelledFunction
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
 from ltp_pipeline.task.tasks import VDISC
 
 NAMES = {"train": "train_subset", "validation": "validation", "test": "test"}
@@ -167,18 +167,10 @@ def write_dataset(
     try:
         with replaced_together(folder) as staging:
             for split, frame in frames.items():
-                write_table(staging, NAMES[split], frame, file_format)
+                write_rows(staging / f"{NAMES[split]}.{file_format}", frame)
             write_text(staging / FINDINGS, findings)
             write_csv(staging / NOT_EXTRACTED, lost)
             write_text(staging / PAGE, card_page(card))
             write_json(staging / CARD, card)
     except OSError as error:
         raise UserError(f"--output_dir: cannot write to {folder}: {error.strerror}") from None
-
-
-def write_table(folder: Path, name: str, frame: pd.DataFrame, file_format: str) -> None:
-    """Writes `name`.csv or `name`.parquet."""
-    if file_format == "csv":
-        write_csv(folder / f"{name}.csv", frame)
-    else:
-        frame.to_parquet(folder / f"{name}.parquet", index=False)

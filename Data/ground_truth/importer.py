@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from Data.functions.card import NAMES, PAGE, write_table
+from Data.functions.card import NAMES, PAGE
 from Data.ground_truth.leaks import LEAKS, leak_checks
 from Data.ground_truth.rows import (
     Row,
@@ -28,7 +28,7 @@ from Data.ground_truth.rows import (
 )
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.stand_ins import stand_in
 
@@ -95,7 +95,7 @@ def run_import(
             tables = _tables(splits)
             columns = [name for name in COLUMNS if any(getattr(row, name) for row in rows)]
             for name, own in tables.items():
-                write_table(staging, name, to_frame(own, columns), args.format)
+                write_rows(staging / f"{name}.{args.format}", to_frame(own, columns))
             origins = sorted({(row.id, row.origin) for row in published if row.origin})
             if origins:
                 write_csv(staging / ORIGINS, pd.DataFrame(origins, columns=["id", "file"]))

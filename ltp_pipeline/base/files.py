@@ -96,6 +96,8 @@ def write_rows(path: Path, frame: "pd.DataFrame") -> None:
     elif path.suffix == ".jsonl":
         write_text(path, "".join(f"{_json_line(row)}\n" for row in frame.to_dict("records")))
     else:
+        frame = frame.copy(deep=False)
+        frame.attrs = {}  # pandas would write them, too, and cannot if they are not JSON
         try:
             frame.to_parquet(path, index=False)
         except (ValueError, TypeError, NotImplementedError) as error:  # ArrowException and its relatives
@@ -104,11 +106,16 @@ def write_rows(path: Path, frame: "pd.DataFrame") -> None:
 
 
 def as_text(value: Any) -> str:
-    """A value of a table as text: a list or an object as JSON, "" for a missing value."""
+    """A value of a table as text: a list or an object as JSON, "" for a missing value, a whole number without `.0`.
+
+    A column of whole numbers becomes one of floats if a value is missing.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if _is_nested(value):
         return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return "" if value is None or value != value else str(value)
 
 

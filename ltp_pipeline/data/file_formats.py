@@ -127,6 +127,7 @@ def shortened(rows: Sequence[int]) -> str:
 
 
 def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:
+    import pandas as pd
     import pyarrow
     from pyarrow import parquet
 
@@ -139,6 +140,9 @@ def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_row
         raise UserError(f"{where}: not a complete Parquet file: {str(error).splitlines()[0]}") from error
     frame = frame.reset_index(drop=frame.index.names == [None])  # an index with a name may hold the code
     check_header(list(map(str, frame.columns)), where)
+    for name, cells in frame.items():
+        if getattr(cells.dtype, "na_value", None) is pd.NA:  # cannot be compared: every test of a cell would fail
+            frame[name] = cells.astype(object).where(cells.notna(), None)
     return frame
 
 

@@ -178,10 +178,10 @@ def _label(
             )
         return None
     if label_map and skip:
-        outside = [path for path in files.texts if class_folder(path, label_map) is None]
-        if len(outside) < len(files.texts):
-            files.left_out["in no folder of --label_map"] += len(outside)
-            files.texts = {path: text for path, text in files.texts.items() if path not in {*outside}}
+        inside = {path: text for path, text in files.texts.items() if class_folder(path, label_map)}
+        if 0 < len(inside) < len(files.texts):
+            files.left_out["in no folder of --label_map"] += len(files.texts) - len(inside)
+            files.texts = inside
     return choose_reading(files.texts, where, chosen, label_map, needed)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.files import as_text
 from ltp_pipeline.data.file_formats import column_list
 from ltp_pipeline.data.flaw_lines import READ_LINES, lines_from_one, numbers_in
 from ltp_pipeline.data.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
@@ -182,9 +183,7 @@ def pairs_of(frame: pd.DataFrame) -> np.ndarray | None:
         return None
     if _plain(layout.pair) in COMMITS:
         return neighbouring_pairs(frame, layout.pair)
-    names = frame[layout.pair]
-    names = ["" if missing else str(name) for name, missing in zip(names, names.isna())]
-    return named_pairs(names, frame["label"].tolist())
+    return named_pairs(list(map(as_text, frame[layout.pair])), frame["label"].tolist())
 
 
 def unmatched_pairs(frame: pd.DataFrame) -> np.ndarray | None:
@@ -197,8 +196,7 @@ def unmatched_pairs(frame: pd.DataFrame) -> np.ndarray | None:
     layout = frame.attrs.get(LAYOUT)
     if layout is None or layout.pair is None or _plain(layout.pair) in COMMITS:
         return None
-    names = frame[layout.pair]
-    wanted = np.array(["" if missing else str(name) for name, missing in zip(names, names.isna())], dtype=object)
+    wanted = np.array(list(map(as_text, frame[layout.pair])), dtype=object)
     wanted[pairs_of(frame) != ""] = ""
     return wanted
 

@@ -29,18 +29,12 @@ def group_names(cells: Sequence[Any]) -> list[list[str]]:
 
     An empty or missing cell is no group. A number is named alike in all files, also where another row lacks it.
     """
-    return [[name for each in _listed(cell) if (name := _name(each))] for cell in cells]
+    return [[name for each in _listed(cell) if (name := as_text(each).strip())] for cell in cells]
 
 
 def _listed(cell: Any) -> Sequence[Any]:
     cell = cell.tolist() if hasattr(cell, "tolist") else cell
     return cell if isinstance(cell, list | tuple) else [cell]
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():  # a column of whole numbers of which some are missing
-        value = int(value)
-    return as_text(value).strip()
 
 
 def row_tokens(frame: pd.DataFrame) -> list[list[str]]:

@@ -67,7 +67,7 @@ def has_lines_to_find(frame: pd.DataFrame, task: Task) -> bool:
 
 
 def check_method(method: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The method to use: `method`, or `NONE` with a note if the tokenizer gives no character offsets.
+    """The method to use: `method`, or `NONE` with a note if no method can score the model.
 
     Raises UserError if the model cannot be scored by `method`.
     """
@@ -76,10 +76,15 @@ def check_method(method: str, model: PreTrainedModel, tokenizer: PreTrainedToken
         raise UserError(f"--line_scores {method}: expected a model of type ltp, not {model.config.model_type}")
     if method in NEED_PRUNING and not prunes:
         raise UserError(f"--line_scores {method}: this checkpoint does not prune; the default is {DEFAULT}")
-    if method != NONE and not tokenizer.is_fast:
-        print("note: lines are not scored: the tokenizer gives no character offsets (there is no tokenizer.json)")
-        return NONE
-    return method
+    reason = ""
+    if not tokenizer.is_fast:
+        reason = "the tokenizer gives no character offsets (there is no tokenizer.json)"
+    elif getattr(model.config, "is_encoder_decoder", False):  # its decoder reads the tokens, too
+        reason = f"a model of type {model.config.model_type} has a decoder"
+    if method == NONE or not reason:
+        return method
+    print(f"note: lines are not scored: {reason}")
+    return NONE
 
 
 def measures_of(

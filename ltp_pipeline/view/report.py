@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import write_json, write_text
+from ltp_pipeline.base.files import as_text, write_json, write_text
 from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
@@ -151,11 +151,7 @@ def _plain(value: Any) -> Any:
 
 def _value(value: Any) -> str:
     """A value of a table: the entries of a list with spaces between, "" for a missing value."""
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a column of numbers in which one is missing
-    return "" if value != value else str(value).strip()
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else as_text(value).strip()
 
 
 def _find_task_of_classes(name: str) -> Task:

@@ -78,10 +78,22 @@ def _gradient(model: PreTrainedModel, batch: Batch, embeddings: torch.Tensor) ->
     """The gradient of `z_1 - z_0` of each sequence at its word embeddings, `[B, L, D]` float32."""
     embeddings = embeddings.clone().requires_grad_()
     # Copies: a tensor made in inference mode cannot be stored for a backward pass.
-    others = {name: values.clone() for name, values in batch.items() if name != "input_ids"}
-    logits = model(inputs_embeds=embeddings, **others).logits.float()
+    logits = _logits(model, {name: values.clone() for name, values in batch.items()}, embeddings).float()
     (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), embeddings)
     return gradient.float()
+
+
+def _logits(model: PreTrainedModel, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
+    """The logits `[B, C]` of a batch whose word embeddings are `embeddings`, `[B, L, D]`."""
+    if model.config.model_type == "ltp":
+        others = {name: values for name, values in batch.items() if name != "input_ids"}
+        return model(inputs_embeds=embeddings, **others).logits
+    # Other models also need the ids: those of type gpt2 or llama find the last token before the padding by them.
+    hook = model.get_input_embeddings().register_forward_hook(lambda *_: embeddings)
+    try:
+        return model(**batch).logits
+    finally:
+        hook.remove()
 
 
 @torch.no_grad()

@@ -119,6 +119,13 @@ def test_numbers_are_the_same_group_in_all_files(tmp_path):
     assert all(len(where) == 1 for value, where in places(frames, "project").items() if value == value)
 
 
+def test_pairs_with_numbers_as_names_are_the_same_in_all_files(tmp_path):
+    one = primevul(tmp_path, [row(0, pair=7), *(row(2 * i, pair=1000 + i) for i in range(1, 30))], "one.jsonl")
+    other = primevul(tmp_path, [row(1, pair=7), *(row(2 * i, pair=None) for i in range(30, 60))], "other.jsonl")
+    frames = split(tmp_path, one, other)
+    assert [set(frame["pair"]) & {"7", "7.0", 7} for frame in frames].count(set()) == 2
+
+
 def test_lists_are_several_groups(tmp_path):
     rows = [row(i, tags=[f"t{i // 2}", f"t{i // 2 + 50}"]) for i in range(100)]  # row 0 .. 99 -> t0..t49 and t50..t99
     frames = split(tmp_path, primevul(tmp_path, rows), "--group_by", "tags")
@@ -134,12 +141,13 @@ def test_files_without_labels(tmp_path):
     assert list(written) == ["code", "project"] and len(written) == 60
 
 
-def test_a_folder_of_sources(tmp_path):
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_folder_of_sources(tmp_path, ending):
     for i in range(60):
         file = tmp_path / "code" / ("malicious" if i % 2 else "benign") / f"p{i // 6}" / f"{i}.ps1"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"$a = {i}")
-    frames = split(tmp_path, tmp_path / "code", ending="csv")
+    frames = split(tmp_path, tmp_path / "code", "--format", ending, ending=ending)
     assert sum(map(len, frames)) == 60 and sum(frame["label"].sum() for frame in frames) == 30
 
 

@@ -281,6 +281,20 @@ def test_parquet_with_lists_and_an_index(tmp_path):
     assert list(found["cwe"].iloc[0]) == ["CWE-1", "CWE-2"] and found["idx"].tolist()[0] == PRIMEVUL[0]["idx"]
 
 
+def test_missing_values_of_nullable_columns_of_parquet(tmp_path):
+    rows = {
+        "functionSource": ["a", "b"],
+        "label": [1, 0],
+        "flaw_lines": [1, None],
+        "id": [3, None],
+        "pair": ["p", None],
+    }
+    pd.DataFrame(rows).convert_dtypes().to_parquet(tmp_path / "in.parquet")  # missing values are pd.NA
+    found = read_functions(tmp_path / "in.parquet")
+    assert flaw_lines_of(found) == [(1,), ()] and pairs_of(found).tolist() == ["", ""]
+    assert found["id"].tolist() == [3, None] and found["label"].tolist() == [1, 0]
+
+
 def test_the_line_is_printed_by_the_main_process_only(tmp_path, capsys, monkeypatch):
     for name, value in {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)

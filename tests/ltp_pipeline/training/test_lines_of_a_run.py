@@ -129,3 +129,6 @@ def test_other_models_and_slow_tokenizers(capsys):
         check_method("attention", bert, fast)
     assert check_method("gradient_x_input", bert, SimpleNamespace(is_fast=False)) == "none"
     assert "tokenizer.json" in capsys.readouterr().out
+    t5 = SimpleNamespace(config=SimpleNamespace(model_type="t5", is_encoder_decoder=True))
+    assert check_method("gradient_x_input", t5, fast) == "none"
+    assert "t5" in capsys.readouterr().out

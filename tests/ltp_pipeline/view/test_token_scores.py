@@ -5,6 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_tokens import prune_functions
@@ -37,6 +43,16 @@ def unpruned(pruned_model):
     for layer in model.longformer.encoder.layer:
         layer.attention.self.pruner = None
     return model
+
+
+def gpt2():
+    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=16, pad_token_id=1)
+    return GPT2ForSequenceClassification(config)
+
+
+def roberta():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    return RobertaForSequenceClassification(RobertaConfig(vocab_size=50, max_position_embeddings=16, **sizes))
 
 
 def margin(model, batch, embeddings):
@@ -77,6 +93,21 @@ def test_a_batch_agrees_with_one_function_at_a_time(pruned_model, batch, method)
     for row, function in enumerate(encode(FUNCTIONS, tokenizer, MAX_LENGTH)):
         alone = token_scores(model, padded([function], model), method)[0]
         assert torch.allclose(together[row, : len(function)], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [gpt2, roberta])
+def test_other_models_score_a_batch_as_one_function_at_a_time(make):
+    torch.manual_seed(0)
+    model = make().eval()
+    ids = torch.randint(5, 50, (3, 12))
+    mask = torch.arange(12) < torch.tensor([12, 7, 4])[:, None]
+    batch = {"input_ids": ids.masked_fill(~mask, model.config.pad_token_id), "attention_mask": mask.long()}
+    for method in ("gradient_x_input", "integrated_gradients"):
+        together = token_scores(model, batch, method)
+        for row, n in enumerate(mask.sum(1)):
+            alone = token_scores(model, {name: values[row : row + 1, :n] for name, values in batch.items()}, method)
+            assert torch.allclose(together[row, :n], alone[0], atol=1e-5) and alone.any()
+    assert not model.get_input_embeddings()._forward_hooks
 
 
 def test_scores_are_the_same_in_inference_mode_and_leave_the_model_as_it_was(pruned_model, batch):
