@@ -80,7 +80,8 @@ def test_labels_lines_pairs_and_splits_by_project(tree, tmp_path):
     assert set(rows["project"]) == {"firefox", "linux", "qemu", "vlc"}
     assert (rows.groupby("project")["table"].nunique() == 1).all() and rows["table"].nunique() == 3
     bad = rows[rows["label"] == 1]
-    assert set(bad["cwes"]) == {"CWE-119"} and set(bad["id"]) == {"CVE-2010-1"}
+    assert set(bad["cwes"]) == {"CWE-119"} and set(rows.loc[rows["label"] == 0, "cwes"]) == {""}
+    assert set(bad["id"]) == {"CVE-2010-1"}
     assert set(bad["first_line"].astype(int)) == {1} and (bad["pair"] != "").all()
     for pair in bad["pair"]:
         broken, fixed = (rows[(rows["pair"] == pair) & (rows["label"] == label)].iloc[0] for label in (1, 0))

@@ -35,7 +35,7 @@ def cve_rows(files: Iterable[CveFile], counts: dict[str, int]) -> list[Row]:
             with_deleted += one.has_deleted
             if one.fixed:
                 row = replace(row, pair=f"{row.id}:{row.path}:{row.first_line}")
-                fixed.append(replace(row, text=one.fixed, label=0, flaw_lines=(), first_line=None))
+                fixed.append(replace(row, text=one.fixed, label=0, cwes=(), flaw_lines=(), first_line=None))
             changed.append(row)
     same: dict[bytes, list[Row]] = defaultdict(list)
     for row in changed:
@@ -58,7 +58,7 @@ def _row(found: CveFile, function: Function, label: int) -> Row:
         label=label,
         groups=(found.file.project or found.cve,),
         id=found.cve,
-        cwes=(found.cwe,),
+        cwes=(found.cwe,) if label else (),
         project=found.file.project,
         path=found.file.path,
         first_line=function.first_line,
