@@ -120,10 +120,10 @@ def column_list(frame: pd.DataFrame) -> str:
     return ", ".join(names) + more or "none"
 
 
-def shortened(rows: Sequence[int]) -> str:
-    """The first `SHOWN` of these numbers as text, and how many more there are."""
-    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return ", ".join(map(str, rows[:SHOWN])) + more
+def shortened(items: Sequence) -> str:
+    """The first `SHOWN` of these names or numbers as text, and how many more there are."""
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(map(str, items[:SHOWN])) + more
 
 
 def _read_parquet(path: Path, where: str, as_text: Sequence[str] | None, bad_rows: BadRows) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.data.file_formats import shortened
 from ltp_pipeline.task.labels import WORDS
 
-SHOWN = 10
 FOLDER, NAME = "folder", "name"  # the two readings, as values of --label_column
 # Words in the name of a folder that say its class, in lower case
 CLASSES = (
@@ -144,9 +144,7 @@ def _why_unclear(candidates: list[Reading], found: dict, label_map: Mapping[str,
 
 
 def _named(names: Iterable[str]) -> str:
-    names = [printable(name) for name in dict.fromkeys(names)]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(names[:SHOWN]) + more) or "none"
+    return shortened([printable(name) for name in dict.fromkeys(names)]) or "none"
 
 
 def projects_beside(folders: Mapping[str, str]) -> list[str] | None:

@@ -201,7 +201,7 @@ def _texts_of(frame: pd.DataFrame, layout: Layout, classes: Sequence[Any]) -> li
         return list(texts)
     clean = map(_as_text, frame[layout.clean_text].astype(object))
     return [
-        other if label == 0 or label != 1 and not text else text for text, other, label in zip(texts, clean, classes)
+        other if label == 0 or (label != 1 and not text) else text for text, other, label in zip(texts, clean, classes)
     ]
 
 

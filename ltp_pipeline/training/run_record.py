@@ -53,22 +53,13 @@ CHOOSING = ("eval_strategy", "eval_steps", "eval_delay", "save_strategy", "save_
 # Flags that change no weight of the result: where, what is logged and kept, how evaluation is divided into batches
 FREE = (
     *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "do_train", "do_eval", "do_predict", "eval"),
-    *(
-        "command",
-        "arch",
-        "predictions_format",
-        "no_load",
-        "save_all",
-        "keep_checkpoints",
-        "local_rank",
-        "overwrite_cache",
-    ),
+    *("command", "arch", "no_load", "save_all", "keep_checkpoints", "local_rank", "overwrite_cache"),
     *("test_file", "max_test_samples", "pad_to_max_length", "per_device_eval_batch_size", "max_eval_tokens_per_batch"),
     *("prediction_loss_only", "batch_eval_metrics", "include_for_metrics", "eval_on_start", "eval_accumulation_steps"),
     *("eval_do_concat_batches", "eval_use_gather_object", "bf16_full_eval", "fp16_full_eval"),
     *("disable_tqdm", "report_to", "run_name", "project", "debug", "skip_memory_metrics", "torch_empty_cache_steps"),
     *("restore_callback_states_from_checkpoint", "enable_jit_checkpoint", "ddp_timeout", "push_to_hub"),
-    *("include_num_input_tokens_seen", "model_weight_decay", "bootstrap", "line_scores"),
+    *("include_num_input_tokens_seen", "model_weight_decay", "bootstrap", "line_scores", "predictions_format"),
 )
 FREE_PREFIXES = ("logging_", "log_", "save_", "hub_", "trackio_", "dataloader_")
 NOT_FREE = ("dataloader_drop_last",)
@@ -138,7 +129,9 @@ class RunRecord:
         read = _as_json({name: getattr(reading, name) for name in READING})
         before = (self._earlier or {}).get("reading", read)
         changed = [
-            f"--{name} is {read[name]}, was {before.get(name)}" for name in read if before.get(name) != read[name]
+            f"--{name} is {value}, was {before[name]}"
+            for name, value in read.items()
+            if before.get(name, value) != value
         ]
         self._values["reading"] = read
         files = {flags[split]: getattr(reading, flags[split].removeprefix("--")) for split in frames}

@@ -10,6 +10,7 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_text
+from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.data.layouts import LAYOUT, flaw_lines_of
 from ltp_pipeline.measures.lengths import by_length
 from ltp_pipeline.measures.lines import line_measures
@@ -31,8 +32,7 @@ HELP = (
     "How lines are scored (docs/line_scores.md); none: they are not. Runs and comparisons score lines only of data "
     "with flaw lines."
 )
-# A pass that computes gradients stores the activations of all layers.
-SHARE = 4
+SHARE = 4  # of an evaluation's batch: a pass that computes gradients stores the activations of all layers
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class LineScoring:
     max_length: int  # tokens that the model reads at once
     truncation: Truncation
     batch_size: int | None  # functions in a batch of a plain evaluation; None: see `max_tokens`
-    max_tokens: int | None  # tokens in such a batch
+    max_tokens: int | None  # tokens in such a batch; None, without `batch_size`: DEFAULT_MAX_TOKENS
     flags: tuple[str, ...] = FLAGS  # what limits the memory of a batch
 
     def scores(self, model: PreTrainedModel, frame: pd.DataFrame) -> list[np.ndarray] | None:
         """The [`line_scores`] of the functions in `frame`. Batches have a quarter of the size of an evaluation's."""
-        sizes = (size and max(1, size // SHARE) for size in (self.batch_size, self.max_tokens))
+        max_tokens = DEFAULT_MAX_TOKENS if self.batch_size is None else None
+        sizes = (size and max(1, size // SHARE) for size in (self.batch_size, self.max_tokens or max_tokens))
         texts, training = frame["functionSource"].tolist(), model.training
         model.eval()
         try:

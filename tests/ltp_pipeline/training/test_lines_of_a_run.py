@@ -11,7 +11,8 @@ import pytest
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main as compare
 from ltp_pipeline.measures.lines import line_measures
-from ltp_pipeline.view.line_results import check_method
+from ltp_pipeline.view import line_results
+from ltp_pipeline.view.line_results import LineScoring, check_method
 from tests.ltp_pipeline.training.conftest import HARD_DIR, fine_tune, prune, results, without_times
 
 EVALUATE = "--do_eval --validation_file flaws.csv --max_seq_length 96 --dtype float32"
@@ -120,6 +121,16 @@ def test_a_method_that_the_model_lacks_is_an_error_before_the_run(flaws):
         with pytest.raises(UserError, match="--line_scores importance: .*does not prune"):
             command(f"{flags} --line_scores importance")
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "given, used",
+    [((8, None), (2, None)), ((None, 4000), (None, 1000)), ((2, 10), (1, 2)), ((None, None), (None, 2048))],
+)
+def test_batches_have_a_quarter_of_the_size_of_an_evaluations(monkeypatch, given, used):
+    monkeypatch.setattr(line_results, "line_scores", lambda *arguments: arguments[6:8])
+    model, frame = SimpleNamespace(training=False, eval=list, train=bool), pd.DataFrame({"functionSource": ["a"]})
+    assert LineScoring("attention", None, 96, None, *given).scores(model, frame) == used
 
 
 def test_other_models_and_slow_tokenizers(capsys):
