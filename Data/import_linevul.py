@@ -8,7 +8,6 @@ measures of lines, and for recall. docs/importers.md describes the table and the
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,9 +19,9 @@ from Data.ground_truth.rows import Row
 from Data.ground_truth.test_sets import read_columns
 from ltp_pipeline.base.errors import UserError, printable, run_main
 from ltp_pipeline.data.file_formats import row_place
+from ltp_pipeline.data.flaw_lines import lines_of_linevul, numbers_in
 
 FILE = "cppcheck/data/static_analysis_data.csv"
-SEPARATOR = "/~/"  # between the texts of the flaw lines
 REPOSITORY = Repository(
     name="awsm-research/LineVul",
     holds=(FILE,),
@@ -35,47 +34,19 @@ REPOSITORY = Repository(
 def read_linevul(source: Path, counts: dict[str, int]) -> Iterator[Row]:
     """The rows of the file. Raises UserError if it cannot be read."""
     where = f"--source: {printable(str(source / FILE), 300)}"
-    counts.update(functions=0, flaw_lines=0, flaw_lines_moved_to_their_text=0, flaw_lines_left_out=0)
+    counts.update(functions=0, functions_without_flaw_lines=0, flaw_lines=0)
     columns = read_columns(source / FILE, where, ("source", "flaw_line_indices", "flaw_lines"))
     for number, (text, indices, texts) in enumerate(columns):
-        try:
-            listed = json.loads(indices)
-            if type(listed) is not list or not all(type(index) is int and index >= 0 for index in listed):
-                raise ValueError
-        except (TypeError, ValueError):
+        if numbers_in(indices) is None:
             raise UserError(
                 f"{row_place(where, number)}: the 'flaw_line_indices' are {printable(indices)!r}; "
                 "expected a list of numbers from 0, such as [4, 5]"
-            ) from None
-        lines = flaw_lines(text, listed, texts.split(SEPARATOR), counts)
+            )
+        lines = tuple(dict.fromkeys(lines_of_linevul(indices, texts, text)))
         counts["functions"] += 1
+        counts["functions_without_flaw_lines"] += not lines
         counts["flaw_lines"] += len(lines)
         yield Row(text, 1, (str(number),), id=str(number), flaw_lines=lines)
-
-
-def flaw_lines(text: str, indices: Sequence[int], texts: Sequence[str], counts: dict[str, int]) -> tuple[int, ...]:
-    """The flaw lines, from 1, in the order of the indices, each once.
-
-    LineVul counts from 0 and skips empty lines. In some rows an index points at a line that has none of the listed
-    texts of flaw lines. Then the nearest line that has one of them counts, or none if there is none. White space does
-    not count.
-    """
-    lines = text.split("\n")
-    filled = [number for number, line in enumerate(lines) if line]
-    wanted = {_key(one) for one in texts} - {""}
-    with_text = [place for place, number in enumerate(filled) if _key(lines[number]) in wanted]
-    found: dict[int, None] = {}
-    for index in indices:
-        nearest = min(with_text, key=lambda place: abs(place - index), default=None)
-        counts["flaw_lines_left_out"] += nearest is None
-        counts["flaw_lines_moved_to_their_text"] += nearest is not None and nearest != index
-        if nearest is not None:
-            found[filled[nearest] + 1] = None
-    return tuple(found)
-
-
-def _key(line: str) -> str:
-    return "".join(line.split())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,6 @@ import json
 import pytest
 
 from Data import import_devign, import_linevul
-from Data.import_linevul import flaw_lines
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.layouts import flaw_lines_of
 from ltp_pipeline.data.readers import read_functions
@@ -35,31 +34,19 @@ def counts_of(out):
     return json.loads((out / "import.json").read_text())["counts"]
 
 
-@pytest.mark.parametrize(
-    ("indices", "texts", "expected", "moved", "left_out"),
-    [
-        ([2], ["    a();"], (4,), 0, 0),  # from 0, without the empty line 3
-        ([2, 4], ["a();", "b( );"], (4, 6), 0, 0),  # white space does not count; the line of two spaces is not empty
-        ([4, 2], ["b();", "a();"], (6, 4), 0, 0),  # the order stays
-        ([3], ["b();", ""], (6,), 1, 0),  # at a line that is not listed
-        ([4, 5], ["b();"], (6,), 1, 0),
-        ([2], ["gone();"], (), 0, 1),
-        ([99], ["a();"], (4,), 1, 0),
-    ],
-)
-def test_flaw_lines_of_linevul(indices, texts, expected, moved, left_out):
-    counts = {"flaw_lines_moved_to_their_text": 0, "flaw_lines_left_out": 0}
-    assert flaw_lines(TEXT, indices, texts, counts) == expected
-    assert list(counts.values()) == [moved, left_out]
-
-
 def test_linevul_is_a_test_set_of_one_class(tmp_path):
-    source = linevul(tmp_path, (0, TEXT, "[2, 4]", "a();/~/b();"), (1, "int g() { }", "[0]", "int g() { }"))
+    source = linevul(
+        tmp_path,
+        (0, TEXT, "[2, 3, 3]", "a();/~/b();"),
+        (1, "int g() { }", "[9]", "int g() { }"),
+        (2, "int h;", "[0]", "x;"),
+    )
     import_linevul.main(["--source", str(source), "--output_dir", str(tmp_path / "out")])
     frame = read_functions(tmp_path / "out" / "test.csv")
-    assert sorted(frame["functionSource"]) == sorted([TEXT, "int g() { }"]) and set(frame["label"]) == {1}
-    assert sorted(flaw_lines_of(frame)) == [(1,), (4, 6)]
-    assert counts_of(tmp_path / "out")["flaw_lines"] == 3
+    assert sorted(frame["functionSource"]) == sorted([TEXT, "int g() { }", "int h;"]) and set(frame["label"]) == {1}
+    assert sorted(flaw_lines_of(frame)) == [(), (1,), (4, 6)]
+    counts = counts_of(tmp_path / "out")
+    assert (counts["functions"], counts["functions_without_flaw_lines"], counts["flaw_lines"]) == (3, 1, 3)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset_card.md", "import.json", "test.csv"]
 
 
@@ -95,7 +82,7 @@ def test_what_is_no_clone_or_no_such_table(tmp_path):
             linevul(tmp_path / "1", (0, "int a;"), header=("", "source")),
             "no column 'flaw_line_indices'",
         ),
-        (import_linevul, linevul(tmp_path / "2", (0, TEXT, "[1", "a();")), "row 1 .*'flaw_line_indices' are '\\[1'"),
+        (import_linevul, linevul(tmp_path / "2", (0, TEXT, "[a", "a();")), "row 1 .*'flaw_line_indices' are '\\[a'"),
         (import_linevul, linevul(tmp_path / "3", (0, TEXT, "{}", "a();")), "row 1 .*expected a list of numbers"),
         (import_linevul, linevul(tmp_path / "4", (0, TEXT, "[-1]", "a();")), "row 1 .*expected a list of numbers"),
         (import_linevul, linevul(tmp_path / "5"), "has a header but no functions|no row is left"),
