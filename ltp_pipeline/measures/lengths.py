@@ -24,11 +24,12 @@ def by_length(
     Returns for each group that has functions, the shortest first: tokens (the name of the group), functions and
     positives (how many there are) and the measures.
     """
-    groups, labels = np.searchsorted(LIMITS, lengths), np.asarray(labels).reshape(len(lengths), -1)
-    rows = []
+    groups, rows = np.searchsorted(LIMITS, lengths), []
+    positive = np.asarray(labels) > 0
+    positive = positive.any(axis=tuple(range(1, positive.ndim)))
     for group, name in enumerate(NAMES):
         places = np.flatnonzero(groups == group)
         if len(places):
-            positives = int((labels[places] > 0).any(axis=1).sum())
-            rows.append({"tokens": name, "functions": len(places), "positives": positives, **measure(places)})
+            counts = {"functions": len(places), "positives": int(positive[places].sum())}
+            rows.append({"tokens": name, **counts, **measure(places)})
     return rows

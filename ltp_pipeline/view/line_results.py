@@ -63,8 +63,10 @@ class LineScoring:
 
 def has_lines_to_find(frame: pd.DataFrame, task: Task) -> bool:
     """Whether a function with label 1 has flaw lines, so that line scores can be measured."""
-    flaws = flaw_lines_of(frame) if task is CODE else None
-    return flaws is not None and any(lines and label == 1 for lines, label in zip(flaws, frame["label"], strict=True))
+    layout = frame.attrs.get(LAYOUT)
+    if task is not CODE or layout is None or layout.flaw_lines is None:
+        return False
+    return any(flaw_lines_of(frame[frame["label"] == 1]))
 
 
 def check_method(method: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

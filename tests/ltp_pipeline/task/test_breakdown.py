@@ -33,6 +33,14 @@ def test_pairs_and_groups_of_similar_length():
         assert row.items() >= CODE.measure(LOGITS[places], LABELS[places]).items()
 
 
+def test_pairs_of_which_none_is_complete():
+    result = breakdown(CODE, LOGITS, LABELS, None, LENGTHS, np.array(["a", "b", "c", "", ""], dtype=object))
+    assert result["pairs"] == 0 and result["pairs_incomplete"] == 3 and "pair_correct" not in result
+    assert [row["functions"] for row in result["by_length"]] == [2, 1, 2]
+    none = breakdown(CODE, LOGITS, LABELS, None, LENGTHS, np.full(5, "", dtype=object))
+    assert none == breakdown(CODE, LOGITS, LABELS, None, LENGTHS)
+
+
 def test_the_decision_threshold_decides_about_pairs_and_groups():
     result = breakdown(CODE, LOGITS, LABELS, 0.9, LENGTHS, PAIRS)
     assert (result["pair_reversed"], result["pair_benign"]) == (0.5, 0.5)
