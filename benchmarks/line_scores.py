@@ -274,12 +274,14 @@ def judge(
 
 def _interval(name: str, values: np.ndarray, samples: int, seed: int) -> dict[str, float]:
     """The 95 % bootstrap interval of the mean of `values`; {} without values."""
+    from ltp_pipeline.measures.intervals import interval
+
     if not len(values):
         return {}
     random = np.random.default_rng(seed)  # the same samples for every method
     means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(samples)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return {f"{name}_low": float(low), f"{name}_high": float(high)}
+    low, high = interval(np.array(means))
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def _measure(

@@ -34,6 +34,7 @@ from ltp_pipeline.base.stand_ins import stand_in
 
 REPORT = "import.json"
 ORIGINS = "origins.csv"
+_POINTERS = (b"version https://", b"/annex/objects/", b"../.git/annex/")  # a web page is a possible script
 COLUMNS = ("id", "cwes", "project", "path", "first_line", "flaw_lines", "pair")  # written if any row has a value
 
 
@@ -101,7 +102,7 @@ def run_import(
                 write_csv(staging / ORIGINS, pd.DataFrame(origins, columns=["id", "file"]))
             described = [{"table": name, **describe(own)} for name, own in tables.items()]
             leaks = leak_checks(published, tables, args.seed) if repository.check_leaks else []
-            sections = {"counts": counts, "tables": described, "leaks": leaks}
+            sections = {"counts": counts, "tables": described} | ({"leaks": leaks} if leaks else {})
             report = {"repository": repository.name, **_settings(args), **sections}
             write_text(staging / PAGE, _page(repository, report, columns))
             write_json(staging / REPORT, report)
@@ -146,9 +147,6 @@ def read_files(folder: Path, paths: Iterable[Path], desc: str = "read") -> Itera
         yield path.relative_to(folder).as_posix(), content
 
 
-_POINTERS = (b"version https://", b"/annex/objects/", b"../.git/annex/")  # a web page is a possible script
-
-
 def _tables(splits: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
     """Name of each table without its ending -> its rows."""
     prefixes = sorted({row.table for rows in splits.values() for row in rows})
@@ -178,7 +176,7 @@ def _page(repository: Repository, report: Mapping[str, Any], columns: Sequence[s
         repository.about,
         f"## Tables\n{format_table(report['tables'], markdown=True)}",
         f"Columns: functionSource, label{''.join(f', {name}' for name in columns)} (docs/data.md describes them).",
-        *([f"## {LEAKS}\n{format_table(report['leaks'], markdown=True)}"] if report["leaks"] else []),
+        *([f"## {LEAKS}\n{format_table(report['leaks'], markdown=True)}"] if "leaks" in report else []),
         f"## Counts of each step\n{format_table(_steps(report['counts']), markdown=True)}",
         "## Settings\n" + "\n".join(f"- {name}: {report[name]}" for name in settings),
     ]

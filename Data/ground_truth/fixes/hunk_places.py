@@ -54,7 +54,7 @@ class PlacedFile:
     def _find(self, old: Sequence[str], context: tuple[int, int], expected: int) -> tuple[int, int] | None:
         """The index of the line with which the old lines begin, and how many were left out at each end at most."""
         keys = [_key(line) for line in old]
-        for left_out in range(MOST_LEFT_OUT + 1):
+        for left_out in range(min(MOST_LEFT_OUT, max(context)) + 1):
             top, bottom = (min(left_out, lines) for lines in context)
             wanted = keys[top : len(keys) - bottom]
             filled = sum(map(bool, wanted))
