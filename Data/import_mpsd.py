@@ -52,7 +52,7 @@ MARKS = {
     "white space at the end": lambda text, encoding: text[-1:].isspace(),
     "white space at the end of a line": lambda text, encoding: bool(re.search(r"[ \t]\r?\n", text)),
     "control characters": lambda text, encoding: bool(CONTROL.search(text)),
-    "two empty lines in a row": lambda text, encoding: bool(re.search(r"\S\s*\n\s*\n\s*\n\s*\S", text)),
+    "two empty lines in a row": lambda text, encoding: bool(re.search(r"\n[^\S\n]*\n[^\S\n]*\n", text.strip())),
 }
 
 

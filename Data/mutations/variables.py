@@ -9,7 +9,8 @@ from functools import cached_property
 
 from Data.mutations.c_body import Body
 
-_TYPE = r"[wSU](?:\.w|<[wSU.,*&n<>]*>|[wSU])*"
+_WORDS = r"(?:\.w|[wSU])*"
+_TYPE = rf"[wSU]{_WORDS}(?:<[wSU.,*&n<>]*>{_WORDS})?"  # several lists in <> are one: otherwise exponential time
 _DECLARATION = re.compile(rf"(?P<type>{_TYPE})(?P<stars>[*&]*)w(?=[=;,\[])")
 _PARAMETER = re.compile(rf"(?P<type>{_TYPE})(?P<stars>[*&w]*?)(?P<name>w)(?:\[|=|$)")
 _NEXT = re.compile(r"(?P<stars>[*&]*)w(?=[=;,\[])")

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from Data.import_mpsd import BENIGN, MALICIOUS, MIXED, is_damaged, main, without_marks
+from Data.import_mpsd import BENIGN, MALICIOUS, MARKS, MIXED, is_damaged, main, without_marks
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.data.layouts import flaw_lines_of
@@ -143,3 +143,12 @@ def test_a_damaged_file_is_utf16_with_8_bit_line_ends(encoding, line):
     whole = f"{line}\r\n{line}\r\n"
     for intact in (whole.encode(encoding), whole.encode(), b"a\0" + whole.encode()):
         assert not is_damaged(intact, *decode_text(intact))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\n\n\nb", True), ("a\n \r\n\t\nb", True), ("a\n\nb", False), ("\n\n\na\n\n\n", False)]
+    + [("a" + "\n" * 100_000, False)],  # in linear time
+)
+def test_two_empty_lines_in_a_row(text, expected):
+    assert MARKS["two empty lines in a row"](text, "utf-8") == expected

@@ -1,11 +1,13 @@
 """Each kind of mutation, on small functions: what it changes, in both directions, and what it leaves alone."""
 
 import random
+import time
 
 import pytest
 
 from Data.mutations.c_body import Body
 from Data.mutations.comparisons import flipped_comparison, off_by_one
+from Data.mutations.draw import KINDS
 from Data.mutations.dropped_statements import dropped_check, dropped_free
 from Data.mutations.names import swapped_arguments, wrong_variable
 from Data.mutations.site import mutated
@@ -262,3 +264,11 @@ def test_lines_of_the_mutation(text, kind, lines):
     new, found = mutated(text, sites(kind, text)[0])
     assert found == lines
     assert new != text
+
+
+def test_time_is_linear():
+    text = "int f(int a)\n{\n    x" + " < a > b" * 2000 + ";\n" + "    if (a)\n        return 1;\n\n" * 5000 + "}"
+    start = time.process_time()
+    for kind in KINDS:
+        sites(kind, text)
+    assert time.process_time() - start < 10
