@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.ground_truth.importer import Repository, argument_parser, run_import
 from Data.ground_truth.rows import Row
-from Data.ground_truth.test_sets import read_columns
+from Data.ground_truth.source_tables import read_columns
 from ltp_pipeline.base.errors import UserError, printable, run_main
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.file_formats import row_place

@@ -1,10 +1,14 @@
-"""Measures the processor time of the measures of an evaluation: python -m benchmarks.measures"""
+"""Measures the processor time of the measures of an evaluation.
+
+python -m benchmarks.measures
+"""
 
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from benchmarks.common import make_parser
 from ltp_pipeline.measures.detection import detection_measures
 from ltp_pipeline.task.breakdown import breakdown, resampled
 from ltp_pipeline.task.metrics import positive_scores
@@ -45,4 +49,5 @@ def parts(count: int) -> dict[str, Callable[[], object]]:
 
 
 if __name__ == "__main__":
+    make_parser("benchmarks.measures", __doc__).parse_args()
     main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,9 @@ def leak_checks(published: Sequence[Row], tables: Mapping[str, Sequence[Row]], s
     return before + _checks("as written", tables, names, lambda row: row.text)
 
 
-def _checks(split: str, tables: Mapping[str, Sequence[Row]], names: Iterable[str], text_of: Any) -> list[dict]:
+def _checks(
+    split: str, tables: Mapping[str, Sequence[Row]], names: Sequence[str], text_of: Callable[[Row], str]
+) -> list[dict[str, Any]]:
     train = tables[TRAIN]
     texts = {row.text for row in train}
     groups = {group for row in train for group in row.groups}

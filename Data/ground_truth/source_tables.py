@@ -1,4 +1,4 @@
-"""Reads the tables in which public repositories hold a test set."""
+"""Reads the tables that public repositories hold."""
 
 from __future__ import annotations
 
