@@ -18,7 +18,7 @@ from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.folder_lock import locked
 from ltp_pipeline.base.result_folder import check_file_overwrite, place_of
-from ltp_pipeline.data.file_formats import shortened
+from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 
 

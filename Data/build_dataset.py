@@ -57,8 +57,8 @@ from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 from ltp_pipeline.code.tree_functions import grammar
-from ltp_pipeline.data.file_formats import shortened
-from ltp_pipeline.data.near_duplicates import check_threshold
+from ltp_pipeline.files.file_formats import shortened
+from ltp_pipeline.quality.near_duplicates import check_threshold
 from ltp_pipeline.task.labels import parse_label_map
 
 DATA = Path(__file__).resolve().parent

@@ -20,7 +20,7 @@ from Data.ground_truth.rows import Row
 from Data.ground_truth.source_tables import read_columns
 from ltp_pipeline.base.errors import UserError, printable, run_main
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.data.file_formats import row_place
+from ltp_pipeline.files.file_formats import row_place
 
 FOLDER = "CodeXGLUE/Defect-detection/preprocess/dataset"
 REPOSITORY = Repository(

@@ -18,8 +18,8 @@ from Data.ground_truth.importer import Repository, argument_parser, run_import
 from Data.ground_truth.rows import Row
 from Data.ground_truth.source_tables import read_columns
 from ltp_pipeline.base.errors import UserError, printable, run_main
-from ltp_pipeline.data.file_formats import row_place
-from ltp_pipeline.data.flaw_lines import lines_of_linevul, numbers_in
+from ltp_pipeline.files.file_formats import row_place
+from ltp_pipeline.files.flaw_lines import lines_of_linevul, numbers_in
 
 FILE = "cppcheck/data/static_analysis_data.csv"
 REPOSITORY = Repository(

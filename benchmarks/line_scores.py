@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
     (args,) = parse_arguments((BenchmarkArguments,), argv, __doc__, prog="python -m benchmarks.line_scores")
     import pandas as pd
 
-    from ltp_pipeline.data.layouts import flaw_lines_of
     from ltp_pipeline.data.readers import read_task_file
+    from ltp_pipeline.files.layouts import flaw_lines_of
     from ltp_pipeline.task.tasks import CODE
 
     check_positive(args, "max_length", "max_tokens_per_batch", "rounds", "bootstrap")

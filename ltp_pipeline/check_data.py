@@ -18,10 +18,10 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.data.data_findings import RIGHT, Finding, FunctionFile, find_all
 from ltp_pipeline.data.flags import ColumnArguments
-from ltp_pipeline.data.leak_findings import leak_findings
-from ltp_pipeline.data.near_duplicates import THRESHOLD, NearDuplicates, check_threshold
+from ltp_pipeline.quality.data_findings import RIGHT, Finding, FunctionFile, find_all
+from ltp_pipeline.quality.leak_findings import leak_findings
+from ltp_pipeline.quality.near_duplicates import THRESHOLD, NearDuplicates, check_threshold
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -83,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]:
     """Reads the files and counts tokens. Raises UserError for a file that cannot be read."""
-    from ltp_pipeline.data.file_formats import BadRows
     from ltp_pipeline.data.readers import read_function_rows
-    from ltp_pipeline.data.row_groups import check_group_columns, row_tokens
+    from ltp_pipeline.files.file_formats import BadRows
     from ltp_pipeline.model.checkpoints import load_tokenizer
+    from ltp_pipeline.quality.row_groups import check_group_columns, row_tokens
 
     tokenizer = None if args.tokenizer is None else load_tokenizer(args.tokenizer, flag="--tokenizer")
     files = []

@@ -246,8 +246,8 @@ def _measure(
         frame: the functions.
         resamples: from how many draws of the functions intervals are computed; 0: there are none.
     """
-    from ltp_pipeline.data.layouts import all_pairs_of
     from ltp_pipeline.data.truncation import full_lengths
+    from ltp_pipeline.files.layouts import all_pairs_of
     from ltp_pipeline.model.flops_meter import FlopsMeter, summary
     from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
     from ltp_pipeline.task.decision import predictions_of, stored_threshold

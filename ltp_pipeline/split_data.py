@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.add_fixed_functions:
         raise UserError("--add_fixed_functions: rows stay as they are here; give this flag in training")
     from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_rows
-    from ltp_pipeline.data.group_splits import group_splits, shares_note
-    from ltp_pipeline.data.row_groups import group_names, groups_of_rows
+    from ltp_pipeline.quality.group_splits import group_splits, shares_note
+    from ltp_pipeline.quality.row_groups import group_names, groups_of_rows
 
     ending = args.format or _format_of(given.files[0])
     rows, frames = read_files(given.files, args)
@@ -104,10 +104,10 @@ def read_files(paths: Sequence[str], args: SplitArguments) -> tuple[pd.DataFrame
     """
     import pandas as pd
 
-    from ltp_pipeline.data.file_formats import BadRows, read_table
-    from ltp_pipeline.data.layouts import LAYOUT
     from ltp_pipeline.data.readers import read_function_rows
-    from ltp_pipeline.data.row_groups import check_group_columns, pooled_pairs
+    from ltp_pipeline.files.file_formats import BadRows, read_table
+    from ltp_pipeline.files.layouts import LAYOUT
+    from ltp_pipeline.quality.row_groups import check_group_columns, pooled_pairs
 
     sources, frames = [], []
     for path in paths:

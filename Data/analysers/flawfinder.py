@@ -16,7 +16,7 @@ from Data.analysers.run_tool import AnalyserFailed, run_tool, time_limit
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES
 from ltp_pipeline.code.literals import masked
-from ltp_pipeline.data.file_formats import FIELD_LIMIT
+from ltp_pipeline.files.file_formats import FIELD_LIMIT
 
 _BREAK = re.compile(r"[;{},)\n]")  # a newline may follow; in the text without comments and strings
 LONG_LINE = 5_000  # characters; flawfinder repeats the line with each of its findings

@@ -16,7 +16,7 @@ from Data.sources.file_report import FileReport, Place
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.functions import SourceFile
-from ltp_pipeline.data.file_formats import FIELD_LIMIT, SHOWN
+from ltp_pipeline.files.file_formats import FIELD_LIMIT, SHOWN
 from ltp_pipeline.task.labels import as_class, expected_label, shown_label
 
 NAME = "findings_csv"  # used where the name of an analyser is expected

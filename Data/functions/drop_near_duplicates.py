@@ -1,7 +1,7 @@
 """Drops functions that are nearly the same as an earlier one, by the MinHash signatures of their tokens.
 
 The builder compares only signatures, which its workers compute: it needs 256 bytes of memory for each function. The
-check of finished files (ltp_pipeline/data/near_duplicates.py) also compares the exact sets of runs of tokens.
+check of finished files (ltp_pipeline/quality/near_duplicates.py) also compares the exact sets of runs of tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.data.near_duplicates import PERMUTATIONS, empty_minhash, minhash_of, new_index, token_runs
+from ltp_pipeline.quality.near_duplicates import PERMUTATIONS, empty_minhash, minhash_of, new_index, token_runs
 
 if TYPE_CHECKING:
     from Data.functions.labelling import LabelledFunction

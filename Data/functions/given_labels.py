@@ -14,8 +14,8 @@ from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.code.functions import SourceFile
-from ltp_pipeline.data.file_formats import SHOWN
 from ltp_pipeline.data.folder_labels import class_folder, class_of_ending
+from ltp_pipeline.files.file_formats import SHOWN
 from ltp_pipeline.task.labels import parse_label_map
 
 FOLDERS, NAMES = "--labels_from_folders", "--labels_from_names"

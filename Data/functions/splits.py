@@ -11,7 +11,7 @@ import numpy as np
 from Data.functions.labelling import LabelledFunction
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.group_splits import group_splits
+from ltp_pipeline.quality.group_splits import group_splits
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 

@@ -10,7 +10,7 @@ import numpy as np
 from Data.functions.card import NAMES
 from Data.functions.splits import SHARES
 from Data.ground_truth.rows import Row
-from ltp_pipeline.data.group_splits import group_splits
+from ltp_pipeline.quality.group_splits import group_splits
 
 LEAKS = "What the training table gives away of a test table"
 TRAIN, TEST = NAMES["train"], NAMES["test"]

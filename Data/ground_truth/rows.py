@@ -14,8 +14,8 @@ from Data.functions.splits import SHARES
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import language_of
-from ltp_pipeline.data.group_splits import group_components, group_splits, shares_note
-from ltp_pipeline.data.near_duplicates import NearDuplicates
+from ltp_pipeline.quality.group_splits import group_components, group_splits, shares_note
+from ltp_pipeline.quality.near_duplicates import NearDuplicates
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import BadRows, column_list, read_table, row_place
-from ltp_pipeline.data.text_files import NOT_UTF8
+from ltp_pipeline.files.file_formats import BadRows, column_list, read_table, row_place
+from ltp_pipeline.files.text_files import NOT_UTF8
 
 
 def read_columns(path: Path, where: str, names: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple]:

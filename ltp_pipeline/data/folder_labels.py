@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.data.file_formats import shortened
+from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.task.labels import WORDS
 
 FOLDER, NAME = "folder", "name"  # the two readings, as values of --label_column

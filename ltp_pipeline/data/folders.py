@@ -13,10 +13,10 @@ from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.text_encoding import decode_text, is_binary, plain_text
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
-from ltp_pipeline.data.file_formats import FORMATS, SHOWN
 from ltp_pipeline.data.flags import ColumnArguments
 from ltp_pipeline.data.folder_labels import FOLDER, NAME, Reading, choose_reading, class_folder, projects_beside
-from ltp_pipeline.data.layouts import LAYOUT, Layout
+from ltp_pipeline.files.file_formats import FORMATS, SHOWN
+from ltp_pipeline.files.layouts import LAYOUT, Layout
 from ltp_pipeline.task.labels import parse_label_map
 from ltp_pipeline.task.tasks import UNLABELLED
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.hub import is_offline, offline_note
-from ltp_pipeline.data.file_formats import (
+from ltp_pipeline.data.flags import ReadingArguments
+from ltp_pipeline.files.file_formats import (
     SKIPPED,
     BadRows,
     column_list,
@@ -17,8 +18,7 @@ from ltp_pipeline.data.file_formats import (
     read_table,
     row_place,
 )
-from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.text_files import check_header, read_text
+from ltp_pipeline.files.text_files import check_header, read_text
 from ltp_pipeline.task.tasks import NOT_GIVEN, Task
 
 HUB_DATA_SET = "nyu-mll/glue"

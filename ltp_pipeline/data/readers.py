@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import ENDINGS, SKIPPED, BadRows, read_table
-from ltp_pipeline.data.fixed_functions import with_fixed_functions
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
 from ltp_pipeline.data.folders import read_folder
 from ltp_pipeline.data.glue_files import NO_LABEL, check_glue_flags, check_labels, read_glue, read_glue_hub
-from ltp_pipeline.data.layouts import LABELS, LAYOUT, TEXTS, Layout, described, find_layout, with_content
-from ltp_pipeline.data.text_files import NOT_UTF8, decode_utf8
+from ltp_pipeline.files.file_formats import ENDINGS, SKIPPED, BadRows, read_table
+from ltp_pipeline.files.fixed_functions import with_fixed_functions
+from ltp_pipeline.files.layouts import LABELS, LAYOUT, TEXTS, Layout, described, find_layout, with_content
+from ltp_pipeline.files.text_files import NOT_UTF8, decode_utf8
 from ltp_pipeline.task.labels import as_classes, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import UNLABELLED, Task, has_labels
 

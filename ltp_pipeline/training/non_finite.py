@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import gather_object
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import shortened
+from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.task.tasks import has_labels
 
 if TYPE_CHECKING:

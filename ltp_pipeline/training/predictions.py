@@ -10,7 +10,7 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import as_text, write_rows, write_text
-from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
+from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
 from ltp_pipeline.task.decision import predictions_of
 from ltp_pipeline.task.metrics import positive_scores, probabilities, sigmoid
 from ltp_pipeline.task.tasks import CODE, Task, has_labels

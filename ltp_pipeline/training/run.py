@@ -24,10 +24,10 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
-from ltp_pipeline.data.layouts import all_pairs_of
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
+from ltp_pipeline.files.layouts import all_pairs_of
 from ltp_pipeline.model.checkpoints import check_tokenizer_fits
 from ltp_pipeline.task.breakdown import breakdown, intervals, resampled
 from ltp_pipeline.task.class_counts import check_class_counts

@@ -11,7 +11,7 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_text
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
-from ltp_pipeline.data.layouts import LAYOUT, flaw_lines_of
+from ltp_pipeline.files.layouts import LAYOUT, flaw_lines_of
 from ltp_pipeline.measures.lengths import by_length
 from ltp_pipeline.measures.lines import line_measures
 from ltp_pipeline.task.tasks import CODE, Task

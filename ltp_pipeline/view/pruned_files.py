@@ -11,9 +11,9 @@ from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import replaced_together, write_csv, write_json
 from ltp_pipeline.base.result_folder import open_folder
-from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
+from ltp_pipeline.files.file_formats import SKIPPED
 from ltp_pipeline.model.precision import dtype_name
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import FunctionTokens, encode

@@ -10,9 +10,9 @@ import numpy as np
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import as_text, write_json, write_text
-from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
+from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of
 from ltp_pipeline.model.precision import dtype_name
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import encode, joined

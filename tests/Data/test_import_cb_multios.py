@@ -8,8 +8,8 @@ import pytest
 from Data.import_cb_multios import lines_before_insertions, main, name_of, plain, removed_lines
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.code_tokens import code_tokens
-from ltp_pipeline.data.layouts import flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import flaw_lines_of, pairs_of
 
 SERVICE = """#include "libc.h"
 /* A service. */

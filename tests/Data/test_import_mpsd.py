@@ -8,8 +8,8 @@ import pytest
 from Data.import_mpsd import BENIGN, MALICIOUS, MARKS, MIXED, is_damaged, main, without_marks
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
-from ltp_pipeline.data.layouts import flaw_lines_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import flaw_lines_of
 
 TABLES = [f"{kind}{split}" for kind in ("", "mixed_") for split in ("train_subset", "validation", "test")]
 WORDS = ["apple", "pear", "plum", "fig", "lime", "date", "kiwi", "nut"]

@@ -7,8 +7,8 @@ import pytest
 
 from Data import import_devign, import_linevul
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.layouts import flaw_lines_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import flaw_lines_of
 
 TEXT = "int f()\n{\n\n    a();\n  \n    b();\n}\n"
 

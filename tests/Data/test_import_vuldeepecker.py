@@ -10,8 +10,8 @@ from Data.ground_truth.fixes.cve_folders import diff_of, split_name
 from Data.ground_truth.fixes.unified_diffs import FileDiff
 from Data.import_vuldeepecker import main
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.layouts import flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import flaw_lines_of, pairs_of
 
 WORDS = ("alpha", "beta", "gamma", "delta", "eps", "zeta", "eta")
 

@@ -45,7 +45,7 @@ for piece in pieces:
 ONE_LINE = """
 from pathlib import Path
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import read_table
+from ltp_pipeline.files.file_formats import read_table
 from ltp_pipeline.data.readers import read_functions
 from Data.analysers.user_findings import read_findings
 folder = Path({folder!r})

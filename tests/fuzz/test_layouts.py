@@ -6,8 +6,8 @@ import pytest
 from hypothesis import strategies as st
 
 from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.layouts import COMMITS, KNOWN, ROLES, flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import COMMITS, KNOWN, ROLES, flaw_lines_of, pairs_of
 from tests.fuzz.limits import fuzz
 from tests.fuzz.strategies import VALUES, code
 from tests.fuzz.test_tables import read

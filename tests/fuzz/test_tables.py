@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from Data.functions.row_writer import open_row_writer
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_csv
-from ltp_pipeline.data.file_formats import read_table
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.glue_files import read_glue
 from ltp_pipeline.data.readers import read_functions
-from ltp_pipeline.data.text_files import NOT_UTF8
+from ltp_pipeline.files.file_formats import read_table
+from ltp_pipeline.files.text_files import NOT_UTF8
 from ltp_pipeline.task.labels import parse_label_map
 from ltp_pipeline.task.tasks import find_task
 from tests.fuzz.limits import fuzz

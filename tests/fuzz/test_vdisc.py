@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from Data import import_vdisc
 from Data.sources.vdisc_files import GROUPS, TEXT
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.file_formats import read_table
+from ltp_pipeline.files.file_formats import read_table
 from tests.fuzz.limits import fuzz
 from tests.fuzz.strategies import changed, code, encoded
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
-from ltp_pipeline.data.flaw_lines import lines_from_one
-from ltp_pipeline.data.layouts import own_layout
+from ltp_pipeline.files.flaw_lines import lines_from_one
+from ltp_pipeline.files.layouts import own_layout
 from ltp_pipeline.view.encode import FunctionTokens
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_text import kept_text

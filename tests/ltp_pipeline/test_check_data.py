@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.check_data import main
-from ltp_pipeline.data.data_findings import RIGHT
+from ltp_pipeline.quality.data_findings import RIGHT
 from tests.ltp_pipeline.conftest import functions
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.layouts import pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import pairs_of
 from ltp_pipeline.split_data import main
 
 NAMES = ("train_subset", "validation", "test")

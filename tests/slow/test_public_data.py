@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ltp_pipeline.data.file_formats import read_table
-from ltp_pipeline.data.flaw_lines import SEPARATOR, lines_of_linevul, numbers_in, places_of
 from ltp_pipeline.data.readers import read_functions
-from ltp_pipeline.data.row_pairs import are_similar
+from ltp_pipeline.files.file_formats import read_table
+from ltp_pipeline.files.flaw_lines import SEPARATOR, lines_of_linevul, numbers_in, places_of
+from ltp_pipeline.files.row_pairs import are_similar
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from Data.ground_truth.rows import Row
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import token_hash
 from ltp_pipeline.code.functions import Function
-from ltp_pipeline.data.near_duplicates import NearDuplicates
+from ltp_pipeline.quality.near_duplicates import NearDuplicates
 
 
 def cve_rows(files: Iterable[CveFile], counts: dict[str, int]) -> list[Row]:

@@ -12,10 +12,10 @@ from datasets.arrow_writer import ArrowWriter
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data import glue_files
-from ltp_pipeline.data.file_formats import SKIPPED
 from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.glue_files import check_labels, read_glue, read_glue_hub
 from ltp_pipeline.data.readers import read_task_file
+from ltp_pipeline.files.file_formats import SKIPPED
 from ltp_pipeline.task.tasks import CODE, GLUE, NOT_GIVEN, TASKS
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ltp_pipeline.data.near_duplicates import NearDuplicates, minhash_of, token_runs
 from ltp_pipeline.data.tokenization import tokenize
 from ltp_pipeline.data.truncation import MODES, Truncation
+from ltp_pipeline.quality.near_duplicates import NearDuplicates, minhash_of, token_runs
 from ltp_pipeline.train_tokenizer import LONGEST_WORD, train_tokenizer
 from tests.pruned_checkpoint import make_tokenizer
 
@@ -69,5 +69,5 @@ def test_near_duplicates_of_a_long_text_take_little_memory():
 def test_a_signature_does_not_depend_on_how_many_runs_are_taken_at_once(monkeypatch):
     runs = token_runs([f"name_{i % 97}_{i % 89}" for i in range(5000)])
     whole = minhash_of(runs).hashvalues
-    monkeypatch.setattr("ltp_pipeline.data.near_duplicates.RUNS_AT_ONCE", 64)
+    monkeypatch.setattr("ltp_pipeline.quality.near_duplicates.RUNS_AT_ONCE", 64)
     assert np.array_equal(minhash_of(runs).hashvalues, whole)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.layouts import LAYOUT, Layout
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import LAYOUT, Layout
 from ltp_pipeline.task.tasks import CODE, TASKS, VDISC
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ltp_pipeline.data.layouts import Layout, own_layout
+from ltp_pipeline.files.layouts import Layout, own_layout
 from ltp_pipeline.view.report import choose_functions, name_of_function, origin_of
 
 

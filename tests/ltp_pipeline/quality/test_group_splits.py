@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.group_splits import group_components, group_splits, shares_note
+from ltp_pipeline.quality.group_splits import group_components, group_splits, shares_note
 
 SHARES = (0.8, 0.1, 0.1)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from ltp_pipeline.base.files import as_text
 from ltp_pipeline.code.telling_names import telling_words
-from ltp_pipeline.data.data_findings import RARE, Finding, FunctionFile, new_finding
-from ltp_pipeline.data.file_formats import shortened
-from ltp_pipeline.data.layouts import LAYOUT, unmatched_pairs
-from ltp_pipeline.data.row_groups import group_names
+from ltp_pipeline.files.file_formats import shortened
+from ltp_pipeline.files.layouts import LAYOUT, unmatched_pairs
+from ltp_pipeline.quality.data_findings import RARE, Finding, FunctionFile, new_finding
+from ltp_pipeline.quality.row_groups import group_names
 
 # A word tells the label if the odds of one label, among the functions with it or among those without it, are more than
 # ODDS times those among all functions, with this confidence. The highest value in the demo's data is 3.5 (`fix`).

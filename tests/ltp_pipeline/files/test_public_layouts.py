@@ -12,8 +12,8 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.layouts import LAYOUT, flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import LAYOUT, flaw_lines_of, pairs_of
 
 BAD = "int f(char *a)\n{\n  char b[4];\n\n  strcpy(b, a);\n  return 0;\n}"
 FIXED = BAD.replace("strcpy(b, a)", "strncpy(b, a, 4)")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.data.layouts import LAYOUT, PAIR
-from ltp_pipeline.data.text_files import NOT_UTF8
+from ltp_pipeline.files.layouts import LAYOUT, PAIR
+from ltp_pipeline.files.text_files import NOT_UTF8
 
 if TYPE_CHECKING:
     import pandas as pd

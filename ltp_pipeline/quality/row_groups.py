@@ -10,8 +10,8 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import as_text
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import language_of
-from ltp_pipeline.data.file_formats import column_list
-from ltp_pipeline.data.layouts import LAYOUT, pairs_of, unmatched_pairs
+from ltp_pipeline.files.file_formats import column_list
+from ltp_pipeline.files.layouts import LAYOUT, pairs_of, unmatched_pairs
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.code.code_tokens import token_hash
-from ltp_pipeline.data.near_duplicates import RUN, NearDuplicates
+from ltp_pipeline.quality.near_duplicates import RUN, NearDuplicates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ import numpy as np
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import token_hash
-from ltp_pipeline.data.group_splits import group_components
+from ltp_pipeline.quality.group_splits import group_components
 
 if TYPE_CHECKING:
     from datasketch import MinHash, MinHashLSH

@@ -17,10 +17,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.data.text_files import check_header
+from ltp_pipeline.files.text_files import check_header
 
 if TYPE_CHECKING:
-    from ltp_pipeline.data.file_formats import BadRows
+    from ltp_pipeline.files.file_formats import BadRows
 
 EXPECTED = "expected one JSON object per line, or one array of objects: in pandas to_json(FILE, orient='records')"
 

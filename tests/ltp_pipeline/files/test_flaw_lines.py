@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from ltp_pipeline.data.flaw_lines import lines_of_linevul, lines_of_megavul, lines_of_texts, numbers_in, places_of
+from ltp_pipeline.files.flaw_lines import lines_of_linevul, lines_of_megavul, lines_of_texts, numbers_in, places_of
 
 TEXT = "f() {\n  a();\n\n  if (x) {\n    return 1;\n  }\n  b();\n  return 1;\n}"
 

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.layouts import LAYOUT, pairs_of
 from ltp_pipeline.data.readers import read_functions
-from ltp_pipeline.data.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
+from ltp_pipeline.files.layouts import LAYOUT, pairs_of
+from ltp_pipeline.files.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
 from ltp_pipeline.task.tasks import VDISC
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.data.json_tables import json_rows
-from ltp_pipeline.data.text_files import (
+from ltp_pipeline.files.json_tables import json_rows
+from ltp_pipeline.files.text_files import (
     NOT_UTF8,
     SURROGATE,
     check_content,

@@ -4,11 +4,11 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import ReadingArguments
-from ltp_pipeline.data.layouts import flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions, read_task_file
+from ltp_pipeline.files.layouts import flaw_lines_of, pairs_of
 from ltp_pipeline.task.tasks import CODE, TASKS, VDISC
 from ltp_pipeline.view.report import choose_functions
-from tests.ltp_pipeline.data.test_public_layouts import BAD, BIGVUL, CLEAN, DEVIGN, FIXED, MEGAVUL, write
+from tests.ltp_pipeline.files.test_public_layouts import BAD, BIGVUL, CLEAN, DEVIGN, FIXED, MEGAVUL, write
 
 ADDED = ReadingArguments(add_fixed_functions=True)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import as_text
-from ltp_pipeline.data.file_formats import column_list
-from ltp_pipeline.data.flaw_lines import READ_LINES, lines_from_one, numbers_in
-from ltp_pipeline.data.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
+from ltp_pipeline.files.file_formats import column_list
+from ltp_pipeline.files.flaw_lines import READ_LINES, lines_from_one, numbers_in
+from ltp_pipeline.files.row_pairs import has_neighbouring_pairs, named_pairs, neighbouring_pairs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,8 +2,8 @@
 
 import json
 
-from ltp_pipeline.data.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
 from ltp_pipeline.data.readers import read_functions
+from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
 
 
 def read(tmp_path, content, name="in.csv"):

@@ -1,7 +1,7 @@
 import pytest
 
 from ltp_pipeline.code.code_tokens import code_tokens
-from ltp_pipeline.data.near_duplicates import NearDuplicates, near_duplicate_groups
+from ltp_pipeline.quality.near_duplicates import NearDuplicates, near_duplicate_groups
 
 LONG = "static int f(int a) { " + " ".join(f"a = g{i}(a, {i});" for i in range(40)) + " return a; }"
 
