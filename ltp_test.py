@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 from ltp_pipeline.view.line_results import CHOICES
 from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
@@ -48,6 +50,7 @@ class ReportArguments(PrunedModelArguments):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments([ReportArguments], argv, __doc__)
+    check_addable(Path(args.output_dir))
     from ltp_pipeline.view.report import report_kept_tokens  # late: --help needs neither pandas nor matplotlib
     from ltp_pipeline.view.terminal import TerminalView
 

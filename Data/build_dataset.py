@@ -51,9 +51,10 @@ from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport, Place
 from Data.sources.projects import Project, projects_from_debian, projects_from_folders, projects_from_list
 from Data.sources.source_list import SPLITS
-from ltp_pipeline.base.errors import UserError, printable, run_main
+from ltp_pipeline.base.errors import UserError, check_seed, printable, run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 from ltp_pipeline.code.tree_functions import grammar
@@ -252,6 +253,8 @@ def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[
     if options.label_map and options.findings_csv is None:
         raise UserError("--label_map is for the labels of --findings_csv: give both or neither")
     check_threshold(options.near_duplicates, off=1)
+    check_seed(options.seed)
+    check_addable(options.output_dir)
     return installed_versions(analyzers)
 
 

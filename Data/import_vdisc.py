@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.functions.row_writer import FORMATS, Row, open_row_writer
 from Data.sources.vdisc_files import GROUPS, TEXT, open_vdisc, read_vdisc
-from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.files import format_table, replaced_together, write_json
 from ltp_pipeline.base.progress import progress_bar
 
@@ -54,6 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     args = parser.parse_args(arguments)
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit}: expected 1 or more")
+    check_seed(args.seed)
     return args
 
 

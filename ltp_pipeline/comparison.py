@@ -24,6 +24,7 @@ from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.base.flags import check_positive, parse_arguments
 from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
@@ -105,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         check_checkpoint(path, "--checkpoints")
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
     check_bootstrap(args.bootstrap, task)
+    check_addable(Path(args.output_dir))
     frame = read_task_file(args.test_file, task, args, flag="--test_file", labels="optional")
     check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
     device = default_device()

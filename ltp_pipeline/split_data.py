@@ -9,20 +9,23 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers.hf_argparser import HfArg
 
-from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.data.flags import ReadingArguments
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from ltp_pipeline.data.layouts import Layout
 
 NAMES = ("train_subset", "validation", "test")
 FORMATS = ("csv", "jsonl", "parquet")
@@ -62,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(args.shares) != len(NAMES) or min(args.shares) <= 0 or not abs(sum(args.shares) - 1) < 1e-6:
         shown = " ".join(map(str, args.shares))
         raise UserError(f"--shares {shown}: expected three shares above 0 whose sum is 1, such as 0.8 0.1 0.1")
+    check_seed(args.seed)
     if args.add_fixed_functions:
         raise UserError("--add_fixed_functions: rows stay as they are here; give this flag in training")
     from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_rows
@@ -69,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.quality.row_groups import group_names, groups_of_rows
 
     ending = args.format or _format_of(given.files[0])
+    check_addable(args.output_dir)
+    _check_files(given.files, {args.output_dir / f"{name}.{ending}" for name in NAMES})
     rows, frames = read_files(given.files, args)
     names = {column: group_names(rows[column]) for column in args.group_by}
     groups = groups_of_rows(frames, names)
@@ -93,6 +99,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         if count:
             print(f"note: {count} rows have no {column}: that column puts them together with no other row")
     print(f"note: {note}\nwritten to {args.output_dir}" if note else f"written to {args.output_dir}")
+
+
+def _check_files(paths: Sequence[str], written: Collection[Path]) -> None:
+    """Raises UserError for a file that is given twice, or that would be replaced by one of the files `written`."""
+    replaced, seen = {path.resolve() for path in written}, set()
+    for path in paths:
+        place = Path(path).resolve()
+        if place in replaced:
+            raise UserError(f"--output_dir: {path} would be replaced; expected another folder than that of the files")
+        if place in seen:
+            raise UserError(f"{path}: this file is given twice; expected each file once")
+        seen.add(place)
 
 
 def read_files(paths: Sequence[str], args: SplitArguments) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
@@ -123,14 +141,19 @@ def read_files(paths: Sequence[str], args: SplitArguments) -> tuple[pd.DataFrame
         check_group_columns(source, args.group_by, path)
         if (layout.text, layout.label) != (first.text, first.label):
             raise UserError(
-                f"{path}: code and labels are in {layout.text} and {layout.label}, but in {first.text} and "
-                f"{first.label} of {paths[0]}; expected files of one layout, or --text_column and --label_column"
+                f"{path}: {_columns(layout)}, but in {paths[0]} {_columns(first)}; expected files of one layout, or "
+                "--text_column and --label_column"
             )
         sources.append(source)
         frames.append(frame)
     rows = pd.concat(sources, ignore_index=True)
     pairs = pooled_pairs(frames)
     return rows if pairs is None else rows.assign(pair=pairs), frames
+
+
+def _columns(layout: Layout) -> str:
+    labels = "there are no labels" if layout.label is None else f"the labels in {layout.label!r}"
+    return f"the code is in {layout.text!r} and {labels}"
 
 
 def _format_of(path: str) -> str:

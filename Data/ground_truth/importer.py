@@ -27,9 +27,10 @@ from Data.ground_truth.rows import (
     without_near_duplicates,
 )
 from Data.sources.source_list import SPLITS
-from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.errors import UserError, check_seed, printable
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
 from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.base.stand_ins import stand_in
 
 REPORT = "import.json"
@@ -78,7 +79,9 @@ def run_import(
     Raises UserError for a folder that is no such clone, a file that cannot be read, and a folder that cannot be
     written to.
     """
+    check_seed(args.seed)
     check_source(args.source, repository)
+    check_addable(args.output_dir)
     try:
         with replaced_together(args.output_dir) as staging:
             counts: dict[str, int] = {}
@@ -90,7 +93,8 @@ def run_import(
                 rows = without_near_duplicates(rows, repository.near_duplicates, counts)
             counts["rows_written"] = len(rows)
             if not rows:
-                raise UserError(f"--source {args.source}: no row is left of {counts['rows_read']}; expected functions")
+                expected = f"expected a complete clone of github.com/{repository.name}"
+                raise UserError(f"--source {args.source}: no row is left of {counts['rows_read']}; {expected}")
             counts |= component_counts(rows)
             splits = split_rows(rows, repository.splits, args.seed)
             tables = _tables(splits)
@@ -129,7 +133,10 @@ def check_source(folder: Path, repository: Repository) -> None:
     expected = f"expected your clone of github.com/{repository.name}"
     if not folder.is_dir():
         raise UserError(f"{flag}: {'this is a file' if folder.exists() else 'no such folder'}; {expected}")
-    missing = [name for name in repository.holds if not (folder / name).exists()]
+    try:
+        missing = [name for name in repository.holds if not (folder / name).exists()]
+    except OSError as error:
+        raise UserError(f"{flag}: cannot be read: {error.strerror}; {expected}") from error
     if missing:
         raise UserError(f"{flag}: holds no {' and no '.join(missing)}; {expected}")
 

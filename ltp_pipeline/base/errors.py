@@ -39,6 +39,12 @@ def _escaped(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def check_seed(seed: int) -> None:
+    """Raises UserError, naming --seed, for a number that random generators do not take."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed {seed}: expected 0 to 4294967295")
+
+
 def run_main(main: Callable[[], None], parallel: bool = False) -> NoReturn:
     """Runs a script's `main`, then exits with a status: 0; 2 for a UserError, printed as `error: ...`, and if memory
     has run out; 130 for Ctrl-C and 143 for SIGTERM. If standard output cannot be written, `main` goes on; the status

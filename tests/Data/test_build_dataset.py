@@ -284,6 +284,8 @@ def test_debian_sources(tmp_path):
         ("--debian_sources p", "--debian_sources: no NAME_VERSION.orig.tar.gz, .xz or .bz2 in p"),
         ("--near_duplicates 1.5", "--near_duplicates 1.5.* 0.7 to 1"),
         ("--near_duplicates 0.6", "--near_duplicates 0.6.* 0.7 to 1"),
+        ("--seed -1", "--seed -1: expected 0 to"),
+        ("--output_dir p/a.h", "--output_dir p/a.h: cannot be written: p/a.h is a file"),
         ("--label_map bad=1", "--label_map is for the labels of --findings_csv"),
         ("--analyzers bandit", "--analyzers bandit does not read --language c cpp"),
     ],

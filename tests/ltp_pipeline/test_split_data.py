@@ -160,6 +160,7 @@ def test_a_folder_of_sources(tmp_path, ending):
         (["--shares", "8", "1", "1"], "--shares 8.0 1.0 1.0: expected"),
         (["--shares", "1", "0", "0"], "--shares 1.0 0.0 0.0: expected"),
         (["--shares", "nan", "0.5", "0.5"], "--shares nan"),
+        (["--seed", "-1"], "--seed -1: expected 0 to"),
         (["--add_fixed_functions"], "--add_fixed_functions: .* in training"),
     ],
 )
@@ -170,13 +171,28 @@ def test_wrong_flags_are_errors_and_write_nothing(tmp_path, flags, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_would_be_replaced_is_an_error(tmp_path):
+    file = tmp_path / "test.csv"
+    file.write_text("code,label\n" + "".join(f"int {name};,1\n" for name in "abcd"))
+    before = file.read_text()
+    with pytest.raises(UserError, match="--output_dir: .*test.csv would be replaced"):
+        main([str(file), "--output_dir", str(tmp_path)])
+    assert file.read_text() == before and list(tmp_path.iterdir()) == [file]
+    with pytest.raises(UserError, match="test.csv: this file is given twice"):
+        main([str(file), str(tmp_path / "." / "test.csv"), "--output_dir", str(tmp_path / "out")])
+    main([str(file), "--output_dir", str(tmp_path), "--format", "jsonl"])
+
+
 def test_files_of_two_layouts_are_an_error(tmp_path):
     (tmp_path / "own.csv").write_text("code,label\nint a;,1\n")
     file = primevul(tmp_path, [row(i) for i in range(20)])
     with pytest.raises(
-        UserError, match="own.csv: code and labels are in code and label, but in func and target of .*"
+        UserError, match="own.csv: the code is in 'code' and the labels in 'label', but in .* in 'func' and .*'target'"
     ):
         split(tmp_path, file, tmp_path / "own.csv")
+    (tmp_path / "bare.jsonl").write_text('{"func": "int a;"}\n')
+    with pytest.raises(UserError, match="bare.jsonl: the code is in 'func' and there are no labels, but in "):
+        split(tmp_path, file, tmp_path / "bare.jsonl")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--output_dir .*file.out: cannot be written"):
         main([file, "--output_dir", str(tmp_path / "file" / "out")])

@@ -84,7 +84,7 @@ def test_what_is_no_clone_is_an_error_and_changes_nothing(tmp_path):
         with pytest.raises(UserError, match=key):
             import_toys(source, tmp_path / "out")
     assert not any((tmp_path / "out").iterdir())
-    with pytest.raises(UserError, match="--output_dir .*: cannot be written: Not a directory"):
+    with pytest.raises(UserError, match="--output_dir .*: cannot be written: .*file is a file"):
         import_toys(toys(tmp_path / "good", ["1 a\nint a;"]), tmp_path / "file" / "out")
 
 

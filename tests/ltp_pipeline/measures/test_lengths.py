@@ -18,3 +18,7 @@ def test_each_group_that_has_functions_is_measured():
 def test_a_function_with_several_labels_is_positive_if_it_has_one():
     rows = by_length(np.array([1025, 2048, 2048]), np.array([[0, 0], [1, 1], [0, 1]]), lambda places: {})
     assert rows == [{"tokens": "1025 to 2048", "functions": 3, "positives": 2}]
+
+
+def test_without_functions_there_is_no_group():
+    assert by_length(np.array([]), np.array([]), lambda places: {}) == []
