@@ -184,9 +184,18 @@ def _read_csv(
     for name in () if as_text is None else set(header[:columns]).difference(as_text):
         with suppress(ValueError, TypeError):  # text stays text
             numbers_read = pd.to_numeric(frame[name])
-            if numbers_read.dtype != "float64" or not (numbers_read.abs() > LARGEST_EXACT).any():
+            if _are_exact(numbers_read, frame[name]):
                 frame[name] = numbers_read
     return frame.set_axis(pd.Index(numbers, dtype="int64"))
+
+
+def _are_exact(numbers: pd.Series, cells: pd.Series) -> bool:
+    """Whether numbers say what the cells of a CSV file say: not for 007, or for 12 that an empty cell makes 12.0."""
+    if any(cell[0] == "0" and len(cell) > 1 and cell.isdecimal() for cell in cells if cell):
+        return False
+    if numbers.dtype != "float64":
+        return True
+    return not (numbers.abs() > LARGEST_EXACT).any() and not all(cell.isdecimal() for cell in cells if cell)
 
 
 def _separator_of(text: str, separator: str) -> tuple[str, bool]:

@@ -246,6 +246,12 @@ def test_long_ids_stay_exact(tmp_path, form):
     assert [str(cell) for cell in frame["idx"][:2]] == [str(2**62), str(2**62 + 1)]
 
 
+def test_numbers_are_not_written_otherwise(tmp_path):
+    (tmp_path / "in.csv").write_text("code,label,id,padded,gap,empty,share\na,1,12,007,5,,1.5\nb,0,13,008,,,\n")
+    found = read_functions(tmp_path / "in.csv").drop(columns=["functionSource", "label"])
+    assert found.iloc[0].tolist()[:4] == [12, "007", "5", ""] and found["share"].iloc[0] == 1.5
+
+
 def test_exact_numbers_of_many_digits_and_ordinary_ones(tmp_path):
     rows = [{**DIVERSEVUL[0], "size": 5, "share": 0.5}, {**DIVERSEVUL[1], "size": 7, "share": 2}]
     for form in ("lines", "csv"):
