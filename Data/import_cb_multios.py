@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.ground_truth.conditionals import resolve
-from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
+from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.neutral_text import without_comments
 from Data.ground_truth.rows import Row
 from Data.sources.source_files import decode_source, is_source
@@ -74,7 +74,7 @@ def read_rows(folder: Path, counts: dict[str, int]) -> Iterator[Row]:
 def _sources(folder: Path) -> Iterator[Path]:
     """The source files of the programs, without those that attack or test them."""
     suffixes = suffixes_of(["c", "cpp"])
-    for path in (folder / CHALLENGES).rglob("*"):
+    for path in files_below(folder / CHALLENGES):
         inner = path.relative_to(folder).parts
         is_tool = any(part == "poller" or part.startswith("pov_") for part in inner[2:-1])
         if len(inner) > 2 and not is_tool and is_source(path.name, suffixes) and path.is_file():

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.functions.labelling import worker_pool
-from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
+from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.neutral_text import without_comments, without_telling_names
 from Data.ground_truth.rows import Row
 from Data.sources.source_files import decode_source
@@ -58,7 +58,7 @@ def read_juliet(folder: Path, counts: dict[str, int]) -> Iterator[Row]:
 
     Raises UserError if the system ends one of them.
     """
-    paths = sorted(path for path in (folder / "testcases").rglob("CWE*") if _FILE.fullmatch(path.name))
+    paths = [path for path in files_below(folder / "testcases") if _FILE.fullmatch(path.name)]
     counts.update(files=len(paths), functions=0, neither_good_nor_bad=0, bad=0, bad_with_flaw_line=0)
     files = read_files(folder, paths)
     with worker_pool() as pool:

@@ -6,6 +6,7 @@ An importer describes its repository in a `Repository`, and gives `run_import` a
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,15 @@ def check_source(folder: Path, repository: Repository) -> None:
         raise UserError(f"{flag}: cannot be read: {error.strerror}; {expected}") from error
     if missing:
         raise UserError(f"{flag}: holds no {' and no '.join(missing)}; {expected}")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted. Raises OSError for a folder that cannot be read, which `rglob` would skip."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder, onerror=fail) for name in names)
 
 
 def read_files(folder: Path, paths: Iterable[Path], desc: str = "read") -> Iterator[tuple[str, bytes]]:

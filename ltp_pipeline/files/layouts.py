@@ -28,6 +28,7 @@ OWN_TEXTS, OWN_LABEL = ("functionSource", "code", "text"), "label"
 TEXTS = (*OWN_TEXTS, "func", "func_before", "processed_func", "source_code", "function")
 LABELS = (OWN_LABEL, "target", "vul", "is_vul", "vulnerable", "is_vulnerable")
 PAIR = "pair"
+REPAIRED = re.compile("(^|_)(after|fixed)(_|$)")  # in the name of a column with repaired functions
 COMMITS = ("commit_id", "commit_hash", "commit")
 # role -> the columns that may have it, in lower case; the first that a file has
 ROLES = {
@@ -244,6 +245,11 @@ def _only(candidates: list[str], where: str, what: str, flag: str, frame: pd.Dat
         choices = " or ".join(map(repr, candidates))
         raise UserError(f"{where}: the {what} may be in {choices}; name one with {flag}")
     found = column_list(frame)
+    if any(REPAIRED.search(_plain(column)) for column in frame.columns):  # as in SVEN, TitanVul and CVEfixes
+        found += (
+            "; if a row holds a function before and after its repair, make two rows of it, with label 1 and label 0, "
+            f"and with the same name in a column {PAIR!r}"
+        )
     if what == "code":
         raise UserError(
             f"{where}: no column with the code; expected {', '.join(TEXTS[:-1])} or {TEXTS[-1]} "

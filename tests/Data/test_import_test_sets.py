@@ -50,7 +50,7 @@ def test_linevul_is_a_test_set_of_one_class(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset_card.md", "import.json", "test.csv"]
 
 
-def test_devign_keeps_text_label_number_and_project(tmp_path):
+def test_devign_keeps_text_label_number_and_project(tmp_path, capsys):
     row = {"project": "qemu", "commit_id": "1", "substitutes": "{'a': ['b']}"}
     second = {"func": "int g;\n\nint h;", "target": 1, "idx": 12}
     source = devign(
@@ -60,6 +60,7 @@ def test_devign_keeps_text_label_number_and_project(tmp_path):
         [{"func": "int both ;", "target": 1, "idx": 15}, {"func": "int i;", "target": 1, "idx": 16}],
     )
     import_devign.main(["--source", str(source), "--output_dir", str(tmp_path / "out")])
+    assert "note: 3 of 7 files" in capsys.readouterr().out
     frame = read_functions(tmp_path / "out" / "test.csv").astype(str)
     columns = ["functionSource", "label", "id", "project"]
     assert sorted(map(tuple, frame[columns].values)) == [

@@ -1,11 +1,12 @@
 """The base of the importers, with an importer of a folder whose files are a line `label groups...`, then the code."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
 
-from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
+from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.rows import Row, split_rows, without_duplicates, without_near_duplicates
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.readers import read_functions
@@ -86,6 +87,19 @@ def test_what_is_no_clone_is_an_error_and_changes_nothing(tmp_path):
     assert not any((tmp_path / "out").iterdir())
     with pytest.raises(UserError, match="--output_dir .*: cannot be written: .*file is a file"):
         import_toys(toys(tmp_path / "good", ["1 a\nint a;"]), tmp_path / "file" / "out")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    source = toys(tmp_path / "toy", ["1 a\nint a;"])
+    assert files_below(tmp_path) == [source / "code" / "000.c"]
+
+    def walk(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", f"{folder}/secret"))
+
+    monkeypatch.setattr(os, "walk", walk)
+    flags = ["--source", str(source), "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="--source: cannot read .*secret: Permission denied"):
+        run_import(TOY, argument_parser("", TOY).parse_args(flags), lambda folder, counts: files_below(folder))
 
 
 def rows(*of):

@@ -188,6 +188,8 @@ def test_other_columns_that_can_be_read_in_one_way(tmp_path, capsys, columns, sa
         ("Func FUNC target", "the code may be in 'Func' or 'FUNC'"),
         ("is_vul func_before func label", "the code may be in 'func' or 'func_before'"),
         ("source target", "no column with the code; expected functionSource, .*--text_column.*found: source, target"),
+        ("func_before func_after cwe", "no column 'label', .*two rows .*label 1 and label 0.*'pair'"),
+        ("func_src_before func_src_after", "no column with the code.*two rows .*label 1 and label 0.*'pair'"),
         ("func cwe", "no column 'label', nor target, .*--label_column.*found: func, cwe"),
     ],
 )
