@@ -82,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         splits = group_splits(groups, args.shares, args.seed, labels)
     except UserError as error:
-        raise UserError(f"--group_by {' '.join(args.group_by)}: {error}") from None
+        why = f"--group_by {' '.join(args.group_by)}" if args.group_by else "pairs and equal code"
+        raise UserError(f"{why}: {error}") from None
     table = [{"split": name, **_counts(rows, labels, names, splits == number)} for number, name in enumerate(NAMES)]
     alone = {column: sum(not of_row for of_row in of_rows) for column, of_rows in names.items()}
     note = shares_note(groups, splits, args.shares)

@@ -165,6 +165,8 @@ def read_function_rows(
     read.attrs[LAYOUT] = with_content(layout, read)
     if layout.name and processes.is_main():
         print(f"{Path(path).name}: {described(read)}", flush=True)
+    if layout.flaw_lines and read.attrs[LAYOUT].flaw_lines is None and processes.is_main():
+        print(f"note: {where}: {layout.flaw_lines!r} is not read: expected numbers of lines in all rows, such as 3 17")
     return read
 
 

@@ -183,6 +183,12 @@ def test_a_file_that_would_be_replaced_is_an_error(tmp_path):
     main([str(file), "--output_dir", str(tmp_path), "--format", "jsonl"])
 
 
+def test_rows_that_all_stay_together_are_an_error(tmp_path):
+    file = primevul(tmp_path, [row(1)] * 5)
+    with pytest.raises(UserError, match="pairs and equal code: 5 rows form 1 group"):
+        split(tmp_path, file)
+
+
 def test_files_of_two_layouts_are_an_error(tmp_path):
     (tmp_path / "own.csv").write_text("code,label\nint a;,1\n")
     file = primevul(tmp_path, [row(i) for i in range(20)])

@@ -1,6 +1,7 @@
 """Flaw lines and pairs are read from the columns that the layout of a file names."""
 
 import json
+import re
 
 from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of, pairs_of
@@ -28,3 +29,11 @@ def test_a_file_without_lines_and_pairs(tmp_path):
     assert flaw_lines_of(frame) == [(3,), ()]
     rows = [{"code": "a", "label": 1, "flaw_lines": [3, 1]}, {"code": "b", "label": 0, "flaw_lines": None}]
     assert flaw_lines_of(read(tmp_path, json.dumps(rows), "in.json")) == [(3, 1), ()]
+
+
+def test_a_note_says_that_flaw_lines_are_no_numbers(tmp_path, capsys):
+    frame = read(tmp_path, 'code,label,flaw_lines\na,1,3\nb,1,"line 2"\n')
+    assert flaw_lines_of(frame) is None
+    assert re.search("note: .*in.csv: 'flaw_lines' is not read: .* 3 17", capsys.readouterr().out)
+    read(tmp_path, "code,label,flaw_lines\na,1,3\nb,0,\n")
+    assert capsys.readouterr().out == ""
