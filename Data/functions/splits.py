@@ -63,6 +63,11 @@ def split_files(functions: Sequence[LabelledFunction], seed: int) -> Splits:
     Raises UserError if there are fewer than three files with functions.
     """
     files = [[f"{one.function.project}/{one.function.path}"] for one in functions]
+    count = len({name for (name,) in files})
+    if count < len(SPLITS):
+        raise UserError(
+            f"--source_dir: functions are in {count} file(s) only; expected three or more, for three splits"
+        )
     number = group_splits(files, [SHARES[split] for split in SPLITS], seed, [one.label for one in functions])
     return {split: [functions[i] for i in np.flatnonzero(number == n)] for n, split in enumerate(SPLITS)}
 

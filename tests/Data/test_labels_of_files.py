@@ -158,3 +158,12 @@ def test_wrong_flags(data, flags, message):
 def test_the_flags_need_folders():
     with pytest.raises(UserError, match="--labels_from_names: expected --source_dir"):
         main(["--labels_from_names"])
+
+
+def test_two_files_are_too_few(tmp_path):
+    for folder in ("bad", "fine"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.c").write_text(f"int {folder}(void) {{ return 1; }}\n")
+    flags = ["--source_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"), "--cache_dir", str(tmp_path / "c")]
+    with pytest.raises(UserError, match="--source_dir: functions are in 2 file.* expected three"):
+        main([*FROM_FOLDERS, *flags])
