@@ -23,6 +23,7 @@ from Data.analysers.scratch import scratch_folder
 from Data.analysers.user_findings import NAME as FINDINGS_CSV
 from Data.analysers.user_findings import findings_outside, read_findings
 from Data.functions.agreement import agreement
+from Data.functions.card import NAMES as TABLES
 from Data.functions.card import NOT_EXTRACTED, describe_split, findings_text, summary_rows, to_frame, write_dataset
 from Data.functions.drop_near_duplicates import drop_near_duplicates
 from Data.functions.given_labels import (
@@ -54,7 +55,7 @@ from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, check_seed, printable, run_main
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.base.result_folder import check_addable
+from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 from ltp_pipeline.code.tree_functions import grammar
@@ -254,7 +255,7 @@ def _check_flags(options: argparse.Namespace, analyzers: Sequence[str]) -> dict[
         raise UserError("--label_map is for the labels of --findings_csv: give both or neither")
     check_threshold(options.near_duplicates, off=1)
     check_seed(options.seed)
-    check_addable(options.output_dir)
+    check_new_tables(options.output_dir, TABLES.values(), options.format)
     return installed_versions(analyzers)
 
 

@@ -39,6 +39,7 @@ MPSD = Repository(
     "PowerShell scripts. **The malicious ones are live malware: never run them.** Label 1: malicious. In the tables "
     "mixed_*, a script of label 1 is a benign script with a malicious one behind it. `flaw_lines` are the malicious "
     "lines, and `pair` joins it with the benign script alone.",
+    prefixes=("", "mixed_"),
     check_leaks=True,
 )
 PATH = "script.ps1"  # of all rows: names of files tell the class

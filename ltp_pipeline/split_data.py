@@ -18,7 +18,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.base.result_folder import check_addable
+from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.data.flags import ReadingArguments
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.quality.row_groups import group_names, groups_of_rows
 
     ending = args.format or _format_of(given.files[0])
-    check_addable(args.output_dir)
+    check_new_tables(args.output_dir, NAMES, ending)
     _check_files(given.files, {args.output_dir / f"{name}.{ending}" for name in NAMES})
     rows, frames = read_files(given.files, args)
     names = {column: group_names(rows[column]) for column in args.group_by}

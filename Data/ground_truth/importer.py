@@ -31,7 +31,7 @@ from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, check_seed, printable
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.base.result_folder import check_addable
+from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.base.stand_ins import stand_in
 
 REPORT = "import.json"
@@ -48,6 +48,7 @@ class Repository:
     holds: tuple[str, ...]  # files and folders by which a clone is recognised
     about: str  # for the card: what the tables hold, and what label 1 means
     splits: tuple[str, ...] = SPLITS  # tables that are written; a source that is only a test set has ("test",)
+    prefixes: tuple[str, ...] = ("",)  # beginnings of the names of tables: those of `Row.table`
     near_duplicates: float = 0  # rows that are this similar to a row of another group are dropped; 0: none is
     check_leaks: bool = False  # whether to compare with a split of the files at random, which takes a minute
 
@@ -82,7 +83,8 @@ def run_import(
     """
     check_seed(args.seed)
     check_source(args.source, repository)
-    check_addable(args.output_dir)
+    names = [f"{prefix}{NAMES[split]}" for prefix in repository.prefixes for split in repository.splits]
+    check_new_tables(args.output_dir, names, args.format)
     try:
         with replaced_together(args.output_dir) as staging:
             counts: dict[str, int] = {}

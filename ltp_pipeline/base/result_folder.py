@@ -18,7 +18,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ RESULT_MARK = "training_args.bin"  # every training run writes this file, so it 
 CHECKPOINTS = "checkpoint-*"
 RECORD = "run.json"
 COMPLETE = ".complete"  # in a new result while it replaces the old one; its text is the name that the old one gets
+TABLE_ENDINGS = ("csv", "jsonl", "parquet")
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
@@ -76,6 +77,23 @@ def check_addable(target: Path) -> None:
         raise UserError(
             f"--output_dir {target}: cannot be written: no permission to write in {existing}; expected another folder"
         )
+
+
+def check_new_tables(target: Path, names: Iterable[str], ending: str) -> None:
+    """Raises UserError if no files can be added to `target`, or if it has one of the tables `names` in another format.
+
+    That table would stay beside the new ones, and its rows could be in another split there.
+
+    `ending`: of the new tables, one of TABLE_ENDINGS.
+    """
+    check_addable(target)
+    for name in names:
+        for other in TABLE_ENDINGS:
+            if other != ending and (target / f"{name}.{other}").exists():
+                raise UserError(
+                    f"--output_dir {target}: holds {name}.{other}, which --format {ending} would leave beside "
+                    f"{name}.{ending}; expected another folder"
+                )
 
 
 def check_overwrite(target: Path, overwrite: bool, resumes: bool) -> None:

@@ -236,8 +236,10 @@ def test_parquet_near_duplicates_and_limited_negatives(build, tmp_path):
     pd.testing.assert_frame_equal(
         train.set_index("functionSource"), whole.loc[train.functionSource], check_dtype=False
     )
-    main([*arguments, "--near_duplicates", "0.7", "--output_dir", str(tmp_path)])
-    card = json.loads((tmp_path / "dataset_card.json").read_text())
+    with pytest.raises(UserError, match="train_subset.parquet.*--format csv"):
+        main([*arguments, "--output_dir", str(tmp_path)])
+    main([*arguments, "--near_duplicates", "0.7", "--output_dir", str(tmp_path / "csv")])
+    card = json.loads((tmp_path / "csv" / "dataset_card.json").read_text())
     assert card["distinct_functions"] == 13 - card["dropped"]["functions_nearly_the_same"] < 13
 
 

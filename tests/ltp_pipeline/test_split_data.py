@@ -180,7 +180,8 @@ def test_a_file_that_would_be_replaced_is_an_error(tmp_path):
     assert file.read_text() == before and list(tmp_path.iterdir()) == [file]
     with pytest.raises(UserError, match="test.csv: this file is given twice"):
         main([str(file), str(tmp_path / "." / "test.csv"), "--output_dir", str(tmp_path / "out")])
-    main([str(file), "--output_dir", str(tmp_path), "--format", "jsonl"])
+    with pytest.raises(UserError, match="holds test.csv, which --format jsonl would leave beside test.jsonl"):
+        main([str(file), "--output_dir", str(tmp_path), "--format", "jsonl"])
 
 
 def test_rows_that_all_stay_together_are_an_error(tmp_path):

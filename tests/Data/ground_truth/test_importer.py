@@ -56,6 +56,9 @@ def test_tables_card_and_report(tmp_path, capsys, kind):
     assert "with both labels" in printed and "train_subset" in printed
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     import_toys(source, tmp_path / "out", "--format", kind)
+    other = "parquet" if kind == "csv" else "csv"  # its tables would stay, with rows in other splits
+    with pytest.raises(UserError, match=f"train_subset.{kind}.*--format {other}"):
+        import_toys(source, tmp_path / "out", "--format", other)
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
 

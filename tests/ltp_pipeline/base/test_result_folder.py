@@ -5,7 +5,7 @@ import pytest
 
 from ltp_pipeline.base import folder_lock
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.result_folder import RESULT_MARK, check_replaceable, new_result
+from ltp_pipeline.base.result_folder import RESULT_MARK, check_new_tables, check_replaceable, new_result
 
 
 def _result(folder, text):
@@ -94,3 +94,12 @@ def test_a_damaged_file_about_the_lock_is_no_traceback(tmp_path, content):
     holder.write_text(content.replace("HOST", json.dumps(platform.node())))
     read = folder_lock._read(holder)
     assert read is None or folder_lock._is_alive(read)
+
+
+def test_tables_of_another_format_would_stay_beside_the_new_ones(tmp_path):
+    check_new_tables(tmp_path / "new", ["train_subset", "test"], "csv")
+    (tmp_path / "test.csv").write_text("old")
+    (tmp_path / "other.parquet").write_text("of somebody")
+    check_new_tables(tmp_path, ["train_subset", "test"], "csv")
+    with pytest.raises(UserError, match="test.csv.*--format parquet.*test.parquet"):
+        check_new_tables(tmp_path, ["train_subset", "test"], "parquet")
