@@ -137,25 +137,13 @@ def main(argv: list[str] | None = None) -> None:
 def _load(
     path: str, flag: str, dtype: torch.dtype, device: torch.device
 ) -> tuple[LTPForSequenceClassification, PreTrainedTokenizerBase]:
-    from ltp_pipeline.model.checkpoints import (
-        check_checkpoint,
-        check_classes,
-        check_tokenizer_fits,
-        load_config,
-        load_pruning_model,
-        load_tokenizer,
-    )
+    from ltp_pipeline.model.checkpoints import check_checkpoint, load_classifier
     from ltp_pipeline.task.tasks import CODE
 
     check_checkpoint(path, flag)
-    own = load_config(path, flag=flag)
-    check_classes(own, CODE, f"{flag} {path}")
-    changes = {"prune_mode": None} if own.model_type != "ltp" else {}
-    model = load_pruning_model(path, flag=flag, dtype=dtype, task=CODE, **changes).eval().to(device)
-    tokenizer = load_tokenizer(path, flag=flag)
+    model, tokenizer = load_classifier(path, CODE, dtype, device, flag=flag)
     if not tokenizer.is_fast:
         raise UserError(f"{flag} {path}: its tokenizer gives no character offsets; expected a fast one")
-    check_tokenizer_fits(tokenizer, model.config, flag=f"{flag} {path}")
     return model, tokenizer
 
 

@@ -190,23 +190,10 @@ def load_candidate(
     """Loads one checkpoint and tokenizes the functions for it. For arguments and errors see `compare`."""
     from ltp_pipeline.data.tokenization import tokenize
     from ltp_pipeline.data.truncation import choose_truncation, sequence_length
-    from ltp_pipeline.model.checkpoints import (
-        check_classes,
-        check_tokenizer_fits,
-        load_config,
-        load_pruning_model,
-        load_tokenizer,
-    )
+    from ltp_pipeline.model.checkpoints import load_classifier
 
-    flag = "--checkpoints"
-    # A Longformer does not prune. An LTP checkpoint has its own pruning.
-    own = load_config(path, flag=flag)
-    check_classes(own, task, f"{flag} {path}")
-    changes = {"prune_mode": None} if own.model_type != "ltp" else {}
-    model = load_pruning_model(path, flag=flag, dtype=dtype, task=task, **changes).to(device)
+    model, tokenizer = load_classifier(path, task, dtype, device, flag="--checkpoints")
     config = model.config
-    tokenizer = load_tokenizer(path, flag=flag)
-    check_tokenizer_fits(tokenizer, config, flag=f"{flag} {path}")
     length = sequence_length(max_length, config, tokenizer)
     cut = choose_truncation(truncation, config, task, tokenizer, length)
     tokens = tokenize(frame, tokenizer, length, task, config.type_vocab_size > 1, cut)

@@ -126,6 +126,24 @@ def load_pruning_model(
     return load_weights(LTPForSequenceClassification, path, config, flag=flag, dtype=dtype)
 
 
+def load_classifier(
+    path: str | Path, task: "Task", dtype: "torch.dtype", device: "torch.device", *, flag: str
+) -> tuple["LTPForSequenceClassification", "PreTrainedTokenizerBase"]:
+    """The classifier in a checkpoint, in evaluation mode on `device`, and its tokenizer.
+
+    A Longformer does not prune. An LTP checkpoint has its own pruning.
+    Raises UserError if the checkpoint cannot be used, or is not for `task`.
+    """
+    where = f"{flag} {path}"
+    own = load_config(path, flag=flag)
+    check_classes(own, task, where)
+    changes = {"prune_mode": None} if own.model_type != "ltp" else {}
+    model = load_pruning_model(path, flag=flag, dtype=dtype, task=task, **changes).eval().to(device)
+    tokenizer = load_tokenizer(path, flag=flag)
+    check_tokenizer_fits(tokenizer, model.config, flag=where)
+    return model, tokenizer
+
+
 def as_ltp_config(config: "PreTrainedConfig", **overrides: Any) -> "LTPConfig":
     """Returns the configuration of a Longformer or LTP model as an LTPConfig, with the values in `overrides`."""
     from transformer_revised import LTPConfig

