@@ -17,6 +17,7 @@ from .configuration_checks import (
 
 PRUNE_MODES = ("absolute_threshold", "rising_threshold", "threshold", "topk")
 SCORE_NORMALIZATIONS = ("max", "mean", "rel")
+RANK_TEACHERS = ("attention", "relevance")
 
 
 @one_line_errors
@@ -52,6 +53,10 @@ class LTPConfig(LongformerConfig):
         target_flops (`float`, *optional*):
             Budget: the relative FLOPs, above 0 and at most 1, to which [`LTPTrainer`] brings an
             `"absolute_threshold"` model in every stage.
+        rank_teacher (`str`, *optional*):
+            How the model was taught to rank tokens (ranking distillation): by the `"attention"` or the `"relevance"`
+            that they have in the unpruned model. `None`: it was not taught. [`LTPTrainer`] sets it; the model does not
+            use it.
         decision_threshold (`float`, *optional*):
             Probability of class 1 above which this project's scripts predict class 1; the model does not use it. With
             `None` they predict the more probable class.
@@ -87,6 +92,7 @@ class LTPConfig(LongformerConfig):
     temperature: float | int = 1e-5
     mask_global_tokens: bool = True
     target_flops: float | int | None = None
+    rank_teacher: str | None = None
     decision_threshold: float | int | None = None
 
     def __post_init__(self, **kwargs):
@@ -109,6 +115,10 @@ class LTPConfig(LongformerConfig):
         check_value(
             normalization in SCORE_NORMALIZATIONS,
             "score_normalization", f"one of {', '.join(SCORE_NORMALIZATIONS)}", normalization,
+        )  # fmt: skip
+        check_value(
+            self.rank_teacher is None or self.rank_teacher in RANK_TEACHERS,
+            "rank_teacher", f"None or one of {', '.join(RANK_TEACHERS)}", self.rank_teacher,
         )  # fmt: skip
         largest = self.num_hidden_layers if normalization == "max" or mode == "rising_threshold" else math.inf
         check_value(

@@ -34,6 +34,7 @@ WRONG = {
     "token_threshold": [-0.1, 1.1, NAN, INF, "0.1", True, None],
     "token_keep_rate": [-0.1, 1.1, NAN, -INF, "0.1", True, None],
     "temperature": [0, -0.1, NAN, INF, "0.1", True, None],
+    "rank_teacher": ["gradient", "", 1, True],
     "target_flops": [0, -0.1, 1.5, NAN, INF, "0.1", True],
     "decision_threshold": [-0.1, 1.1, NAN, INF, "0.1", True],
     "num_labels": [0, -1, "2", 2.0, True],
@@ -106,7 +107,7 @@ def test_what_is_right_is_saved_and_read(mode, normalization, tmp_path):
     config = tiny_config(
         prune_mode=mode, score_normalization=normalization, token_keep_rate=0, token_threshold=1, target_flops=1,
         final_token_threshold=4, decision_threshold=1.0, attention_window=[2, 16, 16, 512], hidden_dropout_prob=1,
-        num_labels=3, problem_type="multi_label_classification", dtype="bfloat16",
+        num_labels=3, problem_type="multi_label_classification", dtype="bfloat16", rank_teacher="relevance",
     )  # fmt: skip
     config.save_pretrained(tmp_path)
     loaded, unused = LTPConfig.from_pretrained(tmp_path, return_unused_kwargs=True, temperature=1, unknown=2)
