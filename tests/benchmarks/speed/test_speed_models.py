@@ -80,7 +80,10 @@ def test_a_budget_below_the_first_layer_is_refused(models):
 
 
 @pytest.mark.slow
-def test_peak_memory_is_that_of_the_forward_pass():
+def test_peak_memory_is_that_of_the_forward_pass(monkeypatch):
+    # The C library then returns each freed tensor to the system. Otherwise free memory between blocks counts, 30 to 80
+    # MiB of it, and more in some runs than in others, because it depends on where blocks happen to lie.
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072")
     peak = peak_in_new_process("longformer", "float32", "tiny", 0, None, None, [64] * 256, 64, 1)
-    # 256 x 64 tokens: the 256 floats of each in the feed-forward part alone are 16 MiB; loading a model takes 100s.
-    assert 16 * 2**20 < peak < 160 * 2**20
+    # The tensors alive at once need 82 MiB, by the profiler's record of all allocations. Loading a model takes 100s.
+    assert 64 * 2**20 < peak < 128 * 2**20
