@@ -46,15 +46,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
     check_file_overwrite(output_dir / "extraction.json", args.overwrite_output_dir)
     with locked(place_of(output_dir), " ".join(sys.argv), replaces=False):
-        files = write_pruned_files(args, args.keep_layer, output_dir)
-    if files is None:  # only the main process writes
+        report = write_pruned_files(args, args.keep_layer, output_dir)
+    if report is None:  # only the main process writes
         return
+    files = report["files"]
     print(format_table([{**counts, "skipped_rows": len(counts["skipped_rows"])} for counts in files]))
     print(f"written to {output_dir}")
     for counts in files:
         if counts["skipped_rows"]:
             missing = shortened(counts["skipped_rows"])
             print(f"{counts['written']} lacks these rows of {counts['file']} (extraction.json): {missing}")
+    print(report["ranking"])
     empty = sum(counts["empty_functions"] for counts in files)
     if empty:
         print(f"functions without any kept token of code: {empty}; their rows are written with empty code")

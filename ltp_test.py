@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     written = report.write(args.output_dir)  # before the functions are shown: the reader may leave, as with `| less`
     color = sys.stdout.isatty() and not args.no_color and not os.environ.get("NO_COLOR")
     view = TerminalView(color, args.max_lines)
+    print(report.taught["ranking"], end="\n\n")
     for trace in report.shown:
         print(view.function(trace))
     print("written:", ", ".join(map(str, written)))

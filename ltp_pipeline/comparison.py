@@ -29,6 +29,7 @@ from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
+from ltp_pipeline.model.ranking_note import ranking_fields
 from ltp_pipeline.task.breakdown import BOOTSTRAP_HELP, breakdown, check_bootstrap, intervals, resampled
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import CODE, GLUE_NAMES, Task, find_task, has_labels
@@ -116,11 +117,13 @@ def main(argv: list[str] | None = None) -> None:
         options = (dtype, device, task, args, args.bootstrap, args.line_scores)
         rows = compare(paths, frame, args.max_length, batches, args.rounds, *options)
     write_json(Path(args.output_dir) / "comparison.json", {"test_file": args.test_file, "checkpoints": rows})
-    flat = [{name: value for name, value in row.items() if not name.endswith("by_length")} for row in rows]
+    flat = [{name: value for name, value in row.items() if _is_in_table(name)} for row in rows]
     write_csv(Path(args.output_dir) / "comparison.csv", pd.DataFrame(flat))
     shown = {name: heading for name, heading in COST_COLUMNS.items() if any(name in row for row in rows)}
     print(tables_of({row["checkpoint"]: row for row in rows}), end="\n\n")
     print(format_table([{heading: row.get(name) for name, heading in shown.items()} for row in rows]))
+    for note in dict.fromkeys(row["ranking"] for row in rows if row["ranking"]):
+        print(f"{', '.join(row['checkpoint'] for row in rows if row['ranking'] == note)}: {note}")
     print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
 
 
@@ -148,9 +151,10 @@ def compare(
         line_scores: how lines are scored, if functions have flaw lines; see `LineScoring`.
 
     Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `breakdown`, `line_measures`,
-    `flops_meter.summary` and `truncation_report`, `functions_per_second` and `speedup`; with `resamples`
-    `<name>_interval` and, for the others than the first, `<name>_difference_interval`. Without labels, `agreement`
-    takes the place of the metrics: the share of functions with the same prediction as by the first checkpoint.
+    `flops_meter.summary`, `ranking_fields` and `truncation_report`, `functions_per_second` and `speedup`; with
+    `resamples` `<name>_interval` and, for the others than the first, `<name>_difference_interval`. Without labels,
+    `agreement` takes the place of the metrics: the share of functions with the same prediction as by the first
+    checkpoint.
     Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
     from ltp_pipeline.data.truncation import truncation_report
@@ -168,7 +172,7 @@ def compare(
         if name != first:
             values |= intervals({m: own - measured[first][2][m] for m, own in draws.items()}, "difference_interval")
         row = {"checkpoint": name, "path": str(paths[name]), "dtype": dtype_name(dtype), **values}
-        rows.append(row | truncation_report(candidates[name].tokens))
+        rows.append(row | ranking_fields(candidates[name].model.config) | truncation_report(candidates[name].tokens))
     for row in rows:
         own = seconds[row["checkpoint"]]
         row["functions_per_second"] = len(frame) / statistics.median(own)
@@ -207,6 +211,11 @@ def load_candidate(
                 method, tokenizer, length, cut, sizes.get("size"), sizes.get("max_tokens"), BATCH_FLAGS
             )
     return Candidate(model, tokens, batches, np.concatenate(chosen), scoring)
+
+
+def _is_in_table(name: str) -> bool:
+    """Whether comparison.csv has this field of comparison.json."""
+    return not name.endswith("by_length") and name not in ("rank_teacher", "ranking")
 
 
 def _batch(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:

@@ -1,5 +1,7 @@
 """A tiny random LTP checkpoint whose thresholds drop tokens layer by layer, and functions to prune with it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -73,6 +75,16 @@ def save_checkpoint(folder: Path, **config) -> Path:
             offset.data.fill_(threshold)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def copy_with_teacher(checkpoint: Path, folder: Path, teacher: str | None) -> Path:
+    """A copy in `folder` whose ranking was taught; None: an older one, whose config.json lacks the field."""
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["rank_teacher"]
+    config |= {"rank_teacher": teacher} if teacher else {}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 
 import ltp_extract_and_save
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.view import pruned_files
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_text import kept_text
 from ltp_pipeline.view.kept_tokens import prune_functions
-from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, save_functions
+from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, copy_with_teacher, save_functions
+from transformer_revised import LTPConfig
 
 EXTRACTED = ["dev_pruned.csv", "extraction.json", "train_pruned.csv"]
 
@@ -82,6 +84,16 @@ def test_empty_functions_are_kept_and_counted(extract, tmp_path, capsys):
     report = json.loads(written.with_name("extraction.json").read_text())
     assert report["files"][0]["empty_functions"] == 1
     assert "functions without any kept token of code: 1;" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+def test_the_summary_and_the_terminal_say_how_the_ranking_was_taught(teacher, pruned_checkpoint, tmp_path, capsys):
+    checkpoint = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", teacher)
+    run(checkpoint, "--train_file", save_functions(tmp_path / "train.csv"), tmp_path / "out")
+    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    assert capsys.readouterr().out.count(f"\n{note}\n") == 1
+    report = json.loads((tmp_path / "out" / "extraction.json").read_text())
+    assert (report["rank_teacher"], report["ranking"]) == (teacher, note)
 
 
 def test_skipped_rows_are_named_and_the_others_keep_their_labels(extract, tmp_path, capsys):

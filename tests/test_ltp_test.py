@@ -1,3 +1,4 @@
+import html
 import json
 import sys
 
@@ -8,9 +9,11 @@ import torch
 
 import ltp_test
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.view import report
 from ltp_pipeline.view.line_scores import line_scores
-from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, save_functions
+from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, copy_with_teacher, save_functions
+from transformer_revised import LTPConfig
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def functions(tmp_path):
 def figures(monkeypatch):
     """What is drawn, in place of drawing it: `(alive, name of the function)` of each figure."""
     drawn = []
-    monkeypatch.setattr(report, "save_figure", lambda path, alive, trace: drawn.append((alive, trace.name)))
+    monkeypatch.setattr(report, "save_figure", lambda path, alive, trace, note: drawn.append((alive, trace.name)))
     return drawn
 
 
@@ -82,6 +85,22 @@ def test_the_figure_covers_sampled_and_shown_functions(pruned_checkpoint, functi
     assert alive.shape == (3, 5) and first.startswith("dev.csv row 3 ")
     assert (alive[:, 0] == 1).all() and (np.diff(alive) <= 0).all()
     assert one.shape == (1, 5) and second.startswith("dev.csv row 2 ")
+
+
+@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+def test_terminal_page_figure_and_json_say_how_the_ranking_was_taught(
+    teacher, pruned_checkpoint, functions, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+    monkeypatch.setattr(report, "save_figure", lambda *given: drawn.append(given[-1]))
+    checkpoint = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", teacher)
+    run(checkpoint, functions, tmp_path / "out", "--num_functions", 2, "--num_sampled", 0)
+    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{note}\n\n== dev.csv row 2") and shown.count(note) == 1 and shown.count("==") == 4
+    saved = json.loads((tmp_path / "out" / "visualisation.json").read_text())
+    assert (saved["rank_teacher"], saved["ranking"], drawn) == (teacher, note, [note])
+    assert html.escape(note) in (tmp_path / "out" / "visualisation.html").read_text().replace("&#39;", "&#x27;")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltp_pipeline.base.files import format_table, write_text
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.training.reports import METRICS, by_split, interval_text, length_table
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def write_model_card(
         template_path=str(TEMPLATE),
         model_type=config.model_type,
         prune_mode=prune_mode,
+        ranking=ranking_note(config),
         task_name=task.name,
         data_table=_data_table(data),
         results_table=_results_table(results),

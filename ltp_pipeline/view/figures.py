@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,20 +19,26 @@ if TYPE_CHECKING:
 MAX_TOKENS_NAMED = 90
 MAX_LINES_NAMED = 30
 MAX_TOKEN_LENGTH = 14  # characters
+NOTE_WIDTH = 190  # characters
 
 
-def save_figure(path: str | Path, alive: np.ndarray, trace: FunctionTrace) -> None:
+def save_figure(path: str | Path, alive: np.ndarray, trace: FunctionTrace, note: str | None = None) -> None:
     """Writes `draw_figure` as a PNG file of 2250 x 750 pixels."""
-    draw_figure(alive, trace).savefig(path, dpi=150, format="png")
+    draw_figure(alive, trace, note).savefig(path, dpi=150, format="png")
 
 
-def draw_figure(alive: np.ndarray, trace: FunctionTrace) -> Figure:
+def draw_figure(alive: np.ndarray, trace: FunctionTrace, note: str | None = None) -> Figure:
     """Two panels: tokens alive after each layer, and a heat map of the scores of one function.
 
-    `alive`: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
+    Args:
+        alive: `[functions, L + 1]`, the share of tokens alive before the first layer and after each layer.
+        trace: the function of the heat map.
+        note: what it means that the model keeps a token, see `ranking_note`; it stands below the panels.
     """
     figure = Figure(figsize=(15, 5), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
+    if note:
+        figure.supxlabel(fill(note, NOTE_WIDTH), x=0.005, ha="left", fontsize=9)
     _draw_alive(left, alive)
     image = _draw_scores(right, trace)
     if image is not None:

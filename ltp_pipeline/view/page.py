@@ -6,13 +6,17 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ltp_pipeline.model.ranking_note import WARNING
 from ltp_pipeline.view.trace import FunctionTrace, printable, source_lines
 
 
-def html_page(traces: list[FunctionTrace], title: str) -> str:
+def html_page(traces: list[FunctionTrace], title: str, note: str | None = None) -> str:
     """Renders page.html.j2, which contains the HTML, the styles and the script. The page needs no other file.
 
-    `traces`: the functions, all from the same model.
+    Args:
+        traces: the functions, all from the same model.
+        title: names the model.
+        note: what it means that this model keeps a token, see `ranking_note`.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -22,4 +26,5 @@ def html_page(traces: list[FunctionTrace], title: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["printable"] = printable
-    return environment.get_template("page.html.j2").render(title=title, traces=traces, source_lines=source_lines)
+    values = {"title": title, "traces": traces, "note": note, "warning": WARNING, "source_lines": source_lines}
+    return environment.get_template("page.html.j2").render(values)

@@ -15,6 +15,7 @@ from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.files.file_formats import SKIPPED
 from ltp_pipeline.model.precision import dtype_name
+from ltp_pipeline.model.ranking_note import ranking_fields
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import FunctionTokens, encode
 from ltp_pipeline.view.kept_text import kept_texts
@@ -26,15 +27,14 @@ if TYPE_CHECKING:
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
 
 
-def write_pruned_files(
-    args: PrunedModelArguments, keep_layer: int | None, output_dir: Path
-) -> list[dict[str, Any]] | None:
+def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, output_dir: Path) -> dict[str, Any] | None:
     """Prunes `--train_file` and `--validation_file`, and writes the results and extraction.json to `output_dir`.
 
     Several processes share the work. If the run is interrupted, the files in `output_dir` stay as they were.
 
     `keep_layer`: the tokens alive after this layer are kept, counted from 1; None: the last layer.
-    Returns the counts for each file, as in extraction.json; None in all processes except the main one.
+    Returns the values of extraction.json, with the counts of each file in `files`; None in all processes except the
+    main one.
     Raises UserError if a file, the checkpoint, a flag or `output_dir` cannot be used.
     """
     files = {"--train_file": args.train_file, "--validation_file": args.validation_file}
@@ -66,13 +66,14 @@ def write_pruned_files(
             "max_length": args.max_length,
             "after_layer": layer,
             "dtype": dtype_name(model.dtype),
+            **ranking_fields(model.config),
             "files": [counts for _, counts in results.values()],
         }
         with replaced_together(output_dir) as staging:
             for name, (frame, _) in results.items():
                 write_csv(staging / name, frame)
             write_json(staging / "extraction.json", report)
-    return report["files"]
+    return report
 
 
 def prune_texts(

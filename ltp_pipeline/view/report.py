@@ -14,6 +14,7 @@ from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of
 from ltp_pipeline.model.precision import dtype_name
+from ltp_pipeline.model.ranking_note import ranking_fields
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import encode, joined
 from ltp_pipeline.view.figures import save_figure
@@ -36,14 +37,15 @@ class Report:
     dtype: str  # of the weights, such as "bfloat16"
     shown: list[FunctionTrace]  # the functions that are shown in detail
     alive: np.ndarray  # [functions, L + 1], the share of tokens alive before the first layer and after each layer
+    taught: dict[str, Any]  # how the ranking was taught, see `ranking_fields`
 
     def write(self, folder: str | Path) -> list[Path]:
         """Writes visualisation.html, .png and .json to `folder`, and returns their paths."""
         page, figure, data = (Path(folder, f"visualisation.{ending}") for ending in ("html", "png", "json"))
-        write_text(page, html_page(self.shown, self.model_name_or_path))
-        model = {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype}
+        write_text(page, html_page(self.shown, self.model_name_or_path, self.taught["ranking"]))
+        model = {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype, **self.taught}
         write_json(data, {**model, "functions": [trace.as_json() for trace in self.shown]})
-        save_figure(figure, self.alive, self.shown[0])
+        save_figure(figure, self.alive, self.shown[0], self.taught["ranking"])
         return [page, figure, data]
 
 
@@ -89,7 +91,8 @@ def report_kept_tokens(
             known = sorted({line for line in flaws[place] if 1 <= line <= source.count("\n") + 1})
             traces[place] = replace(trace, origin=origin_of(row, layout), flaw_lines=tuple(known), line_scores=scores)
     shown = [traces[place] for place in chosen]
-    return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive))
+    taught = ranking_fields(model.config)
+    return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive), taught)
 
 
 def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:

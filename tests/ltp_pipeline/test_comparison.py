@@ -13,9 +13,11 @@ from transformers import AutoTokenizer
 from ltp_pipeline import comparison
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.task.metrics import classification_metrics
 from ltp_pipeline.train_tokenizer import main as train_tokenizer
-from transformer_revised import LTPForSequenceClassification
+from tests.pruned_checkpoint import copy_with_teacher, save_functions
+from transformer_revised import LTPConfig, LTPForSequenceClassification
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,22 @@ def test_each_checkpoint_is_measured_in_the_order_of_its_own_tokenizer(size, two
         assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert [row["dtype"] for row in rows] == ["float32"] * 2
     assert rows[0]["tokens"] != rows[1]["tokens"] and rows[0]["speedup"] == 1
+
+
+def test_how_each_ranking_was_taught(two, pruned_checkpoint, tmp_path, capsys):
+    taught = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", "relevance")
+    older = copy_with_teacher(pruned_checkpoint, tmp_path / "older", None)
+    paths = {"unpruned": two[0]["a"], "taught": taught, "older": older, "not_taught": pruned_checkpoint}
+    named = [f"{name}={path}" for name, path in paths.items()]
+    file = save_functions(tmp_path / "test.csv")
+    flags = f"--test_file {file} --max_length 96 --rounds 1 --output_dir {tmp_path}/out"
+    main(["--checkpoints", *named, *flags.split()])
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["checkpoints"]
+    note, warning = ranking_note(LTPConfig(rank_teacher="relevance")), ranking_note(LTPConfig())
+    assert [row["rank_teacher"] for row in rows] == [None, "relevance", None, None]
+    assert [row["ranking"] for row in rows] == [None, note, warning, warning]
+    assert f"\ntaught: {note}\nolder, not_taught: {warning}\nwritten: " in capsys.readouterr().out
+    assert not {"rank_teacher", "ranking"} & set(pd.read_csv(tmp_path / "out" / "comparison.csv").columns)
 
 
 def test_too_little_memory_names_the_flags_to_lower(two, tmp_path, monkeypatch):

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.view.figures import draw_figure, save_figure
 from tests.ltp_pipeline.view.traces import REMOVED_IN, SOURCE, WORDS, make_trace
+from transformer_revised import LTPConfig
 
 ALIVE = np.array([[1, 0.5, 0.2, 0.1], [1, 0.9, 0.5, 0.3]])
 
@@ -32,6 +34,17 @@ def test_the_other_panel_shows_medians_and_quartiles():
     assert np.allclose(left.lines[0].get_ydata(), [100, 70, 35, 20])
     assert [text.get_text() for text in left.texts] == ["100", "70", "35", "20"]
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["quartiles", "median"]
+
+
+def test_the_note_stands_below_the_panels_in_lines_that_fit():
+    note = ranking_note(LTPConfig())
+    figure = draw_figure(ALIVE, make_trace(), note)
+    (text,) = figure.texts
+    assert text.get_text().replace("\n", " ") == note
+    figure.draw_without_rendering()
+    assert text.get_window_extent().x1 < figure.bbox.x1
+    assert text.get_window_extent().y1 < min(axes.get_tightbbox().y0 for axes in figure.axes)
+    assert not draw_figure(ALIVE, make_trace()).texts
 
 
 def test_a_model_in_which_no_layer_prunes(tmp_path):

@@ -4,8 +4,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.view.page import html_page
 from tests.ltp_pipeline.view.traces import make_trace
+from transformer_revised import LTPConfig
 
 
 class Page(HTMLParser):
@@ -71,6 +73,18 @@ def test_the_gutter_is_shaded_by_line_scores():
     assert "; lines that speak most for class 1: 2 (2), 1 (0.5)" in re.sub(r"\s+", " ", page.text)
 
 
+@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+def test_how_the_ranking_was_taught_stands_before_the_legend(teacher):
+    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    text = html_page([make_trace()] * 2, "t", note)
+    page = Page(text)
+    assert page.attributes("p", "role") == [{"class": "note" if teacher else "note warning", "role": "note"}]
+    assert page.text.count(note) == 1
+    assert page.text.index(note) < page.text.index("colour of a token") < page.text.index("alive after the layer")
+    assert ".note { color: var(--fg); background: var(--panel);" in text  # both have values for light and for dark
+    assert not Page(html_page([make_trace()], "t")).attributes("p", "role")
+
+
 def test_tokens_carry_fate_and_scores():
     tokens = Page(html_page([make_trace()], "t")).attributes("span", "data-a")
     assert len(tokens) == 18 + 1  # the token "\n\n" is shown on two lines
@@ -93,11 +107,12 @@ def test_hostile_code_name_title_and_tokens_are_text(hostile):
     source = f"a{hostile}&amp;{{{{ 7 * 7 }}}}\u202e\x1b"
     trace = make_trace(source, ["a", hostile, "&amp;", "{{ 7 * 7 }}", "\u202e\x1b"], [0] * 7, name=hostile)
     trace.tokens[0] = hostile
-    harmless = Page(html_page([make_trace("ab", ["a", "b"], [0] * 4)] * 2, "t"))
-    text = html_page([trace, trace], hostile)
+    harmless = Page(html_page([make_trace("ab", ["a", "b"], [0] * 4)] * 2, "t", "note"))
+    text = html_page([trace, trace], hostile, hostile)
     page = Page(text)
     assert page.lines == [source.replace("\u202e\x1b", "\\u202e\\x1b")] * 2
-    assert page.text.count(hostile) == 2 + 2 * 3  # title and heading; link, name and special token of each function
+    # title, heading and note; link, name and special token of each function
+    assert page.text.count(hostile) == 3 + 2 * 3
     assert text.count("</script>") == 1 and "\x1b" not in text
     names = {name for _, attributes in page.elements for name in attributes}
     assert names <= {name for _, attributes in harmless.elements for name in attributes}
