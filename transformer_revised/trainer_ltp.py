@@ -15,8 +15,8 @@ from transformers.trainer_pt_utils import LabelSmoother
 from .models.ltp.batch_tokens import attention_mask_of
 from .models.ltp.modeling_ltp_heads import LTPForSequenceClassification
 from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target, restored_if_interrupted
-from .models.ltp.pruning_ranks import Teacher, rank_loss
-from .training_args_ltp import LTPTrainingArguments
+from .models.ltp.pruning_ranks import RANK_IMPORTANCE, Teacher, base_model, rank_loss
+from .training_args_ltp import DEFAULT_RANK_TEACHER, LTPTrainingArguments
 
 START_FLOPS = 0.9  # relative FLOPs at the first step of soft training with a budget
 
@@ -51,9 +51,13 @@ class LTPTrainer(Trainer):
         class_weights (`Sequence[float]`, *optional*):
             Weight of each class. The task's loss is then the sum of the weighted cross entropies of
             [`torch.nn.CrossEntropyLoss`] (label smoothing included) divided by the number of items.
-        others: as the Trainer's.
+        rank_target (`str`, *optional*):
+            What the relevance of a token is the relevance for, see [`rank_teacher_relevance.relevance`].
+        others: as the Trainer's. If `train_dataset` has a column `rank_importance`, the teacher's number for each
+            token (`data_collator` pads it with 0), no copy of the model is made to compute it.
 
-    Raises ValueError if `args.target_flops` is given for a model that is not an [`LTPForSequenceClassification`].
+    Raises ValueError if `args.target_flops` or the teacher "relevance" is given for a model that is not an
+    [`LTPForSequenceClassification`].
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class LTPTrainer(Trainer):
         args: LTPTrainingArguments | None = None,
         *posargs,
         class_weights: Sequence[float] | None = None,
+        rank_target: str | None = None,
         **kwargs,
     ):
         args = LTPTrainingArguments() if args is None else copy.copy(args)
@@ -76,7 +81,8 @@ class LTPTrainer(Trainer):
         # The library then divides the loss by the number of accumulated batches, which `_shares` takes into account.
         self.model_accepts_loss_kwargs = False
         self._update_counts: torch.Tensor | None = None
-        self._teacher: Teacher | None = None
+        self._rank_teacher = self._chosen_rank_teacher() if self._is_ltp else None
+        self._teacher: Teacher | None = None  # computes for each batch what the training data do not have
         self._distance: float | None = None  # from the thresholds at the start to those that meet the budget
         if args.target_flops is not None and not isinstance(self.model, LTPForSequenceClassification):
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
@@ -95,9 +101,9 @@ class LTPTrainer(Trainer):
                 offset.requires_grad_(True)
         if args.masking_mode == "mixed":
             self.add_callback(_HardenHalfway)
-        if args.rank_distillation and args.masking_mode != "hard":
-            self._teacher = Teacher(self.model)
-        self.model.set_importance_gradient(self._teacher is not None)
+        if self._rank_teacher is not None and not self._has_importance():
+            self._teacher = Teacher(self.model, self._rank_teacher, rank_target)
+        self.model.set_importance_gradient(self._rank_teacher is not None)
         if args.target_flops is not None:
             self.model.config.target_flops = args.target_flops
         if self._target_flops is not None and args.masking_mode != "soft":
@@ -107,6 +113,24 @@ class LTPTrainer(Trainer):
     def _is_ltp(self) -> bool:
         """Whether the model is an LTP model or a wrapper that forwards attributes to one, such as PEFT's."""
         return hasattr(self.model, "learned_thresholds")
+
+    def _chosen_rank_teacher(self) -> str | None:
+        """The teacher of the ranking in soft training; None: the ranking is not taught."""
+        if not self.args.rank_distillation or self.args.masking_mode == "hard":
+            return None
+        model = base_model(self.model)
+        classifies = isinstance(model, LTPForSequenceClassification)
+        teacher = self.args.rank_teacher or (DEFAULT_RANK_TEACHER if classifies else "attention")
+        if teacher == "relevance" and not classifies:
+            raise ValueError(
+                f"rank_teacher relevance is for LTPForSequenceClassification, not {type(model).__name__}; expected "
+                "attention"
+            )
+        return teacher
+
+    def _has_importance(self) -> bool:
+        """Whether the training data have what the teacher would compute."""
+        return RANK_IMPORTANCE in (getattr(self.train_dataset, "column_names", None) or ())
 
     @property
     def _target_flops(self) -> float | None:
@@ -132,6 +156,8 @@ class LTPTrainer(Trainer):
         return output
 
     def _train(self, *args, **kwargs):
+        if self._is_ltp and self.args.masking_mode != "hard":
+            self.model.config.rank_teacher = self._rank_teacher
         try:
             return super().train(*args, **kwargs)
         finally:
@@ -196,7 +222,8 @@ class LTPTrainer(Trainer):
         batches = []
         for chosen in self._in_batches(dataset, indices):
             batch = collator([dataset[i] for i in chosen])
-            batches.append(self._prepare_inputs({name: v for name, v in batch.items() if name != "labels"}))
+            batch = {name: v for name, v in batch.items() if name not in ("labels", RANK_IMPORTANCE)}
+            batches.append(self._prepare_inputs(batch))
         return batches
 
     def _in_batches(self, dataset, indices: list[int]) -> list[list[int]]:
@@ -235,10 +262,12 @@ class LTPTrainer(Trainer):
         In training each term is this batch's share of a mean over the whole update, that is over all accumulated
         batches of all processes. The mean is over items for the task and the ranks, over tokens for the others.
         """
+        importance = inputs.get(RANK_IMPORTANCE)
+        inputs = {name: values for name, values in inputs.items() if name != RANK_IMPORTANCE}
         counts = _counts(inputs)
         is_soft = self._is_ltp and self.model.is_soft
-        budget, teacher = (self._budget, self._teacher) if is_soft else (None, None)
-        options = {"output_pruning": True} if budget or teacher else {}
+        budget, taught = (self._budget, self._rank_teacher is not None) if is_soft else (None, False)
+        options = {"output_pruning": True} if budget or taught else {}
         loss, outputs = self._task_loss(model, {**inputs, **options})
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None
         items, tokens = self._shares(counts) if self.model.training else (1.0, 1.0)
@@ -247,13 +276,25 @@ class LTPTrainer(Trainer):
             loss = loss + self.args.lambda_threshold * regularizer * tokens
         if budget is not None:
             loss = loss + tokens * self._budget_penalty(budget, inputs, outputs)
-        if teacher is not None:
-            with self.accelerator.autocast():
-                importance = teacher.importance(inputs)
+        if taught:
+            if importance is None:
+                with self.accelerator.autocast():
+                    importance = self._teacher.importance(inputs)
             masks = attention_mask_of(inputs), inputs.get("global_attention_mask")
             ranks = rank_loss(outputs["pruning_scores"], importance, *masks)
             loss = loss + items * self.args.rank_distillation * ranks.mean()
         return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, *args, **kwargs):
+        """As the library's, for data with or without a column `rank_importance`."""
+        inputs = {name: values for name, values in inputs.items() if name != RANK_IMPORTANCE}
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """The columns that batches have: those that the model reads, the labels and the importance for the teacher."""
+        super()._set_signature_columns_if_needed()
+        if RANK_IMPORTANCE not in self._signature_columns:
+            self._signature_columns.append(RANK_IMPORTANCE)
 
     def _budget_penalty(self, budget: ComputeBudget, inputs, outputs) -> torch.Tensor:
         progress = self.state.global_step / self.state.max_steps

@@ -6,8 +6,10 @@ from transformers.hf_argparser import HfArg
 from transformers.training_args import TrainingArguments
 
 from .models.ltp.configuration_checks import Range
+from .models.ltp.configuration_ltp import RANK_TEACHERS
 
 MASKING_MODES = ("soft", "hard", "mixed")
+DEFAULT_RANK_TEACHER = "relevance"  # of sequence classifiers. For other models only "attention" is defined
 RANGES = {
     "lambda_threshold": Range(0),
     "lr_threshold": Range(0),
@@ -59,7 +61,14 @@ class LTPTrainingArguments(TrainingArguments):
     rank_distillation: float = HfArg(
         default=0.0,
         help="Weight, such as 0.3, of a loss in soft training by which early layers learn to order tokens as "
-        "the last layer of the unpruned starting model does (after ToP, KDD 2023).",
+        "--rank_teacher does (ranking distillation).",
+    )
+    rank_teacher: str | None = HfArg(
+        default=None,
+        metadata={"choices": RANK_TEACHERS},
+        help="What --rank_distillation teaches, computed by the unpruned starting model. attention: the attention of "
+        "its last layer's global tokens. relevance: each token's part in the prediction, the signed gradient at its "
+        f"embedding times the embedding (default: {DEFAULT_RANK_TEACHER}, where a model classifies sequences).",
     )
 
     def __post_init__(self) -> None:
@@ -70,6 +79,17 @@ class LTPTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and value not in right:
                 raise ValueError(f"{name} has to be {right.in_words(value)}, not {value}")
+        if self.rank_teacher is None:
+            return
+        if self.rank_teacher not in RANK_TEACHERS:
+            raise ValueError(f"rank_teacher has to be one of {', '.join(RANK_TEACHERS)}, not {self.rank_teacher!r}")
+        if self.masking_mode == "hard":
+            raise ValueError(
+                f"rank_teacher {self.rank_teacher}: hard training teaches no ranking; expected masking_mode soft or "
+                "mixed"
+            )
+        if not self.rank_distillation:
+            raise ValueError(f"rank_teacher {self.rank_teacher}: expected a weight rank_distillation above 0")
 
 
 __all__ = ["LTPTrainingArguments"]

@@ -192,28 +192,36 @@ def content_key(texts: Iterable[Iterable[str]], tokenizer: PreTrainedTokenizerBa
     return digest.hexdigest()[:32]
 
 
-def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> Dataset:
+def cached(
+    key: str,
+    build: Callable[..., Dataset],
+    overwrite: bool = False,
+    what: str = "tokens",
+    again: str = "tokenizes again",
+) -> Dataset:
     """Reads the data set named `key` from the cache, or builds it and writes it to the cache.
 
     If the cache cannot be read or written, or there is no home folder for it, builds the data set, prints a line and
     continues.
 
-    `build`: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
+    Args:
+        build: makes the data set with `Dataset.map`, to which it passes its keyword arguments.
+        what: names what the rows hold in messages, and the folder in the cache. `again`: what `overwrite` does.
     """
     from filelock import FileLock
 
     try:
-        place = cache_folder() / "tokens" / key
+        place = cache_folder() / what / key
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{place}.lock").acquire()
     except (OSError, RuntimeError, NotImplementedError) as error:  # RuntimeError: no home folder
-        _say_once(f"tokens are not cached: {error} (to cache them, set the variable LTP_CACHE to another folder)")
+        _say_once(f"{what} are not cached: {error} (to cache them, set the variable LTP_CACHE to another folder)")
         return build()
-    file = place / "tokens.arrow"
+    file = place / f"{what}.arrow"
     with lock:
         tokens = None if overwrite else _read_cached(file)
         if tokens is not None:
-            print(f"tokens of {tokens.num_rows} rows are read from {place} (--overwrite_cache tokenizes again)")
+            print(f"{what} of {tokens.num_rows} rows are read from {place} (--overwrite_cache {again})")
             return tokens
         try:
             _remove_unused(place.parent)
@@ -221,7 +229,7 @@ def cached(key: str, build: Callable[..., Dataset], overwrite: bool = False) -> 
             return build(cache_file_name=str(file), new_fingerprint=key, load_from_cache_file=False)
         except (OSError, ValueError) as error:  # on a full disk the library raises a ValueError from the OSError
             shutil.rmtree(place, ignore_errors=True)
-            _say_once(f"tokens are not cached: {place.parent} cannot be written: {error.__context__ or error}")
+            _say_once(f"{what} are not cached: {place.parent} cannot be written: {error.__context__ or error}")
     return build()
 
 

@@ -87,3 +87,13 @@ def _check_both_kinds(metric: str, place: str, counts: list[int], rows: int, tas
             f"--metric_for_best_model {metric}: cannot be computed on the {rows} functions of {place}; "
             f"expected functions {kinds}"
         )
+
+
+def balanced_weights(labels: list[int], task: Task) -> list[float]:
+    """Class weights with which all classes that occur have the same share of the loss; the mean over items is 1.
+
+    A class that does not occur has weight 0.
+    """
+    counts = np.bincount(labels, minlength=task.num_labels)
+    shares = counts / len(labels) * np.count_nonzero(counts)
+    return np.divide(1.0, shares, out=np.zeros(len(counts)), where=counts > 0).tolist()

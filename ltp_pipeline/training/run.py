@@ -145,7 +145,7 @@ def _run(
             record.write(folder)
         resumed = None if checkpoint is None else str(checkpoint)
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
-        trainer = make_trainer(model, tokenizer, args, tokens, task)
+        trainer = make_trainer(model, tokenizer, args, tokens, task, data.overwrite_cache)
         described = describe_splits(data, frames, task)
         return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir, scoring)
 

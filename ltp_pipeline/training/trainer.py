@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.data.batches import EvalTokenBatches, TrainTokenBatches, sorted_batches
 from ltp_pipeline.model.flops_meter import FlopsMeter, summary
 from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
+from ltp_pipeline.task.class_counts import balanced_weights
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
 from ltp_pipeline.training.arguments import with_values
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines, ReleaseMemory
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
+from ltp_pipeline.training.rank_column import PaddedWithImportance, target_of, with_importance
 from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
 from transformer_revised import LTPTrainer
 
@@ -66,6 +69,8 @@ class ClassifierTrainer(LTPTrainer):
 
     Args:
         compute_metrics: function from logits `[N, C]` and labels `[N]` (or `[N, C]`) to metrics by name.
+        make_ranks: function from this trainer to its training data with the column `rank_importance`; called when
+            training that teaches a ranking begins. None: the teacher computes each batch when it is needed.
         args, kwargs: the arguments of the library's Trainer. Its `args` may have `max_tokens_per_batch` (training) and
             `max_eval_tokens_per_batch`: the maximum number of tokens in a batch. Without them, or with None, a batch
             has a fixed number of functions, as in the library.
@@ -76,8 +81,10 @@ class ClassifierTrainer(LTPTrainer):
         model: PreTrainedModel,
         *args: Any,
         compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None = None,
+        make_ranks: Callable[[ClassifierTrainer, str], Dataset] | None = None,
         **kwargs: Any,
     ):
+        self._make_ranks = make_ranks
         self._meter = FlopsMeter(model) if model.config.model_type == "ltp" else None
         self._classification_metrics = compute_metrics
         self._evaluated = _Evaluated()
@@ -197,6 +204,15 @@ class ClassifierTrainer(LTPTrainer):
         with out_of_memory_names(f"--{flag} {getattr(self.args, flag)}", "--max_seq_length"):
             return super().train(*args, **kwargs)
 
+    def _has_importance(self) -> bool:
+        return self._make_ranks is not None or super()._has_importance()
+
+    def _train(self, *args: Any, **kwargs: Any) -> Any:
+        if self._rank_teacher is not None and self._make_ranks is not None:
+            with out_of_memory_names(*EVALUATION_FLAGS):
+                self.train_dataset, self._make_ranks = self._make_ranks(self, self._rank_teacher), None
+        return super()._train(*args, **kwargs)
+
     def _start_budget(self) -> None:
         with out_of_memory_names(*EVALUATION_FLAGS):
             super()._start_budget()
@@ -304,10 +320,11 @@ def make_trainer(
     args: FineTuningArguments,
     data: dict[str, Dataset],
     task: Task,
+    overwrite_cache: bool = False,
 ) -> ClassifierTrainer:
     """The trainer of a run, with the callbacks that its flags choose.
 
-    `data`: the tokenized splits; "train" and "eval" are used during training.
+    `data`: the tokenized splits; "train" and "eval" are used during training. `overwrite_cache`: of `with_importance`.
     Raises UserError if a function is longer than a batch, or for `--target_flops` with a model that does not prune.
     """
     _check_lengths(args.max_tokens_per_batch, data)
@@ -327,9 +344,10 @@ def make_trainer(
         train_dataset=data.get("train"),
         eval_dataset=data.get("eval"),
         processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
+        data_collator=(PaddedWithImportance if args.rank_distillation else DataCollatorWithPadding)(tokenizer),
         compute_metrics=_task_metrics(model, task),
         class_weights=balanced_weights(data["train"]["labels"], task) if weighted else None,
+        make_ranks=partial(with_importance, target=target_of(task), overwrite=overwrite_cache),
     )
     if args.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold))
@@ -337,16 +355,6 @@ def make_trainer(
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(ProgressLines)
     return trainer
-
-
-def balanced_weights(labels: list[int], task: Task) -> list[float]:
-    """Class weights with which all classes that occur have the same share of the loss; the mean over items is 1.
-
-    A class that does not occur has weight 0.
-    """
-    counts = np.bincount(labels, minlength=task.num_labels)
-    shares = counts / len(labels) * np.count_nonzero(counts)
-    return np.divide(1.0, shares, out=np.zeros(len(counts)), where=counts > 0).tolist()
 
 
 def pruning_thresholds(model: PreTrainedModel) -> list[float]:

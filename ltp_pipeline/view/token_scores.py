@@ -5,11 +5,17 @@ docs/line_scores.md defines the methods and compares them. The default is the be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+
+from transformer_revised.models.ltp.rank_teacher_relevance import (
+    embedding_gradient,
+    frozen,
+    gradient_x_input,
+    word_embeddings,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,63 +43,17 @@ def token_scores(model: PreTrainedModel, batch: Batch, method: str = DEFAULT) ->
     return scores / scores.abs().sum(1, keepdim=True).clamp(min=TINY)
 
 
-def gradient_x_input(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Signed gradient times input, `sum_d e_jd * d(z_1 - z_0) / d e_jd`, `[B, L]` float32.
-
-    `e_j` is the word embedding of token `j`, and `z` are the logits. Which tokens are removed counts as a constant.
-    """
-    with _frozen(model):
-        embeddings = model.get_input_embeddings()(batch["input_ids"]).detach()
-        return (embeddings.float() * _gradient(model, batch, embeddings)).sum(-1)
-
-
 def integrated_gradients(model: PreTrainedModel, batch: Batch, steps: int = STEPS) -> torch.Tensor:
     """`sum_d e_jd * mean of d(z_1 - z_0) / d e_jd` along the line from zero to the embeddings, `[B, L]` float32.
 
     The mean is over the midpoints of `steps` equal parts of the line (Sundararajan et al. 2017).
     """
-    with _frozen(model):
-        embeddings = model.get_input_embeddings()(batch["input_ids"]).detach()
+    with frozen(model):
+        embeddings = word_embeddings(model, batch)
         total = torch.zeros(embeddings.shape, device=embeddings.device)
         for step in range(steps):
-            total += _gradient(model, batch, embeddings * ((step + 0.5) / steps))
+            total += embedding_gradient(model, batch, embeddings * ((step + 0.5) / steps))
         return (embeddings.float() * total).sum(-1) / steps
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Allows gradients in the block, but not of parameters: their activations are then not stored."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with torch.inference_mode(False), torch.enable_grad():
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-
-
-def _gradient(model: PreTrainedModel, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
-    """The gradient of `z_1 - z_0` of each sequence at its word embeddings, `[B, L, D]` float32."""
-    embeddings = embeddings.clone().requires_grad_()
-    # Copies: a tensor made in inference mode cannot be stored for a backward pass.
-    logits = _logits(model, {name: values.clone() for name, values in batch.items()}, embeddings).float()
-    (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), embeddings)
-    return gradient.float()
-
-
-def _logits(model: PreTrainedModel, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
-    """The logits `[B, C]` of a batch whose word embeddings are `embeddings`, `[B, L, D]`."""
-    if model.config.model_type == "ltp":
-        others = {name: values for name, values in batch.items() if name != "input_ids"}
-        return model(inputs_embeds=embeddings, **others).logits
-    # Other models also need the ids: those of type gpt2 or llama find the last token before the padding by them.
-    hook = model.get_input_embeddings().register_forward_hook(lambda *_: embeddings)
-    try:
-        return model(**batch).logits
-    finally:
-        hook.remove()
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ FUNCTIONS = {
     f"{TRAINER}._get_collator_with_removed_columns": ["data_collator", "description"],
     f"{TRAINER}._get_grad_norm": ["model", "grad_norm"],
     f"{TRAINER}._prepare_inputs": ["inputs"],
+    f"{TRAINER}._set_signature_columns_if_needed": [],
     f"{TRAINER}._run_epoch": ["model", "epoch", "train_dataloader"],
     f"{TRAINER}.compute_loss": ["model", "inputs", "return_outputs", "num_items_in_batch"],
     f"{TRAINER}.create_optimizer": [],

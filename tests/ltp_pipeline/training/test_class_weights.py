@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import run_glue_code_metrics
+from ltp_pipeline.task.class_counts import balanced_weights
 from ltp_pipeline.task.tasks import CODE, TASKS
-from ltp_pipeline.training.trainer import ClassifierTrainer, balanced_weights
+from ltp_pipeline.training.trainer import ClassifierTrainer
 
 
 def test_balanced_weights_give_classes_the_same_share():

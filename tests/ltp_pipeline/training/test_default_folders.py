@@ -8,8 +8,10 @@ import pytest
 
 from ltp_pipeline.base.files import write_json
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.training import run_record
+from ltp_pipeline.task.tasks import CODE
+from ltp_pipeline.training import arguments, default_folders, run_record
 from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments
+from ltp_pipeline.training.run_record import settings
 from ltp_pipeline.training.starts import PruningStage
 from tests.ltp_pipeline.conftest import functions
 
@@ -65,6 +67,7 @@ def test_every_other_setting_has_a_folder_of_its_own(place):
     settings = (
         *("--seed 1", "--seed 2", "--data_seed 1", "--epoch 5", "--max_steps 7", "--bs 8", "--weight_decay 0.1"),
         *("--lr_threshold 0.01", "--score_normalization mean", "--score_normalization rel", "--rank_distillation 0.3"),
+        "--rank_distillation 0.3 --rank_teacher attention",
         *("--target_flops 0.5", "--lr 3e-5", "--lambda 0.2", "--temperature 0.1", "--final_token_threshold 0.1"),
         *("--model_weight_decay 0.1", "--gradient_accumulation_steps 2", "--lr_scheduler_type constant"),
         *("--warmup_steps 10", "--max_grad_norm 2", "--adam_epsilon 1e-3", "--optim sgd", "--max_seq_length 64"),
@@ -124,3 +127,25 @@ def test_an_evaluation_that_prunes_in_another_way_has_a_folder_of_its_own(place)
     assert len(set(folders)) == len(flags) - same
     assert folders[0] == f"{SOFT_DIR}/eval/validation"
     assert re.fullmatch(rf"{SOFT_DIR}/eval/validation-validation_file_[0-9a-f]{{8}}", folders[-1])
+
+
+def test_the_teacher_is_named_and_recorded_only_where_a_ranking_is_taught(place):
+    assert folder(f"{SOFT} --rank_distillation 0.3") == f"{SOFT_DIR}-rank_distillation_0.3"
+    assert folder(f"{SOFT} --rank_distillation 0.3 --rank_teacher relevance") == f"{SOFT_DIR}-rank_distillation_0.3"
+    assert folder(f"{SOFT} --rank_distillation 0") == SOFT_DIR
+    for mode, weight, teacher in (("soft", 0.3, "relevance"), ("soft", None, None), ("hard", 0.3, None)):
+        args = StageTrainingArguments(masking_mode=mode, rank_distillation=weight, use_cpu=True)
+        assert settings((args,), CODE).get("--rank_teacher") == teacher
+        assert args.rank_distillation == (weight or 0)
+
+
+def test_the_weight_with_a_budget_is_that_of_the_project(place, monkeypatch):
+    default_folders._published.cache_clear()
+    monkeypatch.setattr(arguments, "BUDGET_RANK_DISTILLATION", 0.5)
+    monkeypatch.setattr(default_folders, "BUDGET_RANK_DISTILLATION", 0.5)
+    budget = SOFT.replace("--lr_threshold 0.003", "--target_flops 0.5")
+    weights = "", "--rank_distillation 0.5", "--rank_distillation 0"
+    names = [Path(folder(f"{budget} {flags}")).name for flags in weights]
+    assert names == ["lr_2e-05", "lr_2e-05", "lr_2e-05-rank_distillation_0"]
+    assert StageTrainingArguments(masking_mode="hard", target_flops=0.5, use_cpu=True).rank_distillation == 0
+    default_folders._published.cache_clear()

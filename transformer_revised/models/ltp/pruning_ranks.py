@@ -1,56 +1,78 @@
-"""Ranking distillation: trains early layers to order tokens as the unpruned model's last layer does.
+"""Ranking distillation: trains early layers to order tokens as a teacher does, the frozen, unpruned model.
 
-After ToP (Li et al., KDD 2023): the last layer shows best how much a token matters for the classification, but early
-layers must decide whether to remove it. The loss is logistic, on differences of log scores between pairs of tokens.
+After ToP (Li et al., KDD 2023): early layers must decide whether to remove a token before they know how much it
+matters for the classification. The loss is logistic, on differences of log scores between pairs of tokens.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from .batch_tokens import global_tokens
+from .modeling_ltp import in_evaluation_mode
+from .rank_teacher_attention import attention
+from .rank_teacher_relevance import relevance
 
 # Distances, in tokens, between the two tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 MIN_SCORE = 1e-6
-INPUTS = "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids"
+RANK_IMPORTANCE = "rank_importance"  # the column of a data set with what the teacher computes, one number for a token
+# Name -> from the unpruned model, its inputs and a target to the importance of each token, `[B, L]`
+TEACHERS = {"attention": attention, "relevance": relevance}
 
 
 class Teacher:
-    """A frozen, unpruned copy of a sequence classifier in its current state.
+    """A frozen, unpruned copy of a model in its current state.
 
-    `model`: an [`LTPForSequenceClassification`], or another model with an [`LTPModel`] as `longformer`.
+    Args:
+        model: an [`LTPForSequenceClassification`]; for "attention" also another model with an [`LTPModel`] as
+            `longformer`.
+        name: in `TEACHERS`.
+        target: of "relevance", in `TARGETS` there; None: chosen from the configuration.
     """
 
-    def __init__(self, model: nn.Module):
-        self.model = copy.deepcopy(model.longformer).eval().requires_grad_(False)
-        for module in self.model.modules():  # hooks, such as those that count something, are for the model itself
-            module._forward_hooks.clear(), module._forward_pre_hooks.clear()
-        for layer in self.model.encoder.layer:
-            layer.attention.self.pruner = None
-        self.model.encoder.gradient_checkpointing = False
-        self.model.encoder.layer[-1].attention.self.register_forward_pre_hook(self._note_input)
+    def __init__(self, model: nn.Module, name: str = "attention", target: str | None = None):
+        model = base_model(model)
+        with unpruned(model):
+            self.model = copy.deepcopy(model).requires_grad_(False)
+        self.name, self.target = name, target
 
-    def _note_input(self, module: nn.Module, args: tuple) -> None:
-        self._last_input = args[0], args[1]
-
-    @torch.no_grad()
     def importance(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The attention that each token receives from the global tokens in the last layer, summed over heads.
+        """`[B, L]` float32, 0 at padding. `inputs`: those of the model's `forward`; the labels for some targets."""
+        return TEACHERS[self.name](self.model, inputs, self.target)
 
-        `inputs`: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
-        Returns `[B, L]` float32, 0 at padding.
-        """
-        inputs = {name: inputs[name] for name in INPUTS if name in inputs}
-        self.model.encode(**inputs, only_first_token=True)
-        hidden_states, packed = self._last_input
-        del self._last_input
-        attention = self.model.encoder.layer[-1].attention.self
-        _, _, weights = attention.attend_globally(hidden_states, packed, packed.global_indices)
-        return packed.unpack(torch.cat([w.float().sum(dim=(0, 1)) for w in weights]))
+
+def base_model(model: nn.Module) -> nn.Module:
+    """The model itself, or the one that a model of the library PEFT wraps."""
+    return getattr(model, "get_base_model", lambda: model)()
+
+
+@contextmanager
+def unpruned(model: nn.Module) -> Iterator[None]:
+    """In the block the model removes no token, is in evaluation mode and calls no hook.
+
+    Hooks, such as those that count something, are for the model itself and not for its teacher.
+    """
+    attentions = [layer.attention.self for layer in model.longformer.encoder.layer]
+    pruners = [attention.pruner for attention in attentions]
+    hooks = [(module, module._forward_hooks, module._forward_pre_hooks) for module in model.modules()]
+    with in_evaluation_mode(model):
+        try:
+            for attention in attentions:
+                attention.pruner = None
+            for module, after, before in hooks:
+                module._forward_hooks, module._forward_pre_hooks = type(after)(), type(before)()
+            yield
+        finally:
+            for module, after, before in hooks:
+                module._forward_hooks, module._forward_pre_hooks = after, before
+            for attention, pruner in zip(attentions, pruners, strict=True):
+                attention.pruner = pruner
 
 
 def rank_loss(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from transformer_revised import LTPTrainer
-from transformer_revised.models.ltp.pruning_ranks import DISTANCES, Teacher, rank_loss
+from transformer_revised.models.ltp.pruning_ranks import DISTANCES, TEACHERS, Teacher, rank_loss
 
 from ...test_trainer_ltp import SOFT, arguments, different_lengths, pad
 from .tiny import random_batch, tiny_model
@@ -78,18 +78,19 @@ def removes_nothing():
     return model
 
 
-def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path, teacher):
     examples = different_lengths()
     batch = {name: values for name, values in pad(examples).items() if name != "labels"}
     start = removes_nothing()
-    importance = Teacher(start).importance(batch)
+    importance = Teacher(start, teacher).importance(batch)
     before, after = order(start, batch, importance), []
     for weight in (0.0, 5.0):
         model = removes_nothing()
-        args = arguments(
-            tmp_path, max_steps=12, rank_distillation=weight, learning_rate=2e-3, remove_unused_columns=False, **SOFT
-        )
+        settings = {"rank_distillation": weight, "rank_teacher": teacher} if weight else {}
+        args = arguments(tmp_path, max_steps=12, learning_rate=2e-3, remove_unused_columns=False, **settings, **SOFT)
         LTPTrainer(model, args, train_dataset=examples, data_collator=pad).train()
+        assert model.config.rank_teacher == (teacher if weight else None)
         after.append(order(model, batch, importance))
     assert after[1] < after[0] - 0.02 and after[1] < before - 0.02
 
