@@ -172,7 +172,8 @@ def compare(
         if name != first:
             values |= intervals({m: own - measured[first][2][m] for m, own in draws.items()}, "difference_interval")
         row = {"checkpoint": name, "path": str(paths[name]), "dtype": dtype_name(dtype), **values}
-        rows.append(row | ranking_fields(candidates[name].model.config) | truncation_report(candidates[name].tokens))
+        row |= ranking_fields(candidates[name].model.config, task)
+        rows.append(row | truncation_report(candidates[name].tokens))
     for row in rows:
         own = seconds[row["checkpoint"]]
         row["functions_per_second"] = len(frame) / statistics.median(own)

@@ -5,6 +5,7 @@ import pytest
 
 import ltp_extract_and_save
 from ltp_pipeline.model.ranking_note import ranking_note
+from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view import pruned_files
 from ltp_pipeline.view.encode import encode
 from ltp_pipeline.view.kept_text import kept_text
@@ -90,7 +91,7 @@ def test_empty_functions_are_kept_and_counted(extract, tmp_path, capsys):
 def test_the_summary_and_the_terminal_say_how_the_ranking_was_taught(teacher, pruned_checkpoint, tmp_path, capsys):
     checkpoint = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", teacher)
     run(checkpoint, "--train_file", save_functions(tmp_path / "train.csv"), tmp_path / "out")
-    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    note = ranking_note(LTPConfig(rank_teacher=teacher), CODE)
     assert capsys.readouterr().out.count(f"\n{note}\n") == 1
     report = json.loads((tmp_path / "out" / "extraction.json").read_text())
     assert (report["rank_teacher"], report["ranking"]) == (teacher, note)

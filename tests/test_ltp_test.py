@@ -10,6 +10,7 @@ import torch
 import ltp_test
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.model.ranking_note import ranking_note
+from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view import report
 from ltp_pipeline.view.line_scores import line_scores
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, copy_with_teacher, save_functions
@@ -95,7 +96,7 @@ def test_terminal_page_figure_and_json_say_how_the_ranking_was_taught(
     monkeypatch.setattr(report, "save_figure", lambda *given: drawn.append(given[-1]))
     checkpoint = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", teacher)
     run(checkpoint, functions, tmp_path / "out", "--num_functions", 2, "--num_sampled", 0)
-    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    note = ranking_note(LTPConfig(rank_teacher=teacher), CODE)
     shown = capsys.readouterr().out
     assert shown.startswith(f"{note}\n\n== dev.csv row 2") and shown.count(note) == 1 and shown.count("==") == 4
     saved = json.loads((tmp_path / "out" / "visualisation.json").read_text())

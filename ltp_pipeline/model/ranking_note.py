@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-MULTI_LABEL = "multi_label_classification"
+    from ltp_pipeline.task.tasks import Task
+
 WARNING = "Warning: "  # how a note that warns begins
 TAUGHT = {
     "attention": "Ranking taught by attention: early layers were trained to keep the tokens that the unpruned model's "
@@ -17,7 +18,7 @@ TAUGHT = {
 }
 
 
-def ranking_note(config: PreTrainedConfig) -> str | None:
+def ranking_note(config: PreTrainedConfig, task: Task) -> str | None:
     """One line on what it means that this model keeps a token; None for a model that does not prune.
 
     A checkpoint that does not say how it was taught (`rank_teacher`) gets the warning.
@@ -26,19 +27,18 @@ def ranking_note(config: PreTrainedConfig) -> str | None:
     if mode is None:
         return None
     if teacher is None:
-        return _warning(mode, config)
-    speak, gradient = _relevant(config), "absolute" if _is_regression(config) else "signed"
-    return TAUGHT[teacher].format(speak=speak, gradient=gradient)
+        return _warning(mode, task)
+    return TAUGHT[teacher].format(speak=_relevant(task), gradient="absolute" if task.is_regression else "signed")
 
 
-def ranking_fields(config: PreTrainedConfig) -> dict[str, Any]:
+def ranking_fields(config: PreTrainedConfig, task: Task) -> dict[str, Any]:
     """The fields of JSON results that say how the model was taught: `rank_teacher`, and `ranking`, the note."""
-    return {"rank_teacher": getattr(config, "rank_teacher", None), "ranking": ranking_note(config)}
+    return {"rank_teacher": getattr(config, "rank_teacher", None), "ranking": ranking_note(config, task)}
 
 
-def _warning(mode: str, config: PreTrainedConfig) -> str:
+def _warning(mode: str, task: Task) -> str:
     advice = []
-    if config.num_labels == 2 and config.problem_type != MULTI_LABEL:  # lines are scored towards class 1 of two
+    if len(task.columns) == 1 and task.num_labels == 2:  # otherwise lines have no scores
         advice.append("line scores (--line_scores of ltp_test.py) show what speaks for class 1")
     if mode != "topk":  # has no soft stage
         advice.append("--rank_distillation 0.5 in the soft stage teaches the ranking")
@@ -49,13 +49,10 @@ def _warning(mode: str, config: PreTrainedConfig) -> str:
     )
 
 
-def _relevant(config: PreTrainedConfig) -> str:
-    if _is_regression(config):
+def _relevant(task: Task) -> str:
+    """For what the tokens speak that the teacher "relevance" ranks high."""
+    if task.is_regression:
         return "change the prediction most"
-    if config.problem_type == MULTI_LABEL:
-        return "speak for the labels"
-    return "speak for class 1" if config.num_labels == 2 else "speak for the right class"
-
-
-def _is_regression(config: PreTrainedConfig) -> bool:
-    return config.problem_type == "regression" or config.num_labels == 1
+    if task.multi_label:
+        return "speak for any of the labels"
+    return "speak for class 1" if task.reads_functions and task.num_labels == 2 else "speak for the right class"

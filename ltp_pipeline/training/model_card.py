@@ -48,7 +48,7 @@ def write_model_card(
         template_path=str(TEMPLATE),
         model_type=config.model_type,
         prune_mode=prune_mode,
-        ranking=ranking_note(config),
+        ranking=ranking_note(config, task),
         task_name=task.name,
         data_table=_data_table(data),
         results_table=_results_table(results),

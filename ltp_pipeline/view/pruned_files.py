@@ -66,7 +66,7 @@ def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, outpu
             "max_length": args.max_length,
             "after_layer": layer,
             "dtype": dtype_name(model.dtype),
-            **ranking_fields(model.config),
+            **ranking_fields(model.config, task),
             "files": [counts for _, counts in results.values()],
         }
         with replaced_together(output_dir) as staging:

@@ -91,7 +91,7 @@ def report_kept_tokens(
             known = sorted({line for line in flaws[place] if 1 <= line <= source.count("\n") + 1})
             traces[place] = replace(trace, origin=origin_of(row, layout), flaw_lines=tuple(known), line_scores=scores)
     shown = [traces[place] for place in chosen]
-    taught = ranking_fields(model.config)
+    taught = ranking_fields(model.config, task)
     return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive), taught)
 
 

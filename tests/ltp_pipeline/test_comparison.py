@@ -15,6 +15,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.comparison import main
 from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.task.metrics import classification_metrics
+from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.train_tokenizer import main as train_tokenizer
 from tests.pruned_checkpoint import copy_with_teacher, save_functions
 from transformer_revised import LTPConfig, LTPForSequenceClassification
@@ -75,7 +76,7 @@ def test_how_each_ranking_was_taught(two, pruned_checkpoint, tmp_path, capsys):
     flags = f"--test_file {file} --max_length 96 --rounds 1 --output_dir {tmp_path}/out"
     main(["--checkpoints", *named, *flags.split()])
     rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["checkpoints"]
-    note, warning = ranking_note(LTPConfig(rank_teacher="relevance")), ranking_note(LTPConfig())
+    note, warning = ranking_note(LTPConfig(rank_teacher="relevance"), CODE), ranking_note(LTPConfig(), CODE)
     assert [row["rank_teacher"] for row in rows] == [None, "relevance", None, None]
     assert [row["ranking"] for row in rows] == [None, note, warning, warning]
     assert f"\ntaught: {note}\nolder, not_taught: {warning}\nwritten: " in capsys.readouterr().out

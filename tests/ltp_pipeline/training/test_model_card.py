@@ -16,7 +16,7 @@ def card_of(folder, config) -> str:
 @pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
 def test_the_card_of_a_pruned_model_says_how_its_ranking_was_taught(teacher, tmp_path):
     config = LTPConfig(rank_teacher=teacher)
-    assert f"\n\n{ranking_note(config)}\n\n## Data" in card_of(tmp_path, config)
+    assert f"\n\n{ranking_note(config, CODE)}\n\n## Data" in card_of(tmp_path, config)
 
 
 @pytest.mark.parametrize("config", [LTPConfig(prune_mode=None), BertConfig()])

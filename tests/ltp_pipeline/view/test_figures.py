@@ -3,6 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ltp_pipeline.model.ranking_note import ranking_note
+from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view.figures import draw_figure, save_figure
 from tests.ltp_pipeline.view.traces import REMOVED_IN, SOURCE, WORDS, make_trace
 from transformer_revised import LTPConfig
@@ -37,7 +38,7 @@ def test_the_other_panel_shows_medians_and_quartiles():
 
 
 def test_the_note_stands_below_the_panels_in_lines_that_fit():
-    note = ranking_note(LTPConfig())
+    note = ranking_note(LTPConfig(), CODE)
     figure = draw_figure(ALIVE, make_trace(), note)
     (text,) = figure.texts
     assert text.get_text().replace("\n", " ") == note

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ltp_pipeline.model.ranking_note import ranking_note
+from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view.page import html_page
 from tests.ltp_pipeline.view.traces import make_trace
 from transformer_revised import LTPConfig
@@ -75,7 +76,7 @@ def test_the_gutter_is_shaded_by_line_scores():
 
 @pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
 def test_how_the_ranking_was_taught_stands_before_the_legend(teacher):
-    note = ranking_note(LTPConfig(rank_teacher=teacher))
+    note = ranking_note(LTPConfig(rank_teacher=teacher), CODE)
     text = html_page([make_trace()] * 2, "t", note)
     page = Page(text)
     assert page.attributes("p", "role") == [{"class": "note" if teacher else "note warning", "role": "note"}]
