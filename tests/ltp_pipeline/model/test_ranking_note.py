@@ -5,6 +5,7 @@ from transformers import BertConfig
 
 from ltp_pipeline.model.ranking_note import WARNING, ranking_fields, ranking_note
 from ltp_pipeline.task.tasks import CODE, find_task
+from ltp_pipeline.training.rank_column import target_of
 from transformer_revised import LTPConfig
 from transformer_revised.models.ltp.configuration_ltp import PRUNE_MODES, RANK_TEACHERS
 
@@ -19,18 +20,18 @@ def test_each_teacher_has_a_sentence_in_each_mode(teacher, mode):
 
 
 @pytest.mark.parametrize(
-    ("name", "part"),
+    ("name", "target", "part"),
     [
-        ("code", "speak for class 1 in the unpruned model (signed"),
-        ("sst2", "speak for the right class in the unpruned model (signed"),
-        ("mnli", "speak for the right class in the unpruned model (signed"),
-        ("vdisc", "speak for any of the labels in the unpruned model (signed"),
-        ("stsb", "change the prediction most in the unpruned model (absolute"),
+        ("code", "class_1", "speak for class 1 in the unpruned model (signed"),
+        ("sst2", "label", "speak for the right class in the unpruned model (signed"),
+        ("mnli", "label", "speak for the right class in the unpruned model (signed"),
+        ("vdisc", "sum", "speak for any of the labels in the unpruned model (signed"),
+        ("stsb", "absolute", "change the prediction most in the unpruned model (absolute"),
     ],
 )
-def test_what_is_relevant_depends_on_the_task(name, part):
+def test_what_is_relevant_depends_on_the_task_as_for_the_teacher(name, target, part):
     task = find_task(name, "--task_name")
-    assert part in ranking_note(LTPConfig(rank_teacher="relevance"), task)
+    assert target_of(task) == target and part in ranking_note(LTPConfig(rank_teacher="relevance"), task)
     untaught, topk = ranking_note(LTPConfig(), task), ranking_note(LTPConfig(prune_mode="topk"), task)
     assert untaught.startswith(WARNING) and untaught.startswith(topk[:-1]) and topk.endswith(".")
     assert ("--line_scores" in topk) == (name in ("code", "sst2"))  # lines are scored towards class 1 of two
