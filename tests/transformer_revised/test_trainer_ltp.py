@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, TaskType, get_peft_model
 from transformers import Trainer, TrainingArguments
 
-from transformer_revised import LTPTrainer, LTPTrainingArguments
+from transformer_revised import LTPForTokenClassification, LTPTrainer, LTPTrainingArguments
+from transformer_revised.models.ltp.pruning_ranks import Teacher
 
-from .models.ltp.tiny import random_batch, tiny_model
+from .models.ltp.tiny import random_batch, tiny_config, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,8 @@ RANKS = {"rank_distillation": 1.0}
         {"label_smoothing_factor": 0.1},
         {"class_weights": [0.5, 3.0]},
         {"bf16": True},
-        RANKS,
+        {**RANKS, "bf16": True},
+        {**RANKS, "rank_teacher": "attention"},
         {**RANKS, "gradient_checkpointing": True},
     ],
     ids=str,
@@ -204,3 +207,38 @@ def test_the_callers_arguments_are_not_changed(tmp_path, examples):
     trainer.train()
     assert trainer.args.lr_threshold > 0 and trainer.args.ddp_find_unused_parameters
     assert vars(args) == before
+
+
+def test_the_configuration_says_how_the_ranking_was_taught(tmp_path, examples):
+    args = {"max_steps": 1, "per_device_train_batch_size": 2}
+    model = tiny_model(rank_teacher="attention")
+    for mode, weight, teacher in (("hard", 1.0, "attention"), ("mixed", 1.0, "relevance"), ("soft", 0.0, None)):
+        settings = {**SOFT, "masking_mode": mode, "rank_distillation": weight, **args}
+        trainer = LTPTrainer(model, arguments(tmp_path, **settings), train_dataset=examples)
+        trainer.train()
+        assert (model.config.rank_teacher, trainer._teacher is not None) == (teacher, mode == "mixed")
+
+
+@pytest.mark.parametrize("teacher, expected", [(None, "attention"), ("attention", "attention")])
+def test_only_sequence_classifiers_have_a_relevance(tmp_path, examples, teacher, expected):
+    torch.manual_seed(0)
+    model = LTPForTokenClassification(tiny_config())
+    settings = {**SOFT, "rank_distillation": 1.0}
+    trainer = LTPTrainer(model, arguments(tmp_path, rank_teacher=teacher, **settings), train_dataset=examples)
+    assert trainer._teacher.name == expected
+    with pytest.raises(ValueError, match="relevance .* not LTPForTokenClassification.*attention"):
+        LTPTrainer(model, arguments(tmp_path, rank_teacher="relevance", **settings), train_dataset=examples)
+
+
+def test_adapters_learn_with_a_teacher(tmp_path, examples):
+    """The teacher is the whole model with its adapters, which do nothing at the start."""
+    plain = Teacher(tiny_model(), "relevance")
+    adapted = get_peft_model(tiny_model(), LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["query"]))
+    before = {name: p.detach().clone() for name, p in adapted.named_parameters()}
+    args = arguments(tmp_path, max_steps=1, rank_distillation=1.0, label_names=["labels"], **SOFT)
+    trainer = LTPTrainer(adapted, args, train_dataset=examples)
+    trainer.train()
+    batch = random_batch([30, 12])
+    torch.testing.assert_close(trainer._teacher.importance(batch), plain.importance(batch))
+    changed = {name for name, p in adapted.named_parameters() if not torch.equal(p, before[name])}
+    assert changed and all("lora_" in name or "classifier" in name or "keep_threshold" in name for name in changed)

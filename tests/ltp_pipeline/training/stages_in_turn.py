@@ -34,7 +34,8 @@ def run_all(folder: str, batch: int) -> None:
     learn = "--no_load --lambda 0.1 --lr_threshold 0.003 --final_token_threshold 0.3"
     stages = {
         "soft": f"--restore {folder}/fine_tuned --masking_mode soft {learn}",
-        "mixed": f"--restore {folder}/fine_tuned --masking_mode mixed --gradient_checkpointing {learn}",
+        "mixed": f"--restore {folder}/fine_tuned --masking_mode mixed --gradient_checkpointing {learn} "
+        "--rank_distillation 0.5 --overwrite_cache",
         "budget": f"--restore {folder}/fine_tuned --masking_mode soft --no_load --target_flops 0.85",
         "hard": f"--restore {folder}/soft --masking_mode hard --save_step 3 --gradient_accumulation_steps 2",
         "by_tokens": f"--restore {folder}/fine_tuned --masking_mode soft {learn} --max_tokens_per_batch 300",

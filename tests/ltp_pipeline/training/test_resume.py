@@ -31,7 +31,12 @@ RUNS = {
         f"{TUNE} --gradient_accumulation_steps 2 --load_best_model_at_end --eval_strategy steps --eval_steps 2 "
         "--save_steps 2 --early_stopping_patience 9",
     ),
-    "budget": (run_code_metrics.main, f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1"),
+    # The teacher of the ranking is the model that the run starts from, not that of the checkpoint.
+    "budget": (
+        run_code_metrics.main,
+        f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1 --rank_distillation 0.5 "
+        "--overwrite_cache",
+    ),
     "tokens": (run_code_metrics.main, f"{SOFT} --masking_mode soft --max_tokens_per_batch 300"),
     "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed"),  # hard from step 9 on
 }
