@@ -87,7 +87,10 @@ def with_importance(trainer: ClassifierTrainer, teacher: str, target: str, overw
 
     def build(**map_options: Any) -> Dataset:
         if not computed:  # the second time, the cache could not be written
-            computed.append(_importance(trainer, teacher, target))
+            began = time.monotonic()
+            computed.append(compute_importance(trainer, teacher, target))
+            what = f"ranks of {len(dataset)} rows ({sum(dataset['length'])} tokens) by {teacher}"
+            print(f"{what}: computed in {time.monotonic() - began:.1f} s", flush=True)
         return _as_dataset(computed[0], map_options)
 
     key = _key(trainer, teacher, target)
@@ -97,9 +100,9 @@ def with_importance(trainer: ClassifierTrainer, teacher: str, target: str, overw
     return concatenate_datasets([dataset, column], axis=1)
 
 
-def _importance(trainer: ClassifierTrainer, teacher: str, target: str) -> list[np.ndarray]:
+def compute_importance(trainer: ClassifierTrainer, teacher: str, target: str) -> list[np.ndarray]:
     """The importance of the tokens of each row, `[n]` float32, computed in batches, the longest rows first."""
-    dataset, args, began = trainer.train_dataset, trainer.args, time.monotonic()
+    dataset, args = trainer.train_dataset, trainer.args
     lengths = np.asarray(dataset["length"])
     share = SHARE if teacher == "relevance" else 1  # gradients need the activations of all layers
     limits = args.max_eval_tokens_per_batch, args.per_device_eval_batch_size
@@ -118,8 +121,6 @@ def _importance(trainer: ClassifierTrainer, teacher: str, target: str) -> list[n
                 importance[i] = row[mask]
             bar.update(int(lengths[batch].sum()))
     _check_finite(importance, dataset)
-    what = f"ranks of {len(lengths)} rows ({lengths.sum()} tokens) by {teacher}"
-    print(f"{what}: computed in {time.monotonic() - began:.1f} s", flush=True)
     return importance
 
 

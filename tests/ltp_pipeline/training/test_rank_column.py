@@ -166,7 +166,7 @@ def test_the_key_is_that_of_all_that_changes_it(model, tokenizer, tmp_path):
 
 def test_it_is_computed_again_on_demand_and_once_without_a_cache(model, tokenizer, tmp_path, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(rank_column, "_importance", lambda *args: calls.append(args) or [np.ones(40)] * 9)
+    monkeypatch.setattr(rank_column, "compute_importance", lambda *args: calls.append(args) or [np.ones(40)] * 9)
     trainer = trainer_of(model, tokenizer, tmp_path)
     for overwrite, expected in ((False, 1), (False, 1), (True, 2)):
         column_of(trainer, overwrite=overwrite)
