@@ -23,6 +23,7 @@ from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import code_tokens
+from ltp_pipeline.code.languages import LANGUAGES, Language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,12 +87,11 @@ def _auc(scores: np.ndarray, labels: pd.Series, args: Any) -> dict[str, Any]:
 def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> Iterator[tuple[str, str, np.ndarray]]:
     """For each kind of features and each model: their names, and a score of each test function."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
 
     labels = train["label"].to_numpy()
     kinds: dict[str, Callable[[Sequence[str], Sequence[str]], list[csr_matrix]]] = {
-        "tokens": partial(_token_counts, code_tokens),
-        "tokens and pairs": partial(_token_counts, _tokens_and_pairs),
+        "tokens": partial(token_counts, code_tokens),
+        "tokens and pairs": partial(token_counts, tokens_and_pairs),
         "characters and pairs": _character_counts,
     }
     lengths = [np.array([_lengths(text) for text in frame["functionSource"]]) for frame in (train, test)]
@@ -99,30 +99,42 @@ def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> Iterator[tupl
     yield "length", "gradient boosting", boosted.predict_proba(lengths[1])[:, 1] - 0.5
     for name, count in progress_bar(kinds.items(), desc="train", unit="kind of features"):
         counts = count(train["functionSource"], test["functionSource"])
-        often_enough = np.asarray((counts[0] > 0).sum(axis=0)).ravel() >= FEWEST
-        if not often_enough.any():
+        counts = frequent(counts)
+        if not counts[0].shape[1]:
             raise UserError(f"--train_file: no {name} occur in {FEWEST} or more functions")
-        counts = [each[:, often_enough] for each in counts]
-        linear = LogisticRegression(C=STRENGTH, max_iter=500).fit(counts[0].log1p(), labels)
-        yield name, "logistic regression", linear.decision_function(counts[1].log1p())
+        yield name, "logistic regression", linear_scores(counts, labels)
         often = _most_frequent(counts[0])
         dense = [each[:, often].toarray() for each in counts]
         boosted = HistGradientBoostingClassifier(random_state=seed).fit(dense[0], labels)
         yield name, "gradient boosting", boosted.predict_proba(dense[1])[:, 1] - 0.5
 
 
+def frequent(counts: list[csr_matrix]) -> list[csr_matrix]:
+    """The columns of the features that occur in at least FEWEST functions of the first matrix, the training's."""
+    often_enough = np.asarray((counts[0] > 0).sum(axis=0)).ravel() >= FEWEST
+    return [each[:, often_enough] for each in counts]
+
+
+def linear_scores(counts: list[csr_matrix], labels: np.ndarray) -> np.ndarray:
+    """The log odds of class 1 of the functions of the second matrix, by logistic regression on the first."""
+    from sklearn.linear_model import LogisticRegression
+
+    linear = LogisticRegression(C=STRENGTH, max_iter=500).fit(counts[0].log1p(), labels)
+    return linear.decision_function(counts[1].log1p())
+
+
 def _lengths(text: str) -> tuple[int, int, int]:
     return len(code_tokens(text)), text.count("\n"), len(text)
 
 
-def _tokens_and_pairs(text: str) -> list[str]:
-    tokens = code_tokens(text)
+def tokens_and_pairs(text: str, language: Language = LANGUAGES["c"]) -> list[str]:
+    """The lexical tokens of a function, and pairs of neighbours."""
+    tokens = code_tokens(text, language)
     return tokens + [f"{one} {other}" for one, other in zip(tokens, tokens[1:])]
 
 
-def _token_counts(
-    tokens_of: Callable[[str], list[str]], train: Sequence[str], test: Sequence[str]
-) -> list[csr_matrix]:
+def token_counts(tokens_of: Callable[[str], list[str]], train: Sequence[str], test: Sequence[str]) -> list[csr_matrix]:
+    """How often each token of the training functions occurs in them, and in the others."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(analyzer=tokens_of, dtype=np.float64)

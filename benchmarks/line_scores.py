@@ -110,9 +110,9 @@ def main(argv: list[str] | None = None) -> None:
         unpruned, other = _load(args.unpruned, "--unpruned", dtype, device)
         if other.get_vocab() != tokenizer.get_vocab():
             raise UserError(f"--unpruned {args.unpruned}: its tokenizer is not that of {args.model_name_or_path}")
-    functions = _encode(frame, flaws, model, tokenizer, args)
-    scorers = _scorers(model, unpruned, args.methods)
-    scores, seconds, probabilities = _score(scorers, functions, model, args)
+    functions = encode_functions(frame, flaws, model, tokenizer, args)
+    scorers = find_scorers(model, unpruned, args.methods)
+    scores, seconds, probabilities = score_functions(scorers, functions, model, args)
     scores |= _controls(functions, args.seed)
     rows = judge(functions, scores, probabilities, args.bootstrap, args.seed)
     plain = seconds[EVALUATION]
@@ -147,7 +147,9 @@ def _load(
     return model, tokenizer
 
 
-def _encode(frame: pd.DataFrame, flaws: list, model: Any, tokenizer: Any, args: BenchmarkArguments) -> Functions:
+def encode_functions(
+    frame: pd.DataFrame, flaws: list, model: Any, tokenizer: Any, args: BenchmarkArguments
+) -> Functions:
     from ltp_pipeline.data.truncation import choose_truncation, sequence_length
     from ltp_pipeline.task.tasks import CODE
     from ltp_pipeline.view.encode import encode_windows
@@ -162,7 +164,7 @@ def _encode(frame: pd.DataFrame, flaws: list, model: Any, tokenizer: Any, args: 
     return Functions(texts, flaws, frame["label"].to_numpy(), flat, function_of, pairs)
 
 
-def _scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[str, Scorer]:
+def find_scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[str, Scorer]:
     """The methods that can be computed, by name; a pass without scores of each model is one of them."""
     from ltp_pipeline.view import token_scores as methods
 
@@ -196,7 +198,7 @@ def _evaluate(model: LTPForSequenceClassification, batch: dict[str, torch.Tensor
     return model(**batch).logits.float().softmax(-1)[:, 1]
 
 
-def _score(
+def score_functions(
     scorers: dict[str, Scorer], functions: Functions, model: Any, args: BenchmarkArguments
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, list[float]], np.ndarray]:
     """The scores of each method for the tokens of each window, its seconds in each round, and the probability of

@@ -163,7 +163,7 @@ def compare(
     candidates = {name: load_candidate(path, *options) for name, path in paths.items()}
     with torch.inference_mode():
         measured = {name: _measure(candidate, frame, task, resamples) for name, candidate in candidates.items()}
-        seconds = _interleaved_seconds(candidates, rounds)
+        seconds = interleaved_seconds(candidates, rounds)
     first, unlabelled, rows = next(iter(paths)), not has_labels(frame["label"].tolist()), []
     for name, (values, predictions, draws) in measured.items():
         if unlabelled and not task.is_regression:
@@ -236,6 +236,30 @@ def _named_checkpoints(named: list[str]) -> dict[str, str]:
     return paths
 
 
+def evaluate(candidate: Candidate) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs the model once on all functions: logits `[N, C]`, labels `[N]` (or `[N, C]`) and counts `[N, 4 + L]`.
+
+    The counts are those of `FlopsMeter.last`. Of a function in several windows the logits are those of the window with
+    the highest probability of class 1, and the counts are summed.
+    """
+    from ltp_pipeline.model.flops_meter import FlopsMeter
+    from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
+
+    tokens = candidate.tokens
+    logits, counts = [], []
+    with FlopsMeter(candidate.model) as meter, torch.inference_mode():
+        for batch in candidate.batches:
+            logits.append(candidate.model(**batch).logits.float().cpu().numpy())
+            counts.append(meter.last)
+    back = np.argsort(candidate.order)
+    logits, counts = np.concatenate(logits)[back], np.concatenate(counts)[back]
+    labels, functions = np.array(tokens["labels"]), functions_of(tokens)
+    if functions is not None:
+        best = best_windows(logits, functions)
+        logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
+    return logits, labels, counts
+
+
 def _measure(
     candidate: Candidate, frame: pd.DataFrame, task: Task, resamples: int
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray]]:
@@ -247,22 +271,11 @@ def _measure(
     """
     from ltp_pipeline.data.truncation import full_lengths
     from ltp_pipeline.files.layouts import all_pairs_of
-    from ltp_pipeline.model.flops_meter import FlopsMeter, summary
-    from ltp_pipeline.model.window_logits import best_windows, functions_of, summed_windows
+    from ltp_pipeline.model.flops_meter import summary
     from ltp_pipeline.task.decision import predictions_of, stored_threshold
 
     model, tokens = candidate.model, candidate.tokens
-    logits, counts = [], []
-    with FlopsMeter(model) as meter:
-        for batch in candidate.batches:
-            logits.append(model(**batch).logits.float().cpu().numpy())
-            counts.append(meter.last)
-    back = np.argsort(candidate.order)
-    logits, counts = np.concatenate(logits)[back], np.concatenate(counts)[back]
-    labels, functions = np.array(tokens["labels"]), functions_of(tokens)
-    if functions is not None:
-        best = best_windows(logits, functions)
-        logits, labels, counts = logits[best], labels[best], summed_windows(counts, functions)
+    logits, labels, counts = evaluate(candidate)
     threshold, pairs = stored_threshold(model.config), all_pairs_of(frame)
     predicted = predictions_of(task, logits, threshold)
     draws = resampled(task, logits, labels, threshold, pairs, resamples, SEED)
@@ -278,7 +291,7 @@ def _measure(
     return values, predicted, draws
 
 
-def _interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
+def interleaved_seconds(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
     """The seconds that each model takes for all its batches, in each round."""
     seconds = {name: [0.0] * rounds for name in candidates}
     # Checkpoints with different tokenizers may have different numbers of batches.

@@ -1,0 +1,129 @@
+"""Which cells there are: a cell is a row of the table, trained with one seed on one data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from benchmarks.accuracy.settings import LOWEST, UNPRUNED, Reading, Settings
+from ltp_pipeline.base.errors import UserError
+
+LEARNED = "learned"
+DENSE_LENGTH = 512  # tokens that the models of the field read
+DENSE = f"dense {DENSE_LENGTH}"
+BAG = "bag of words"
+CONTROLS = ("fixed", "topk", "random", "truncation")
+# Rough relative FLOPs of the lowest budget, only to estimate how long a cell takes
+LOW = 0.27
+TEACHING = {"none": 0.0, "attention": 1 / 3, "relevance": 1.0}  # passes of the teacher, in training passes
+EVALUATION = 1 / 3  # FLOPs of an evaluation pass, in those of a training pass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table."""
+
+    kind: str  # UNPRUNED, LEARNED, one of CONTROLS, DENSE or BAG
+    budget: str | None = None  # relative FLOPs as text, or LOWEST
+    teacher: str = "none"  # of LEARNED
+
+    @property
+    def name(self) -> str:
+        """Such as `relevance 0.3`, and `learned 0.3` without a teacher."""
+        first = self.kind if self.teacher == "none" else self.teacher
+        return first if self.budget is None else f"{first} {self.budget}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained and measured at once."""
+
+    data: str  # name of the data set
+    reading: Reading
+    row: Row
+    seed: int
+
+    @property
+    def group(self) -> str:
+        """The cells of a group share the model from which they start."""
+        return f"{self.data}@{self.reading.name}/seed_{self.seed}"
+
+    @property
+    def name(self) -> str:
+        """Also the path of its file below `cells/`."""
+        return f"{self.group}/{self.row.name.replace(' ', '_')}"
+
+
+def rows_of(settings: Settings) -> list[Row]:
+    """The rows, in the order of the table."""
+    learned = [Row(LEARNED, budget, teacher) for teacher in settings.teachers for budget in settings.budgets]
+    controls = [Row(kind, budget) for kind in CONTROLS for budget in settings.control_budgets]
+    return [Row(UNPRUNED), *learned, *controls, Row(DENSE), Row(BAG)]
+
+
+def plan(settings: Settings, data: list[str], readings: list[Reading], only: list[str] | None) -> list[Cell]:
+    """All cells in the order in which they run: all rows of the first seed come first.
+
+    `only`: patterns, with * and ?, of which a cell's name must hold one. Raises UserError if no cell does.
+    """
+    cells = [
+        Cell(name, reading, row, seed)
+        for seed in settings.seeds
+        for name in data
+        for reading in readings
+        for row in rows_of(settings)
+        if (row.kind, reading.truncation) != ("truncation", "windows")  # windows read everything, however short
+    ]
+    if only is None:
+        return cells
+    chosen = [cell for cell in cells if any(fnmatchcase(cell.name, f"*{pattern}*") for pattern in only)]
+    if not chosen:
+        raise UserError(f"--only {' '.join(only)}: no cell has such a name; --list without --only shows all")
+    return chosen
+
+
+def needs(cell: Cell, settings: Settings) -> list[str]:
+    """The names of the shared models that a cell starts from, or is compared with, the first one first."""
+    if cell.row.kind == BAG:
+        return []
+    if cell.row.kind != LEARNED:
+        return ["base"]
+    return ["base", f"soft_{cell.row.teacher}_{soft_budget(cell.row, settings)}"]
+
+
+def soft_budget(row: Row, settings: Settings) -> str:
+    """The budget of the soft stage of a learned row."""
+    return f"{settings.soft_budget:g}" if settings.soft_budget else row.budget
+
+
+def share(budget: str | None) -> float:
+    """Relative FLOPs, roughly, of a row with this budget."""
+    return 1.0 if budget is None else LOW if budget == LOWEST else float(budget)
+
+
+def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done: set[str]) -> tuple[float, float]:
+    """Tokens that are read in training, and the tokens of unpruned training that cost as much, evaluation included.
+
+    Args:
+        tokens: of the splits `train`, `validation` and `tests` that the model reads in one pass.
+        done: names of the shared models, `GROUP/NAME`, that need no training. Those that the cell trains are added.
+    """
+    row, once, further = cell.row, tokens["train"], settings.soft_epochs + settings.hard_epochs
+    if row.kind == BAG:
+        return once, 0.0
+    read, cost = 0.0, 0.0
+    for name in needs(cell, settings):
+        if f"{cell.group}/{name}" in done:
+            continue
+        done.add(f"{cell.group}/{name}")
+        epochs = settings.base_epochs if name == "base" else settings.soft_epochs
+        read += epochs * once
+        cost += epochs * once + (TEACHING[row.teacher] * once if name != "base" else 0.0)
+    epochs, relative = further, share(row.budget)
+    if row.kind == LEARNED:
+        epochs = settings.hard_epochs
+    elif row.kind == DENSE:
+        epochs, relative = settings.base_epochs + further, min(1.0, DENSE_LENGTH / cell.reading.length)
+    own = relative * once if row.kind in (DENSE, "truncation") else once
+    evaluated = EVALUATION * relative * (tokens["validation"] + tokens["tests"])
+    return read + epochs * own, cost + epochs * relative * once + evaluated
