@@ -106,8 +106,8 @@ def _tables(folder: Path) -> dict[str, Path]:
         stem = next((stem for stem in stems if stem in named), None)
         if stem is None:
             raise UserError(
-                f"--data_dir: {folder} has no table of the split {split}; expected {' or '.join(stems)}, such as "
-                f"{stems[0]}.csv"
+                f"--data_dir {folder.parent}: {folder.name} has no table of the split {split}; expected "
+                f"{' or '.join(stems)}, such as {stems[0]}.csv"
             )
         found[split] = named[stem]
     return found | {stem: path for stem, path in named.items() if stem.endswith(FURTHER)}

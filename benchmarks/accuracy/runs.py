@@ -170,6 +170,9 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
     }  # fmt: skip
     try:
         record |= result(workshop, cell)
+    except KeyboardInterrupt as interruption:
+        interruption.args = (f"{cell.name} is not finished; the same command goes on, and keeps the finished cells",)
+        raise
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         clock.fails(cell)

@@ -1,0 +1,185 @@
+"""Cells of benchmarks.accuracy are kept, skipped and compared, with a trainer that only pretends."""
+
+import json
+
+import pytest
+from filelock import FileLock
+
+from benchmarks.accuracy import runs
+from benchmarks.accuracy.cells import Cell, Row, plan
+from benchmarks.accuracy.commands import batch_part
+from benchmarks.accuracy.data_sets import DataSet
+from benchmarks.accuracy.records import difference, identity, read_record, write_record
+from benchmarks.accuracy.settings import Reading, Settings
+from benchmarks.accuracy.tables import read_cells, write_tables
+from benchmarks.accuracy.training import Workshop, begun
+from ltp_pipeline.base.errors import UserError
+from tests.ltp_pipeline.conftest import functions
+
+SETTINGS = {"budgets": ["0.5"], "control_budgets": ["0.5"], "teachers": ["none", "relevance"], "vocab_size": 300}
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Makes a workshop and its cells; `changed`: settings."""
+    monkeypatch.setattr(runs, "free_memory", lambda: None)  # 0.1 s for each cell
+    folder = tmp_path / "data" / "a"
+    folder.mkdir(parents=True)
+    for name, count, first in (("train", 24, 0), ("validation", 10, 100), ("test", 10, 200)):
+        functions(count, first).to_csv(folder / f"{name}.csv", index=False)
+
+    def begin(overwrite=False, seeds=(0, 1), only=None, **changed):
+        settings = Settings(**SETTINGS, seeds=list(seeds), **changed)
+        data = DataSet("a", {path.stem: path for path in sorted(folder.iterdir(), reverse=True)})
+        data.draw(settings)
+        cells = plan(settings, ["a"], [Reading(512, "head")], only)
+        return Workshop(tmp_path / "out", settings, {"a": data}, overwrite), cells
+
+    return begin
+
+
+class Pretends:
+    """Notes which cells it was asked for, and fails where `fails` says so."""
+
+    def __init__(self, fails=lambda name: None):
+        self.names, self.fails = [], fails
+
+    def __call__(self, workshop, cell):
+        self.names.append(cell.name)
+        error = self.fails(cell.name)
+        if error is not None:
+            raise error
+        labels = workshop.data["a"].frames["test"]["label"].tolist()
+        own = {"labels": labels, "pairs": None, "probabilities": [0.2 + label / 2 for label in labels]}
+        own |= {"relative_flops": 0.5, "gflops_per_function": 1.0, "tokens_kept_per_layer": [9.0, 1.0]}
+        return {"about": {"commands": ["x"], "budget": 0.5}, "threshold": 0.5, "tests": {"test": own}}
+
+
+def test_finished_cells_are_kept(begin, capsys):
+    workshop, cells = begin()
+    stopped = Pretends(lambda name: KeyboardInterrupt() if name.endswith("seed_0/topk_0.5") else None)
+    with pytest.raises(KeyboardInterrupt, match="topk_0.5 is not finished; the same command goes on"):
+        runs.run_cells(workshop, cells, stopped)
+    assert len(list(workshop.output.glob("cells/*/*/*"))) == 4  # nothing of the cell that was interrupted
+    again = Pretends()
+    assert runs.run_cells(workshop, cells, again) == 0
+    assert again.names == [cell.name for cell in cells][4:]
+    shown = capsys.readouterr().out
+    assert "18 cells, 4 of them finished" in shown
+    assert "[1/14] a@512/seed_0/topk_0.5 begins\n" in shown and "[14/14] a@512/seed_1/bag_of_words took" in shown
+    assert "left\n" in shown
+    third = Pretends()
+    runs.run_cells(workshop, cells, third)
+    assert not third.names
+
+
+def test_a_cell_says_what_it_is(begin):
+    workshop, cells = begin(seeds=[7], only=["relevance"])
+    runs.run_cells(workshop, cells, Pretends())
+    (cell,) = read_cells(workshop.output)
+    assert cell["cell"] == {
+        "data": "a", "reading": "512", "row": "relevance 0.5", "kind": "learned", "budget": "0.5",
+        "teacher": "relevance", "seed": 7,
+    }  # fmt: skip
+    assert cell["identity"]["data"] == workshop.data["a"].hashes
+    assert (
+        {"torch", "python"} <= set(cell["versions"]) and "instructions" in cell["machine"] and cell["dtype"] == "auto"
+    )
+    assert cell["command"].startswith("python -m benchmarks.accuracy")
+    assert "relevance 0.5" in write_tables(workshop.output, 100)
+    assert (workshop.output / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    "changed, says",
+    [
+        ({"hard_epochs": 2.0}, "--hard_epochs was 1.0, now 2.0"),
+        ({"hidden_size": 128}, "--hidden_size was 256, now 128"),
+        ({"train_rows": 20}, "the table train was sha256 ........, now sha256 "),
+        ({"max_negatives": 0, "test_rows": 8}, "the table test was"),
+        ({"dtype": "float32"}, "--dtype was auto, now float32"),
+    ],
+)
+def test_other_settings_or_data_are_an_error(changed, says, begin):
+    runs.run_cells(*begin(), Pretends())
+    for again in (Pretends(), Pretends()):
+        with pytest.raises(UserError, match=says.replace("........", ".{12}")):
+            runs.run_cells(*begin(**changed), again)
+        assert not again.names
+    replaced, (workshop, cells) = Pretends(), begin(overwrite=True, **changed)
+    runs.run_cells(workshop, cells, replaced)
+    bag = [name for name in replaced.names if name.endswith("bag_of_words")]
+    assert len(replaced.names) == (18 if "rows" in str(changed) else 16) and bool(bag) == ("rows" in str(changed))
+    runs.run_cells(*begin(**changed), Pretends(lambda name: AssertionError(name)))
+
+
+def test_settings_that_change_nothing():
+    """A setting of other rows does not spoil a cell."""
+    hashes = {"train": "1", "validation": "2", "test": "3"}
+    reading = Reading(512, "head")
+
+    def known(kind, shared=None, teacher="none", **changed):
+        row = Row(kind, "0.3" if kind in ("learned", "random") else None, teacher)
+        return identity(Cell("a", reading, row, 0), Settings(**changed), hashes, shared)
+
+    assert known("unpruned") == known("unpruned", rank_weight=0.1, budgets=["0.9"], seeds=[3], soft_budget=0.5)
+    assert known("learned") == known("learned", rank_weight=0.1)
+    assert known("learned", teacher="relevance") != known("learned", teacher="relevance", rank_weight=0.1)
+    assert known("learned", "base") == known("random", "base", hard_epochs=9, test_rows=1)
+    assert known("learned", "base")["data"] == {"train": "1", "validation": "2"}
+    assert known("random", model_name_or_path="m") == known("random", model_name_or_path="m", hidden_size=64)
+
+
+def test_a_failed_cell_does_not_end_the_run(begin, capsys):
+    workshop, cells = begin(seeds=[0])
+    pretends = Pretends(lambda name: UserError(f"{name}: too bad") if "random" in name else None)
+    with pytest.raises(UserError, match="1 cells failed, see above: a@512/seed_0/random_0.5;"):
+        runs.run_cells(workshop, cells, pretends)
+    assert pretends.names == [cell.name for cell in cells] and "random_0.5: too bad" in capsys.readouterr().err
+    again = Pretends()
+    runs.run_cells(workshop, cells, again)
+    assert again.names == ["a@512/seed_0/random_0.5"]
+
+
+def test_a_group_of_another_process_is_left_to_it(begin, capsys):
+    workshop, cells = begin()
+    lock = workshop.output / "locks" / "a@512" / "seed_0.lock"
+    lock.parent.mkdir(parents=True)
+    pretends = Pretends()
+    with FileLock(lock):
+        assert runs.run_cells(workshop, cells, pretends) == 9
+    assert all("seed_1" in name for name in pretends.names) and len(pretends.names) == 9
+    assert "a@512/seed_0: 9 cells are left to another process" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "nothing"])
+def test_a_file_that_is_no_record(content, tmp_path):
+    path = tmp_path / "cell.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="cell.json: is no record"):
+        read_record(path, None, overwrite=False)
+    assert read_record(path, None, overwrite=True) is None
+
+
+def test_records_are_read_as_written(tmp_path):
+    record = {"identity": {"format": 1, "settings": {}, "data": {}}, "numbers": [0.1, 1 / 3]}
+    write_record(tmp_path / "cell.json", record)
+    assert read_record(tmp_path / "cell.json", record["identity"], False) == record
+    assert len((tmp_path / "cell.json").read_text().splitlines()) == 4
+    assert "format 0, now 1" in difference({"format": 0}, record["identity"])
+
+
+def test_a_half_trained_model_of_other_settings_is_removed(tmp_path):
+    one, other = ({"format": 1, "settings": {"base_lr": rate}, "data": {}} for rate in (1.0, 2.0))
+    work = begun(tmp_path / "base", one)
+    (work / "model").mkdir()
+    assert (begun(work, one) / "model").is_dir()
+    assert not (begun(work, other) / "model").exists()
+    assert json.loads((work / "record.json").read_text()) == {"identity": other, "complete": False}
+
+
+@pytest.mark.parametrize(
+    "size, length, part", [(16, 512, 16), (16, 4096, 4), (12, 4096, 4), (16, 99999, 1), (1, 8, 1)]
+)
+def test_long_readings_are_accumulated(size, length, part):
+    assert batch_part(size, length) == part
