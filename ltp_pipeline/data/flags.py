@@ -96,4 +96,7 @@ class DataArguments(ReadingArguments, TruncationArguments):
         default=None, aliases=["--max_val_samples"], help="Evaluate only on the first N functions of the file."
     )
     max_test_samples: int | None = HfArg(default=None, help="Test only on the first N functions of the file.")
-    overwrite_cache: bool = HfArg(default=False, help="Tokenize again and overwrite the tokens in the cache.")
+    overwrite_cache: bool = HfArg(
+        default=False,
+        help="Tokenize again and overwrite the tokens in the cache, and compute again what --rank_distillation needs.",
+    )

@@ -125,7 +125,7 @@ def compute_importance(trainer: ClassifierTrainer, teacher: str, target: str) ->
 
 
 def _check_finite(importance: list[np.ndarray], dataset: Dataset) -> None:
-    bad = [dataset[i]["row"] + 1 for i, values in enumerate(importance) if not np.isfinite(values).all()]
+    bad = sorted({dataset[i]["row"] + 1 for i, values in enumerate(importance) if not np.isfinite(values).all()})
     if bad:
         raise NotFiniteError(
             f"--rank_distillation: the starting model computes NaN or infinity for rows {shortened(bad)} of the "
