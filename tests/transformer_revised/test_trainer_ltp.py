@@ -150,9 +150,7 @@ RANKS = {"rank_distillation": 1.0}
         {"label_smoothing_factor": 0.1},
         {"class_weights": [0.5, 3.0]},
         {"bf16": True},
-        {**RANKS, "bf16": True},
-        {**RANKS, "rank_teacher": "attention"},
-        {**RANKS, "gradient_checkpointing": True},
+        {**RANKS, "rank_teacher": "attention", "gradient_checkpointing": True},
     ],
     ids=str,
 )
