@@ -115,12 +115,13 @@ class LTPTrainer(Trainer):
         return hasattr(self.model, "learned_thresholds")
 
     def _chosen_rank_teacher(self) -> str | None:
-        """The teacher of the ranking in soft training; None: the ranking is not taught."""
-        if not self.args.rank_distillation or self.args.masking_mode == "hard":
+        """The teacher of the ranking; None: the ranking is not taught."""
+        if not self.args.rank_distillation or not any(self.model.pruners()):
             return None
         model = base_model(self.model)
         classifies = isinstance(model, LTPForSequenceClassification)
-        teacher = self.args.rank_teacher or (DEFAULT_RANK_TEACHER if classifies else "attention")
+        before = model.config.rank_teacher if self.args.masking_mode == "hard" else None
+        teacher = self.args.rank_teacher or before or (DEFAULT_RANK_TEACHER if classifies else "attention")
         if teacher == "relevance" and not classifies:
             raise ValueError(
                 f"rank_teacher relevance is for LTPForSequenceClassification, not {type(model).__name__}; expected "
@@ -156,7 +157,7 @@ class LTPTrainer(Trainer):
         return output
 
     def _train(self, *args, **kwargs):
-        if self._is_ltp and self.args.masking_mode != "hard":
+        if self._is_ltp and (self._rank_teacher is not None or self.args.masking_mode != "hard"):
             self.model.config.rank_teacher = self._rank_teacher
         try:
             return super().train(*args, **kwargs)
@@ -256,8 +257,8 @@ class LTPTrainer(Trainer):
         return batches, num_items
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The task's loss, `[]`. Soft training adds `lambda_threshold` times the regularizer, the penalty of a budget
-        and `rank_distillation` times the rank loss.
+        """The task's loss, `[]`. Soft training adds `lambda_threshold` times the regularizer and the penalty of a
+        budget. Soft and hard training add `rank_distillation` times the rank loss.
 
         In training each term is this batch's share of a mean over the whole update, that is over all accumulated
         batches of all processes. The mean is over items for the task and the ranks, over tokens for the others.
@@ -266,7 +267,8 @@ class LTPTrainer(Trainer):
         inputs = {name: values for name, values in inputs.items() if name != RANK_IMPORTANCE}
         counts = _counts(inputs)
         is_soft = self._is_ltp and self.model.is_soft
-        budget, taught = (self._budget, self._rank_teacher is not None) if is_soft else (None, False)
+        budget = self._budget if is_soft else None
+        taught = self._rank_teacher is not None and self.model.training
         options = {"output_pruning": True} if budget or taught else {}
         loss, outputs = self._task_loss(model, {**inputs, **options})
         regularizer = outputs.get("pruning_regularizer") if isinstance(outputs, dict) else None

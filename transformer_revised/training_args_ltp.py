@@ -60,8 +60,8 @@ class LTPTrainingArguments(TrainingArguments):
     )
     rank_distillation: float = HfArg(
         default=0.0,
-        help="Weight, such as 0.3, of a loss in soft training by which early layers learn to order tokens as "
-        "--rank_teacher does (ranking distillation).",
+        help="Weight, such as 1, of a loss by which early layers learn to order tokens as --rank_teacher does "
+        "(ranking distillation), in soft and in hard training.",
     )
     rank_teacher: str | None = HfArg(
         default=None,
@@ -83,12 +83,7 @@ class LTPTrainingArguments(TrainingArguments):
             return
         if self.rank_teacher not in RANK_TEACHERS:
             raise ValueError(f"rank_teacher has to be one of {', '.join(RANK_TEACHERS)}, not {self.rank_teacher!r}")
-        if self.masking_mode == "hard":
-            raise ValueError(
-                f"rank_teacher {self.rank_teacher}: hard training teaches no ranking; expected masking_mode soft or "
-                "mixed"
-            )
-        if not self.rank_distillation:
+        if self.rank_distillation == 0:
             raise ValueError(f"rank_teacher {self.rank_teacher}: expected a weight rank_distillation above 0")
 
 

@@ -26,11 +26,11 @@ from ltp_pipeline.training.reports import LOWER_IS_BETTER
 from ltp_pipeline.view.line_results import CHOICES
 from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
 from ltp_pipeline.view.token_scores import DEFAULT
-from transformer_revised.training_args_ltp import DEFAULT_RANK_TEACHER, LTPTrainingArguments
+from transformer_revised.training_args_ltp import LTPTrainingArguments
 
 Arguments = TypeVar("Arguments")
-# --rank_distillation of a soft or mixed stage with --target_flops, if the flag is not given
-BUDGET_RANK_DISTILLATION = 0.0
+# --rank_distillation of a stage that teaches a ranking by default, see `starts.with_ranks`
+BUDGET_RANK_DISTILLATION = 1.0
 
 
 @dataclass
@@ -127,9 +127,10 @@ class FineTuningArguments(LTPTrainingArguments):
     max_eval_tokens_per_batch: int | None = field(init=False, default=None)
     rank_distillation: float | None = HfArg(
         default=None,
-        help="Weight, such as 0.5, of a loss in soft training by which early layers learn to order tokens as "
-        "--rank_teacher does (ranking distillation). 0: the ranking is not taught (default: "
-        f"{BUDGET_RANK_DISTILLATION:g} with --target_flops, else 0).",
+        help="Weight, such as 1, of a loss by which early layers learn to order tokens as --rank_teacher does "
+        "(ranking distillation). 0: the ranking is not taught (default: "
+        f"{BUDGET_RANK_DISTILLATION:g} in soft training with --target_flops, and in hard training of a model that was "
+        "taught in soft training; else 0).",
     )
     dtype: str = HfArg(
         default=AUTO,
@@ -146,7 +147,6 @@ class FineTuningArguments(LTPTrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True  # Otherwise the library rejects bf16 on a machine without a GPU.
         self._choose_dtype()
-        self._choose_ranks()
         self._choose_eval_batches()
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
@@ -180,14 +180,6 @@ class FineTuningArguments(LTPTrainingArguments):
         device = "cpu" if self.use_cpu else torch.accelerator.current_accelerator()
         dtype = chosen_dtype(self.dtype, self.bf16, device)
         self.dtype, self.bf16 = dtype_name(dtype), dtype == torch.bfloat16
-
-    def _choose_ranks(self) -> None:
-        """The teacher is chosen here, so that run.json has it."""
-        if self.rank_distillation is None:
-            has_budget = self.target_flops is not None and self.masking_mode != "hard"
-            self.rank_distillation = BUDGET_RANK_DISTILLATION if has_budget else 0.0
-        if self.rank_teacher is None and self.rank_distillation and self.masking_mode != "hard":
-            self.rank_teacher = DEFAULT_RANK_TEACHER
 
     def _choose_eval_batches(self) -> None:
         self.max_eval_tokens_per_batch = self.max_tokens_per_batch

@@ -19,14 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.processes import process_count
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.training.arguments import (
-    BUDGET_RANK_DISTILLATION,
-    StageArguments,
-    StageTrainingArguments,
-    with_values,
-)
+from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments
 from ltp_pipeline.training.run_record import LENGTH, READING, file_digest, flag_of, read_record, settings
-from transformer_revised.training_args_ltp import DEFAULT_RANK_TEACHER
 
 if TYPE_CHECKING:
     from ltp_pipeline.task.tasks import Task
@@ -114,9 +108,6 @@ def _differences(
 ) -> dict[str, Any]:
     kind = "hard" if args.masking_mode == "hard" else "soft"
     published = _published(kind, args.use_cpu, args.target_flops is not None)
-    if kind == "soft":  # without a weight, or in hard training, there is no teacher
-        teacher = DEFAULT_RANK_TEACHER if args.rank_distillation else None
-        published = with_values(published, rank_teacher=teacher)
     before = settings((StageArguments(restore=""), DataArguments(), published), task)
     now = settings((stage, data, args), task)
     for name in LENGTH:
@@ -160,7 +151,6 @@ def _published(kind: str, use_cpu: bool, has_budget: bool) -> StageTrainingArgum
     values = dict(PUBLISHED[kind])
     if has_budget:
         values["lr_threshold"] = None  # chosen from the budget
-        values["rank_distillation"] = BUDGET_RANK_DISTILLATION if kind == "soft" else 0.0
     return StageTrainingArguments(masking_mode=kind, use_cpu=use_cpu, **values)
 
 

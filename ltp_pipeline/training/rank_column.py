@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ltp_pipeline.task.tasks import Task
     from ltp_pipeline.training.trainer import ClassifierTrainer
 
-VERSION = 1  # increase it when a change of this code changes the importance of the same tokens
+VERSION = 2  # increase it when a change of this code changes the importance of the same tokens
 # Values of a configuration without effect on the unpruned model in evaluation: how it prunes, names, dropout
 WITHOUT_EFFECT = (
     *(set(LTPConfig.__dataclass_fields__) - set(LongformerConfig.__dataclass_fields__)),

@@ -71,6 +71,7 @@ def run(start: Start) -> dict[str, Any]:
     check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
     check_format(args.predictions_format, start.task)
     output_dir = start.check()
+    args = with_values(args, **start.ranks)
     if start.trains:
         check_replaceable(output_dir, start.needed)
     else:

@@ -22,10 +22,17 @@ from ltp_pipeline.model.checkpoints import (
 )
 from ltp_pipeline.model.starting_model import ModelArguments, check_conversion, load_classifier
 from ltp_pipeline.task.tasks import Task, find_task
-from ltp_pipeline.training.arguments import FineTuningArguments, StageArguments, StageTrainingArguments, with_values
+from ltp_pipeline.training.arguments import (
+    BUDGET_RANK_DISTILLATION,
+    FineTuningArguments,
+    StageArguments,
+    StageTrainingArguments,
+    with_values,
+)
 from ltp_pipeline.training.default_folders import evaluation_folder, stage_folder
 from ltp_pipeline.training.fixed_pruning import fixed_pruning
 from ltp_pipeline.training.reports import evaluated_splits, layers_table, metrics_tables, warnings_text
+from transformer_revised.training_args_ltp import DEFAULT_RANK_TEACHER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -34,6 +41,8 @@ DEFAULT_PRUNE_MODE = "absolute_threshold"
 DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
 # With a budget: scores that can be compared at every length, and a soft mask as wide as the spread of the scores.
 BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "temperature": 0.1}
+
+NO_RANKS = {"rank_distillation": 0.0, "rank_teacher": None}
 
 
 class Start(ABC):
@@ -49,6 +58,7 @@ class Start(ABC):
     needed: dict[str, str | None]  # flag -> path that the run reads, which the result must not replace
     origin: dict[str, str]  # flag -> checkpoint or configuration that training starts from
     arguments: tuple[Any, ...]  # the other dataclasses of flags, without `args`
+    ranks: dict[str, Any]  # see `chosen_ranks`; set by `check`
     # flags that a default folder is named after; None: --output_dir is given
     named_after: dict[str, Any] | None = None
 
@@ -102,6 +112,7 @@ class FineTuning(Start):
         self.arguments = (model, data)
 
     def check(self) -> Path:
+        self.ranks = chosen_ranks(self.args)
         check_conversion(self.model)
         if not self.splits:
             raise UserError("nothing to do; expected --do_train, --do_eval or --do_predict")
@@ -153,7 +164,8 @@ class PruningStage(Start):
         check_checkpoint(self.stage.restore)
         config = load_config(self.stage.restore, flag="--restore")
         self.pruning = pruning_settings(self.stage, self.args, config, self.task)
-        return self._result_dir()
+        self.ranks = chosen_ranks(self.args, config) if self.trains else dict(NO_RANKS)
+        return self._result_dir(config)
 
     def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         restore = self.stage.restore
@@ -164,14 +176,44 @@ class PruningStage(Start):
     def report(self, results: dict[str, Any]) -> str:
         return f"{layers_table(results)}\n\n{metrics_tables(results)}{warnings_text(results)}"
 
-    def _result_dir(self) -> Path:
+    def _result_dir(self, config: PreTrainedConfig) -> Path:
         """`--output_dir`, or the folder that is named after the settings of the stage."""
         if self.args.output_dir is not None:
             return Path(self.args.output_dir)
         if self.stage.eval:
             return evaluation_folder(self.stage, self.data, self.args, self.task)
-        folder, self.named_after = stage_folder(self.stage, self.data, self.args, self.task, self.pruning)
+        # A folder is named after a weight and a teacher only if they are not this project's choices.
+        args = with_values(self.args, rank_teacher=None)
+        usual = {
+            "rank_distillation": chosen_ranks(with_values(args, rank_distillation=None), config)["rank_distillation"],
+            "rank_teacher": chosen_ranks(args, config)["rank_teacher"],
+        }
+        unusual = {name: None if value == usual[name] else value for name, value in self.ranks.items()}
+        args = with_values(args, **unusual)
+        folder, self.named_after = stage_folder(self.stage, self.data, args, self.task, self.pruning)
         return folder
+
+
+def chosen_ranks(args: FineTuningArguments, config: PreTrainedConfig | None = None) -> dict[str, Any]:
+    """The values of --rank_distillation and --rank_teacher. Those that are not given are this project's choices.
+
+    Soft training with a budget teaches the ranking. Hard training does what the soft training before it did: without
+    the loss it would forget the order.
+
+    `config`: that of the checkpoint to prune; None: the run does not prune.
+    Raises UserError for a teacher without a weight.
+    """
+    weight, teacher = args.rank_distillation, args.rank_teacher
+    before = getattr(config, "rank_teacher", None) if args.masking_mode == "hard" else None
+    if weight is None:
+        budget = None if config is None else args.target_flops or getattr(config, "target_flops", None)
+        taught = before is not None if args.masking_mode == "hard" else budget is not None
+        weight = BUDGET_RANK_DISTILLATION if taught else 0.0
+    if teacher is not None and not weight:
+        raise UserError(f"--rank_teacher {teacher}: expected a weight --rank_distillation above 0")
+    if weight:
+        teacher = teacher or before or DEFAULT_RANK_TEACHER
+    return {"rank_distillation": weight, "rank_teacher": teacher}
 
 
 def pruning_settings(

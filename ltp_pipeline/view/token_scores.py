@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from transformer_revised.models.ltp.rank_teacher_relevance import (
-    embedding_gradient,
-    frozen,
-    gradient_x_input,
-    word_embeddings,
-)
+from transformer_revised.models.ltp.rank_teacher_relevance import gradient_x_input, integrated_gradients
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,19 +36,6 @@ def token_scores(model: PreTrainedModel, batch: Batch, method: str = DEFAULT) ->
     """
     scores = METHODS[method](model, batch).float().masked_fill(batch["attention_mask"] == 0, 0.0)
     return scores / scores.abs().sum(1, keepdim=True).clamp(min=TINY)
-
-
-def integrated_gradients(model: PreTrainedModel, batch: Batch, steps: int = STEPS) -> torch.Tensor:
-    """`sum_d e_jd * mean of d(z_1 - z_0) / d e_jd` along the line from zero to the embeddings, `[B, L]` float32.
-
-    The mean is over the midpoints of `steps` equal parts of the line (Sundararajan et al. 2017).
-    """
-    with frozen(model):
-        embeddings = word_embeddings(model, batch)
-        total = torch.zeros(embeddings.shape, device=embeddings.device)
-        for step in range(steps):
-            total += embedding_gradient(model, batch, embeddings * ((step + 0.5) / steps))
-        return (embeddings.float() * total).sum(-1) / steps
 
 
 @torch.no_grad()
@@ -96,7 +78,7 @@ def attention_by_layer(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 METHODS: dict[str, Callable[[PreTrainedModel, Batch], torch.Tensor]] = {
     "gradient_x_input": gradient_x_input,
     "absolute_gradient_x_input": lambda model, batch: gradient_x_input(model, batch).abs(),
-    "integrated_gradients": integrated_gradients,
+    "integrated_gradients": lambda model, batch: integrated_gradients(model, batch, STEPS),
     "attention": lambda model, batch: attention_by_layer(model, batch)[-1],
     "attention_sum": lambda model, batch: attention_by_layer(model, batch).sum(0),
     "importance": lambda model, batch: importance_by_layer(model, batch).sum(0),

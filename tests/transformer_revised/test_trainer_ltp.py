@@ -151,6 +151,7 @@ RANKS = {"rank_distillation": 1.0}
         {"class_weights": [0.5, 3.0]},
         {"bf16": True},
         {**RANKS, "rank_teacher": "attention", "gradient_checkpointing": True},
+        {**RANKS, "masking_mode": "hard"},
     ],
     ids=str,
 )
@@ -166,12 +167,13 @@ def test_accumulated_batches_update_as_one_large_batch(tmp_path, setting):
             tmp_path, max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=steps,
             lambda_threshold=0.7, learning_rate=1.0, optim="sgd", train_sampling_strategy="sequential",
             remove_unused_columns=False, gradient_checkpointing=checkpointing and batch_size == 3,
-            **{**SOFT, "lr_threshold": 1.0}, **setting,
+            **{**SOFT, "lr_threshold": 1.0, **setting},
         )  # fmt: skip
         LTPTrainer(model, args, train_dataset=different_lengths(), data_collator=pad, class_weights=weights).train()
         updates.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
     once, parts = updates
-    assert any(update.abs().max() > 1e-3 for name, update in once.items() if "keep_threshold" in name)
+    learned = "query" if setting.get("masking_mode") == "hard" else "keep_threshold"
+    assert any(update.abs().max() > 1e-3 for name, update in once.items() if learned in name)
     tolerance = 1e-5 if not setting.get("bf16") else 2e-2
     for name, update in once.items():
         torch.testing.assert_close(parts[name], update, rtol=tolerance, atol=tolerance)
@@ -210,11 +212,18 @@ def test_the_callers_arguments_are_not_changed(tmp_path, examples):
 def test_the_configuration_says_how_the_ranking_was_taught(tmp_path, examples):
     args = {"max_steps": 1, "per_device_train_batch_size": 2}
     model = tiny_model(rank_teacher="attention")
-    for mode, weight, teacher in (("hard", 1.0, "attention"), ("mixed", 1.0, "relevance"), ("soft", 0.0, None)):
+    for mode, weight, teacher in (
+        ("hard", 0.0, "attention"),
+        ("hard", 1.0, "attention"),
+        ("mixed", 1.0, "relevance"),
+        ("soft", 0.0, None),
+        ("hard", 0.0, None),
+        ("hard", 1.0, "relevance"),
+    ):
         settings = {**SOFT, "masking_mode": mode, "rank_distillation": weight, **args}
         trainer = LTPTrainer(model, arguments(tmp_path, **settings), train_dataset=examples)
         trainer.train()
-        assert (model.config.rank_teacher, trainer._teacher is not None) == (teacher, mode == "mixed")
+        assert (model.config.rank_teacher, trainer._teacher is not None) == (teacher, weight > 0)
 
 
 @pytest.mark.parametrize("teacher, expected", [(None, "attention"), ("attention", "attention")])

@@ -6,14 +6,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json
 from ltp_pipeline.data.flags import DataArguments
-from ltp_pipeline.task.tasks import CODE
-from ltp_pipeline.training import arguments, default_folders, run_record
-from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments
-from ltp_pipeline.training.run_record import settings
-from ltp_pipeline.training.starts import PruningStage
+from ltp_pipeline.training import run_record
+from ltp_pipeline.training.arguments import (
+    BUDGET_RANK_DISTILLATION,
+    StageArguments,
+    StageTrainingArguments,
+    parse_training_arguments,
+)
+from ltp_pipeline.training.starts import NO_RANKS, PruningStage, chosen_ranks
 from tests.ltp_pipeline.conftest import functions
+from transformer_revised import LTPConfig
 
 DATA = "--train_file ./Data/train_subset.csv --validation_file ./Data/validation.csv"
 # docs/usage.md, "The commands as published"
@@ -129,23 +134,41 @@ def test_an_evaluation_that_prunes_in_another_way_has_a_folder_of_its_own(place)
     assert re.fullmatch(rf"{SOFT_DIR}/eval/validation-validation_file_[0-9a-f]{{8}}", folders[-1])
 
 
-def test_the_teacher_is_named_and_recorded_only_where_a_ranking_is_taught(place):
+def test_a_folder_is_named_after_a_teacher_and_a_weight_that_are_not_the_usual_ones(place):
     assert folder(f"{SOFT} --rank_distillation 0.3") == f"{SOFT_DIR}-rank_distillation_0.3"
     assert folder(f"{SOFT} --rank_distillation 0.3 --rank_teacher relevance") == f"{SOFT_DIR}-rank_distillation_0.3"
     assert folder(f"{SOFT} --rank_distillation 0") == SOFT_DIR
-    for mode, weight, teacher in (("soft", 0.3, "relevance"), ("soft", None, None), ("hard", 0.3, None)):
-        args = StageTrainingArguments(masking_mode=mode, rank_distillation=weight, use_cpu=True)
-        assert settings((args,), CODE).get("--rank_teacher") == teacher
-        assert args.rank_distillation == (weight or 0)
-
-
-def test_the_weight_with_a_budget_is_that_of_the_project(place, monkeypatch):
-    default_folders._published.cache_clear()
-    monkeypatch.setattr(arguments, "BUDGET_RANK_DISTILLATION", 0.5)
-    monkeypatch.setattr(default_folders, "BUDGET_RANK_DISTILLATION", 0.5)
     budget = SOFT.replace("--lr_threshold 0.003", "--target_flops 0.5")
-    weights = "", "--rank_distillation 0.5", "--rank_distillation 0"
-    names = [Path(folder(f"{budget} {flags}")).name for flags in weights]
-    assert names == ["lr_2e-05", "lr_2e-05", "lr_2e-05-rank_distillation_0"]
-    assert StageTrainingArguments(masking_mode="hard", target_flops=0.5, use_cpu=True).rank_distillation == 0
-    default_folders._published.cache_clear()
+    flags = "", f"--rank_distillation {BUDGET_RANK_DISTILLATION}", "--rank_distillation 0", "--rank_teacher attention"
+    names = [Path(folder(f"{budget} {added}")).name for added in flags]
+    assert names == ["lr_2e-05", "lr_2e-05", "lr_2e-05-rank_distillation_0", "lr_2e-05-rank_teacher_attention"]
+
+
+TAUGHT = {"rank_distillation": BUDGET_RANK_DISTILLATION, "rank_teacher": "relevance"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "before", "chosen"),
+    [
+        ("--masking_mode soft", None, NO_RANKS),
+        ("--masking_mode soft --target_flops 0.5", None, TAUGHT),
+        ("--masking_mode mixed --target_flops 0.5 --rank_distillation 0", None, NO_RANKS),
+        ("--masking_mode soft --rank_distillation 0.3", "attention", {**TAUGHT, "rank_distillation": 0.3}),
+        ("--masking_mode hard --target_flops 0.5", None, NO_RANKS),
+        ("--masking_mode hard", "attention", {**TAUGHT, "rank_teacher": "attention"}),
+        ("--masking_mode hard --rank_teacher relevance", "attention", TAUGHT),
+        ("--masking_mode hard --rank_distillation 0", "attention", NO_RANKS),
+        ("--masking_mode hard --rank_distillation 2", None, {**TAUGHT, "rank_distillation": 2.0}),
+    ],
+)
+def test_soft_training_to_a_budget_teaches_the_ranking_and_hard_training_does_what_was_done_before(
+    flags, before, chosen
+):
+    (args,) = parse_training_arguments((StageTrainingArguments,), flags.split(), "")
+    assert chosen_ranks(args, LTPConfig(rank_teacher=before)) == chosen
+
+
+@pytest.mark.parametrize("flags", ["--masking_mode soft", "--masking_mode hard", "--rank_distillation 0"])
+def test_a_teacher_without_a_weight_is_refused(place, flags):
+    with pytest.raises(UserError, match="rank_teacher attention: .*rank_distillation above 0"):
+        folder(f"{HARD} --rank_teacher attention {flags}")

@@ -107,7 +107,7 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         self._model.hard_masking = bool(hard)
 
     def set_importance_gradient(self, differentiable: bool) -> None:
-        """Chooses whether scores are differentiable in soft training, as the loss of `rank_distillation` needs."""
+        """Chooses whether scores are differentiable in training, as the loss of `rank_distillation` needs."""
         self._model.importance_gradient = bool(differentiable)
 
     def prepack_weights(self) -> None:
@@ -222,7 +222,7 @@ class LTPModel(LTPPreTrainedModel):
         if isinstance(config.attention_window, int):
             config.attention_window = [config.attention_window] * config.num_hidden_layers
         self.hard_masking = True
-        self.importance_gradient = False  # whether scores are differentiable in soft training
+        self.importance_gradient = False  # whether scores are differentiable in training
         self.embeddings = LongformerEmbeddings(config)
         self.encoder = LTPEncoder(config)
         self.pooler = LongformerPooler(config) if add_pooling_layer else None
@@ -297,7 +297,7 @@ class LTPModel(LTPPreTrainedModel):
         options = ForwardOptions(
             soft=self.is_soft,
             temperature=config.temperature,
-            importance_gradient=self.is_soft and self.importance_gradient,
+            importance_gradient=self.training and self.importance_gradient,
             only_first_token=only_first_token,
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,

@@ -33,7 +33,7 @@ class ForwardOptions:
 
     soft: bool = False  # multiply tokens by soft masks (in training) instead of removing them
     temperature: float = 1e-5  # width of the soft mask
-    # whether scores are differentiable in soft training. Soft masks treat them as constants.
+    # whether scores are differentiable in training. Masks treat them as constants.
     importance_gradient: bool = False
     only_first_token: bool = False  # whether the caller reads only the last state of each sequence's first token
     output_hidden_states: bool = False

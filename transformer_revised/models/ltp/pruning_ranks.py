@@ -81,13 +81,14 @@ def rank_loss(
     attention_mask: torch.Tensor,
     global_attention_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean over layers of `sum_pairs |gap| * log(1 + exp(-sign(gap) * margin)) / sum_pairs |gap|`, `[B]` float32,
-    where `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's
-    scores.
+    """`sum |gap| * log(1 + exp(-sign(gap) * margin)) / sum |gap|`, over layers and pairs, `[B]` float32.
+
+    `gap` and `margin` are the differences of the logarithms of the teacher's importance and of the layer's scores.
 
     Args:
-        scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for a layer that removes nothing. The last
-            layer's scores are not used: no layer follows that could save compute.
+        scores: of each layer, `[B, L]` (`pruning_scores`), or `None` for a layer that removes nothing. NaN marks the
+            tokens that an earlier layer has removed; no pair includes one. The last layer's scores are not used: no
+            layer follows that could save compute.
         importance: the teacher's, `[B, L]`.
         attention_mask: `[B, L]`, above 0 for real tokens.
         global_attention_mask: `[B, L]`, above 0 for global tokens (default: the first real token of each sequence). No
@@ -97,16 +98,20 @@ def rank_loss(
     """
     real = (attention_mask > 0) & ~global_tokens(attention_mask, global_attention_mask)
     wanted = importance.clamp(min=MIN_SCORE).log()
-    layers = [torch.where(real, s, 1.0).clamp(min=MIN_SCORE).log() for s in scores[:-1] if s is not None]
+    layers = []
+    for score in scores[:-1]:
+        if score is not None:
+            alive = real & ~score.isnan()
+            layers.append((alive, torch.where(alive, score, 1.0).clamp(min=MIN_SCORE).log()))
     losses, weights = wanted.new_zeros(len(wanted)), wanted.new_zeros(len(wanted))
     for distance in DISTANCES:
-        if distance >= wanted.shape[1] or not layers:
+        if distance >= wanted.shape[1]:
             break
-        pair = real[:, distance:] & real[:, :-distance]
-        gap = torch.where(pair, wanted[:, distance:] - wanted[:, :-distance], 0.0)
-        weights = weights + gap.abs().sum(dim=1)
-        for given in layers:
+        gap = wanted[:, distance:] - wanted[:, :-distance]
+        sign, size = gap.sign(), gap.abs()
+        for alive, given in layers:
+            weight = size * (alive[:, distance:] & alive[:, :-distance])
             margin = given[:, distance:] - given[:, :-distance]
-            wrong = nn.functional.softplus(-margin * gap.sign())
-            losses = losses + (gap.abs() * wrong).sum(dim=1) / len(layers)
+            weights = weights + weight.sum(dim=1)
+            losses = losses + (weight * nn.functional.softplus(-margin * sign)).sum(dim=1)
     return losses / weights.clamp(min=MIN_SCORE)

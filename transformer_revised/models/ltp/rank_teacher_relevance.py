@@ -1,7 +1,7 @@
-"""The teacher "relevance": signed gradient times input, at the word embeddings of the unpruned classifier.
+"""The teacher "relevance": which tokens speak for the finding, by the gradients of the unpruned classifier.
 
-Gradient: Simonyan et al. 2014; times input: Shrikumar et al. 2016. docs/model.md has the definition. The same
-gradients score the tokens and lines that are shown to readers.
+These are integrated gradients (Sundararajan et al. 2017) at the word embeddings, averaged over neighbouring tokens.
+docs/model.md has the definition. The same gradients score the tokens and lines that are shown to readers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .rank_teacher_attention import INPUTS
 
 # What the relevance of a token is the relevance for
 TARGETS = ("class_1", "label", "sum", "absolute")
+STEPS = 2  # points on the line from zero to the embeddings at which gradients are computed
+NEIGHBOURS = 4  # tokens on each side of a token over which its relevance is averaged
 FLOOR = 1e-5  # of a token's share of the relevance, so that it has a logarithm
 TINY = 1e-30  # of a sum that is 0, so that 0 is not divided by 0
 Value = Callable[[torch.Tensor], torch.Tensor]
@@ -26,22 +28,31 @@ Value = Callable[[torch.Tensor], torch.Tensor]
 def relevance(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | None = None) -> torch.Tensor:
     """Each token's share of the relevance in its sequence, plus `FLOOR`; `[B, L]` float32, 0 at padding.
 
-    The relevance is `max(0, sum_d e_jd * dt / de_jd)`, where `e_j` is the word embedding of token `j`. Which `t` is
-    meant says `target`.
+    The relevance is the positive part of the mean of [`integrated_gradients`] over a token and `NEIGHBOURS` on each
+    side. Which `t` is meant says `target`.
 
     Args:
         model: a sequence classifier that removes no token, in evaluation mode.
         inputs: those of its `forward`; the labels are needed for some targets.
         target: `class_1`: `t = z_1 - z_0` of the logits `z`. `label`: `t = z_y - log sum_(c != y) exp(z_c)` for the
             label `y`, or for the predicted class of a sequence without one. `sum`: `t = sum_c z_c`. `absolute`: the
-            same `t`, and the absolute value of the sum over `d` instead of its positive part. None: `default_target`.
+            same `t`, and the mean of absolute values. None: `default_target`.
     """
     labels, real = inputs.get("labels"), attention_mask_of(inputs) > 0
     target = target or default_target(model.config, labels)
     own = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
-    scores = gradient_x_input(model, own, lambda logits: _value(logits, labels, target))
-    scores = (scores.abs() if target == "absolute" else scores.clamp(min=0)).masked_fill(~real, 0.0)
+    scores = integrated_gradients(model, own, STEPS, lambda logits: _value(logits, labels, target))
+    scores = _neighbourhood_means(scores.abs() if target == "absolute" else scores, real).clamp(min=0)
     return (scores / scores.sum(dim=1, keepdim=True).clamp(min=TINY) + FLOOR).masked_fill(~real, 0.0)
+
+
+def _neighbourhood_means(scores: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The mean over each token and its `NEIGHBOURS` real tokens on each side, `[B, L]`; 0 where `real` is False."""
+    both = torch.stack([scores.masked_fill(~real, 0.0), real.to(scores.dtype)]).flatten(0, 1)[:, None]
+    # A mean of zeros and ones is the share of real tokens. (Autocast would compute a convolution in bfloat16.)
+    means = nn.functional.avg_pool1d(both, 2 * NEIGHBOURS + 1, stride=1, padding=NEIGHBOURS)[:, 0]
+    sums, counts = means.unflatten(0, (2, len(scores)))
+    return (sums / counts.clamp(min=TINY)).masked_fill(~real, 0.0)
 
 
 def default_target(config: Any, labels: torch.Tensor | None = None) -> str:
@@ -75,7 +86,7 @@ def towards_class_1(logits: torch.Tensor) -> torch.Tensor:
 
 
 def gradient_x_input(model: nn.Module, batch: dict[str, torch.Tensor], value: Value = towards_class_1) -> torch.Tensor:
-    """Signed gradient times input, `sum_d e_jd * dt / de_jd`, `[B, L]` float32.
+    """Signed gradient (Simonyan et al. 2014) times input (Shrikumar et al. 2016), `sum_d e_jd * dt / de_jd`, `[B, L]`.
 
     `e_j` is the word embedding of token `j`, and `value` computes `t` from the logits. Which tokens are removed counts
     as a constant. `batch`: the inputs of the model without labels.
@@ -83,6 +94,22 @@ def gradient_x_input(model: nn.Module, batch: dict[str, torch.Tensor], value: Va
     with frozen(model):
         embeddings = word_embeddings(model, batch)
         return (embeddings.float() * embedding_gradient(model, batch, embeddings, value)).sum(-1)
+
+
+def integrated_gradients(
+    model: nn.Module, batch: dict[str, torch.Tensor], steps: int, value: Value = towards_class_1
+) -> torch.Tensor:
+    """`sum_d e_jd * mean of dt / de_jd` along the line from zero to the embeddings, `[B, L]` float32.
+
+    The mean is over the midpoints of `steps` equal parts of the line (Sundararajan et al. 2017). At the embeddings
+    themselves a classifier that is sure of its prediction has small gradients that say little.
+    """
+    with frozen(model):
+        embeddings = word_embeddings(model, batch)
+        total = torch.zeros(embeddings.shape, device=embeddings.device)
+        for step in range(steps):
+            total += embedding_gradient(model, batch, embeddings * ((step + 0.5) / steps), value)
+        return (embeddings.float() * total).sum(-1) / steps
 
 
 @contextmanager

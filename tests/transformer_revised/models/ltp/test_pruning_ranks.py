@@ -44,22 +44,30 @@ def naive(layers, importance, length) -> float:
     for distance in DISTANCES:
         for j in range(1, length - distance):
             gap = math.log(importance[j + distance]) - math.log(importance[j])
-            weights += abs(gap)
             for scores in layers:
+                if math.isnan(scores[j + distance]) or math.isnan(scores[j]):
+                    continue
                 margin = math.log(scores[j + distance]) - math.log(scores[j])
-                total += abs(gap) * math.log1p(math.exp(-margin * (1 if gap > 0 else -1))) / len(layers)
+                total += abs(gap) * math.log1p(math.exp(-margin * (1 if gap > 0 else -1)))
+                weights += abs(gap)
     return total / weights
 
 
-def test_the_loss_is_that_of_its_definition():
+@pytest.mark.parametrize("removed", [0.0, 0.4], ids=["soft", "hard"])
+def test_the_loss_is_that_of_its_definition(removed):
     torch.manual_seed(0)
     mask = random_batch([30, 9, 2])["attention_mask"]
-    scores = [torch.where(mask > 0, torch.rand(3, 30) + 0.1, torch.nan) for _ in range(3)]
+    scores, alive = [], mask > 0
+    for _ in range(3):
+        scores.append(torch.where(alive, torch.rand(3, 30) + 0.1, torch.nan).requires_grad_())
+        alive = alive & (torch.rand(3, 30) >= removed)
     importance = torch.rand(3, 30) + 0.1
     loss = rank_loss((None, *scores), importance, mask)
     expected = [naive([s[i].tolist() for s in scores[:2]], importance[i].tolist(), n) for i, n in enumerate((30, 9))]
     assert loss[:2].tolist() == pytest.approx(expected, rel=1e-5)
     assert loss[2] == 0  # <s> and one more: no pair
+    loss.sum().backward()
+    assert all(score.grad.isfinite().all() for score in scores[:2])
 
 
 def order(model, batch, importance) -> float:
@@ -82,18 +90,19 @@ def test_training_brings_early_layers_nearer_to_the_teachers_order(tmp_path):
     examples = different_lengths()
     batch = {name: values for name, values in pad(examples).items() if name != "labels"}
     trained = {}
-    for teacher in (None, *TEACHERS):
+    for teacher, mode in ((None, "soft"), *((teacher, "soft") for teacher in TEACHERS), ("relevance", "hard")):
         model = removes_nothing()
         settings = {"rank_distillation": 5.0, "rank_teacher": teacher} if teacher else {}
-        args = arguments(tmp_path, max_steps=12, learning_rate=2e-3, remove_unused_columns=False, **settings, **SOFT)
+        settings |= {**SOFT, "masking_mode": mode}
+        args = arguments(tmp_path, max_steps=12, learning_rate=2e-3, remove_unused_columns=False, **settings)
         LTPTrainer(model, args, train_dataset=examples, data_collator=pad).train()
         assert model.config.rank_teacher == teacher
-        trained[teacher] = model
-    start = removes_nothing()
-    for teacher in TEACHERS:
+        trained[teacher, mode] = model
+    start, untaught = removes_nothing(), trained.pop((None, "soft"))
+    for (teacher, mode), model in trained.items():
         importance = Teacher(start, teacher).importance(batch)
-        before, without, after = (order(m, batch, importance) for m in (start, trained[None], trained[teacher]))
-        assert after < without - 0.02 and after < before - 0.02, teacher
+        before, without, after = (order(m, batch, importance) for m in (start, untaught, model))
+        assert after < without - 0.02 and after < before - 0.02, (teacher, mode)
 
 
 def padded_on(side, rows, width, fill=0.0):
