@@ -14,7 +14,7 @@ TAUGHT = {
     "attention": "Ranking taught by attention: early layers were trained to keep the tokens that the unpruned model's "
     "last layer attends to.",
     "relevance": "Ranking taught by relevance: early layers were trained to keep the tokens that {speak} in the "
-    "unpruned model ({gradient} gradient times input).",
+    "unpruned model (integrated gradients).",
 }
 
 
@@ -28,7 +28,7 @@ def ranking_note(config: PreTrainedConfig, task: Task) -> str | None:
         return None
     if teacher is None:
         return _warning(mode, task)
-    return TAUGHT[teacher].format(speak=_relevant(task), gradient="absolute" if task.is_regression else "signed")
+    return TAUGHT[teacher].format(speak=_relevant(task))
 
 
 def ranking_fields(config: PreTrainedConfig, task: Task) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _warning(mode: str, task: Task) -> str:
     if len(task.columns) == 1 and task.num_labels == 2:  # otherwise lines have no scores
         advice.append("line scores (--line_scores of ltp_test.py) show what speaks for class 1")
     if mode != "topk":  # has no soft stage
-        advice.append("--rank_distillation 0.5 in the soft stage teaches the ranking")
+        advice.append("--rank_distillation 1 teaches the ranking")
     told = "; ".join(advice)
     return (
         f"{WARNING}kept does not mean relevant: the model keeps the tokens that receive much attention, and they need "

@@ -22,11 +22,11 @@ def test_each_teacher_has_a_sentence_in_each_mode(teacher, mode):
 @pytest.mark.parametrize(
     ("name", "target", "part"),
     [
-        ("code", "class_1", "speak for class 1 in the unpruned model (signed"),
-        ("sst2", "label", "speak for the right class in the unpruned model (signed"),
-        ("mnli", "label", "speak for the right class in the unpruned model (signed"),
-        ("vdisc", "sum", "speak for any of the labels in the unpruned model (signed"),
-        ("stsb", "absolute", "change the prediction most in the unpruned model (absolute"),
+        ("code", "class_1", "speak for class 1 in the unpruned model (integrated"),
+        ("sst2", "label", "speak for the right class in the unpruned model (integrated"),
+        ("mnli", "label", "speak for the right class in the unpruned model (integrated"),
+        ("vdisc", "sum", "speak for any of the labels in the unpruned model (integrated"),
+        ("stsb", "absolute", "change the prediction most in the unpruned model (integrated"),
     ],
 )
 def test_what_is_relevant_depends_on_the_task_as_for_the_teacher(name, target, part):
@@ -41,7 +41,7 @@ def test_what_is_relevant_depends_on_the_task_as_for_the_teacher(name, target, p
 def test_a_ranking_that_was_not_taught_is_a_warning_that_names_the_flags(mode):
     note = ranking_note(LTPConfig(prune_mode=mode), CODE)
     assert note.startswith(f"{WARNING}kept does not mean relevant: ") and "--line_scores" in note and "\n" not in note
-    assert ("--rank_distillation 0.5" in note) == (mode != "topk")  # which has no soft stage
+    assert ("--rank_distillation 1" in note) == (mode != "topk")  # which has no soft stage
 
 
 @pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])

@@ -109,7 +109,7 @@ def test_a_comparison_measures_lines(flaws, trained):
             assert rows[1][name.removeprefix("eval_")] == pytest.approx(value, abs=1e-4)
     assert rows[0]["line_functions"] == 5
     compare(f"{checkpoints} {flags} --line_scores none --output_dir none".split())
-    assert "line_" not in Path("none/comparison.json").read_text()
+    assert '"line_' not in Path("none/comparison.json").read_text()
 
 
 def test_a_method_that_the_model_lacks_is_an_error_before_the_run(flaws):
