@@ -74,7 +74,7 @@ def best_f1_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     ends = np.flatnonzero(np.diff(ranked, append=-np.inf))  # the last of each run of equal scores
     f1 = 2 * found[ends] / (ends + 1 + found[-1])
     best = ends[int(np.argmax(f1))]
-    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
+    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0 if ranked[best] > 0 else -1.0
     middle = (ranked[best] + below) / 2
     return float(middle if middle < ranked[best] else below)
 
