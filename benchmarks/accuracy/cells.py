@@ -17,6 +17,8 @@ CONTROLS = ("fixed", "topk", "random", "truncation")
 LOW = 0.27
 TEACHING = {"none": 0.0, "attention": 1 / 3, "relevance": 1.0}  # passes of the teacher, in training passes
 EVALUATION = 1 / 3  # FLOPs of an evaluation pass, in those of a training pass
+SCORED = 4  # passes over the functions whose lines are scored
+CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done
     """Tokens that are read in training, and the tokens of unpruned training that cost as much, evaluation included.
 
     Args:
-        tokens: of the splits `train`, `validation` and `tests` that the model reads in one pass.
+        tokens: of the splits `train`, `validation` and `tests` that the model reads in one pass, and the mean of a
+            `function`.
         done: names of the shared models, `GROUP/NAME`, that need no training. Those that the cell trains are added.
     """
     row, once, further = cell.row, tokens["train"], settings.soft_epochs + settings.hard_epochs
@@ -125,5 +128,7 @@ def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done
     elif row.kind == DENSE:
         epochs, relative = settings.base_epochs + further, min(1.0, DENSE_LENGTH / cell.reading.length)
     own = relative * once if row.kind in (DENSE, "truncation") else once
-    evaluated = EVALUATION * relative * (tokens["validation"] + tokens["tests"])
-    return read + epochs * own, cost + epochs * relative * once + evaluated
+    functions = settings.speed_functions * (1 + settings.speed_rounds) * (1 + 1 / relative)
+    functions += SCORED * settings.line_functions + (CALIBRATED if row.budget is not None else 0)
+    evaluated = 2 * tokens["validation"] + tokens["tests"] + functions * tokens["function"]
+    return read + epochs * own, cost + (epochs * once + EVALUATION * evaluated) * relative

@@ -73,12 +73,15 @@ class DataSet:
                 write_text(path, text)
 
     def tokens(self, reading: Reading) -> dict[str, float]:
-        """Roughly the tokens that a model reads in one pass: of `train`, of `validation`, and of all `tests`."""
-        counts = {}
+        """Roughly the tokens that a model reads in one pass: of `train`, of `validation`, of all `tests`, and in the
+        mean of a `function` of a test.
+        """
+        counts: dict[str, float] = {}
         for table in self.frames:
             name = table if table in SPLITS else "tests"
             counts[name] = counts.get(name, 0.0) + float(self.lengths(table, reading).sum())
-        return counts
+        functions = sum(len(self.frames[table]) for table in self.tests)
+        return counts | {"function": counts.get("tests", 0.0) / max(functions, 1)}
 
     def lengths(self, table: str, reading: Reading) -> np.ndarray:
         """Roughly the tokens that a model reads of each function of a table, `[N]`."""

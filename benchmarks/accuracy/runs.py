@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.accuracy.cells import BAG, LEARNED, Cell, needs, training_cost
+from benchmarks.accuracy.cells import BAG, LEARNED, Cell, needs, soft_budget, training_cost
 from benchmarks.accuracy.controls import lowest_budget
 from benchmarks.accuracy.data_sets import VALIDATION
 from benchmarks.accuracy.measuring import bag_of_words, free_memory, measure
@@ -50,9 +50,11 @@ def check_budgets(workshop: Workshop, cells: list[Cell]) -> None:
     for data, reading in dict.fromkeys((cell.data, cell.reading) for cell in cells):
         lengths = np.minimum(workshop.data[data].lengths(VALIDATION, reading), reading.length)
         floor = lowest_budget(config, lengths, torch.device("cpu"))
-        asked = {"budgets": settings.budgets, "control_budgets": settings.control_budgets}
-        asked |= {"soft_budget": [settings.soft_budget]} if settings.soft_budget else {}
-        for flag, budget in ((flag, budget) for flag, budgets in asked.items() for budget in budgets):
+        rows = [cell.row for cell in cells if (cell.data, cell.reading) == (data, reading)]
+        asked = [("budgets", row.budget) for row in rows if row.kind == LEARNED]
+        asked += [("soft_budget", soft_budget(row, settings)) for row in rows if row.kind == LEARNED]
+        asked += [("control_budgets", row.budget) for row in rows if row.kind == "random"]  # others take the nearest
+        for flag, budget in asked:
             if budget != LOWEST and float(budget) < floor - MARGIN:
                 raise UserError(
                     f"--{flag} {budget}: on {data} about {floor:.2f} of the FLOPs remain if all tokens are removed "

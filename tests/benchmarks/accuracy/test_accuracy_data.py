@@ -65,7 +65,7 @@ def test_tables_are_found_drawn_and_hashed(tmp_path):
 
 
 def test_lengths_are_estimated():
-    data = DataSet("a", {}, {"train": pd.DataFrame({"functionSource": ["x" * 32, "x" * 3200]})})
+    data = DataSet("a", {"train": None}, {"train": pd.DataFrame({"functionSource": ["x" * 32, "x" * 3200]})})
     assert data.lengths("train", Reading(100, "head")).tolist() == [12, 100]
     assert data.lengths("train", Reading(100, "windows")).tolist() == [12, 2 * 1002 - 100]
-    assert data.tokens(Reading(100, "tail")) == {"train": 112}
+    assert data.tokens(Reading(100, "tail")) == {"train": 112, "function": 0}

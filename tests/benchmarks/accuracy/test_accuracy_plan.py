@@ -8,7 +8,7 @@ from benchmarks.accuracy.settings import LOWEST, PRESETS, Reading, Settings, par
 from ltp_pipeline.base.errors import UserError
 from tests.ltp_pipeline.conftest import functions
 
-TOKENS = {"train": 900.0, "validation": 300.0, "tests": 600.0}
+TOKENS = {"train": 900.0, "validation": 300.0, "tests": 600.0, "function": 3.0}
 
 
 def test_a_flag_wins_over_the_preset():
@@ -116,14 +116,14 @@ def test_what_a_cell_shares():
 
 
 def test_costs_count_shared_models_once():
-    settings, done = Settings(base_epochs=3, soft_epochs=1, hard_epochs=1, soft_budget=0.3), set()
+    epochs = {"base_epochs": 3, "soft_epochs": 1, "hard_epochs": 1}
+    settings, done = Settings(**epochs, soft_budget=0.3, speed_functions=0, line_functions=0), set()
     read, cost = training_cost(_cell(Row("learned", "0.5", "relevance")), settings, TOKENS, done)
     assert read == 900 * (3 + 1 + 1)
-    assert cost == pytest.approx(
-        900 * (3 + 1 + 1 + 0.5) + 900 / 3 * 0.5
-    )  # the teacher's pass costs as much as one more
+    calibrated = 25 * 128 * 3
+    assert cost == pytest.approx(900 * (3 + 1 + 1 + 0.5) + (1200 + calibrated) / 3 * 0.5)  # the teacher's pass is one
     assert training_cost(_cell(Row("learned", "0.7", "relevance")), settings, TOKENS, done)[0] == 900
-    assert training_cost(_cell(Row("unpruned")), settings, TOKENS, done) == (1800, 1800 + 300)
+    assert training_cost(_cell(Row("unpruned")), settings, TOKENS, done) == (1800, 1800 + 400)
     assert training_cost(_cell(Row(BAG)), settings, TOKENS, done)[1] == 0
 
 
