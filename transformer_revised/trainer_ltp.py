@@ -293,9 +293,9 @@ class LTPTrainer(Trainer):
         return super().prediction_step(model, inputs, *args, **kwargs)
 
     def _set_signature_columns_if_needed(self) -> None:
-        """The columns that batches have: those that the model reads, the labels and the importance for the teacher."""
+        """The columns that batches have: those that the model reads, the labels and what the teacher has computed."""
         super()._set_signature_columns_if_needed()
-        if RANK_IMPORTANCE not in self._signature_columns:
+        if self._rank_teacher is not None and RANK_IMPORTANCE not in self._signature_columns:
             self._signature_columns.append(RANK_IMPORTANCE)
 
     def _budget_penalty(self, budget: ComputeBudget, inputs, outputs) -> torch.Tensor:

@@ -67,8 +67,9 @@ class LTPTrainingArguments(TrainingArguments):
         default=None,
         metadata={"choices": RANK_TEACHERS},
         help="What --rank_distillation teaches, computed by the unpruned starting model. attention: the attention of "
-        "its last layer's global tokens. relevance: each token's part in the prediction, the signed gradient at its "
-        f"embedding times the embedding (default: {DEFAULT_RANK_TEACHER}, where a model classifies sequences).",
+        "its last layer's global tokens. relevance: each token's part in the prediction, by integrated gradients that "
+        "are averaged over 9 tokens (default: in hard training the earlier teacher of the model, if it had one; else "
+        f"{DEFAULT_RANK_TEACHER}, where a model classifies sequences).",
     )
 
     def __post_init__(self) -> None:
@@ -79,6 +80,13 @@ class LTPTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and value not in right:
                 raise ValueError(f"{name} has to be {right.in_words(value)}, not {value}")
+        options = self.gradient_checkpointing_kwargs
+        reentrant = isinstance(options, dict) and options.get("use_reentrant")
+        if reentrant and (self.masking_mode != "hard" or self.rank_distillation != 0):
+            # Scores and masks are not direct outputs of a layer. Such a checkpoint gives them no gradient.
+            raise ValueError(
+                "gradient_checkpointing_kwargs use_reentrant: expected false, else pruning is not learned"
+            )
         if self.rank_teacher is None:
             return
         if self.rank_teacher not in RANK_TEACHERS:

@@ -27,7 +27,7 @@ def ranking_note(config: PreTrainedConfig, task: Task) -> str | None:
     if mode is None:
         return None
     if teacher is None:
-        return _warning(mode, task)
+        return _warning(task)
     return TAUGHT[teacher].format(speak=_relevant(task))
 
 
@@ -36,16 +36,15 @@ def ranking_fields(config: PreTrainedConfig, task: Task) -> dict[str, Any]:
     return {"rank_teacher": getattr(config, "rank_teacher", None), "ranking": ranking_note(config, task)}
 
 
-def _warning(mode: str, task: Task) -> str:
+def _warning(task: Task) -> str:
     advice = []
     if len(task.columns) == 1 and task.num_labels == 2:  # otherwise lines have no scores
         advice.append("line scores (--line_scores of ltp_test.py) show what speaks for class 1")
-    if mode != "topk":  # has no soft stage
-        advice.append("--rank_distillation 1 teaches the ranking")
+    advice.append("--rank_distillation 1 teaches the ranking")
     told = "; ".join(advice)
     return (
         f"{WARNING}kept does not mean relevant: the model keeps the tokens that receive much attention, and they need "
-        f"not be those that decide.{f' {told[0].upper()}{told[1:]}.' if told else ''}"
+        f"not be those that decide. {told[0].upper()}{told[1:]}."
     )
 
 

@@ -29,7 +29,7 @@ from ltp_pipeline.view.token_scores import DEFAULT
 from transformer_revised.training_args_ltp import LTPTrainingArguments
 
 Arguments = TypeVar("Arguments")
-# --rank_distillation of a stage that teaches a ranking by default, see `starts.with_ranks`
+# --rank_distillation of a stage that teaches a ranking by default, see `starts.chosen_ranks`
 BUDGET_RANK_DISTILLATION = 1.0
 
 
@@ -128,9 +128,9 @@ class FineTuningArguments(LTPTrainingArguments):
     rank_distillation: float | None = HfArg(
         default=None,
         help="Weight, such as 1, of a loss by which early layers learn to order tokens as --rank_teacher does "
-        "(ranking distillation). 0: the ranking is not taught (default: "
-        f"{BUDGET_RANK_DISTILLATION:g} in soft training with --target_flops, and in hard training of a model that was "
-        "taught in soft training; else 0).",
+        "(ranking distillation). 0: they do not learn it (default: "
+        f"{BUDGET_RANK_DISTILLATION:g} in run_code_metrics.py, in soft training with a budget and in hard training "
+        "of a model that was taught; else 0).",
     )
     dtype: str = HfArg(
         default=AUTO,

@@ -130,6 +130,7 @@ class FineTuning(Start):
     def load(self, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer = load_tokenizer(self.model.tokenizer_name or self.model.model_name_or_path, flag=self.flag)
         model = load_classifier(self.model, tokenizer, new_head=self.trains, task=self.task, dtype=dtype)
+        _check_prunes(model.config, {"target_flops": self.args.target_flops, **self.ranks})
         return model, tokenizer
 
     def report(self, results: dict[str, Any]) -> str:
@@ -214,6 +215,16 @@ def chosen_ranks(args: FineTuningArguments, config: PreTrainedConfig | None = No
     if weight:
         teacher = teacher or before or DEFAULT_RANK_TEACHER
     return {"rank_distillation": weight, "rank_teacher": teacher}
+
+
+def _check_prunes(config: PreTrainedConfig, values: dict[str, Any]) -> None:
+    """Raises UserError for a flag of learned pruning, if the model with this configuration removes no token."""
+    for name in ("target_flops", "rank_distillation"):
+        if values[name] and getattr(config, "prune_mode", None) is None:
+            raise UserError(
+                f"--{name} {values[name]}: this model (type {config.model_type}) does not prune; expected an LTP "
+                "checkpoint with a prune_mode such as absolute_threshold, or run_code_metrics.py, which makes one"
+            )
 
 
 def pruning_settings(

@@ -325,14 +325,9 @@ def make_trainer(
     """The trainer of a run, with the callbacks that its flags choose.
 
     `data`: the tokenized splits; "train" and "eval" are used during training. `overwrite_cache`: of `with_importance`.
-    Raises UserError if a function is longer than a batch, or for `--target_flops` with a model that does not prune.
+    Raises UserError if a function is longer than a batch.
     """
     _check_lengths(args.max_tokens_per_batch, data)
-    if args.target_flops is not None and model.config.model_type != "ltp":
-        raise UserError(
-            f"--target_flops {args.target_flops}: a model of type {model.config.model_type} does not prune; expected "
-            "an LTP checkpoint, or run_code_metrics.py, which makes one"
-        )
     if not {"train", "eval"} & {*data}:  # the library wants a split for the evaluations during training
         args = with_values(args, eval_strategy="no", load_best_model_at_end=False)
     if "train" in data:

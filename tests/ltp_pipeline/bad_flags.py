@@ -54,6 +54,7 @@ FLAG_CASES = (
     _flags(train_on, "good.csv --resume_from_checkpoint x", "--resume_from_checkpoint x.*checkpoint-N"),
     _flags(train_on, "good.csv --target_flops 0.5", "--target_flops.*absolute_threshold"),
     _flags(train_on, "good.csv --target_flops 0.5 --model_name_or_path roberta", "--target_flops 0.5.*roberta.*LTP"),
+    _flags(train_on, "good.csv --rank_distillation 1 --model_name_or_path roberta", "--rank_distillation 1.*roberta"),
     _flags(train_on, "good.csv --max_tokens_per_batch 5", "--max_tokens_per_batch 5.*--max_seq_length"),
     _flags(train_on, "good.csv --validation_mismatched_file x", "--validation_mismatched_file.*MNLI"),
     _flags(fine_tune, f"{RTE} --do_eval --text_column x", "--text_column.*sentence1 and sentence2", rte=HUB_COLUMNS),

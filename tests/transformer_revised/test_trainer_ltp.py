@@ -112,6 +112,7 @@ FINITE = ("lambda_threshold", "lr_threshold", "weight_decay_threshold", "tempera
         ({"target_flops": 1.5}, "target_flops .*at most 1, not 1.5"),
         ({"rank_distillation": -1.0}, "rank_distillation has to be at least 0, not -1.0"),
         ({"calibration_samples": 0}, "calibration_samples has to be at least 1"),
+        ({"masking_mode": "soft", "gradient_checkpointing_kwargs": {"use_reentrant": True}}, "use_reentrant: .*false"),
         *(({name: math.nan}, f"{name} has to be a finite number.*nan") for name in FINITE),
         *(({name: math.inf}, f"{name} has to be a finite number.*inf") for name in FINITE),
         *(({name: -0.1}, f"{name} has to be .*0, not -0.1") for name in FINITE),
@@ -151,7 +152,7 @@ RANKS = {"rank_distillation": 1.0}
         {"class_weights": [0.5, 3.0]},
         {"bf16": True},
         {**RANKS, "rank_teacher": "attention", "gradient_checkpointing": True},
-        {**RANKS, "masking_mode": "hard"},
+        {**RANKS, "masking_mode": "hard", "gradient_checkpointing": True},
     ],
     ids=str,
 )

@@ -32,16 +32,16 @@ def test_each_teacher_has_a_sentence_in_each_mode(teacher, mode):
 def test_what_is_relevant_depends_on_the_task_as_for_the_teacher(name, target, part):
     task = find_task(name, "--task_name")
     assert target_of(task) == target and part in ranking_note(LTPConfig(rank_teacher="relevance"), task)
-    untaught, topk = ranking_note(LTPConfig(), task), ranking_note(LTPConfig(prune_mode="topk"), task)
-    assert untaught.startswith(WARNING) and untaught.startswith(topk[:-1]) and topk.endswith(".")
-    assert ("--line_scores" in topk) == (name in ("code", "sst2"))  # lines are scored towards class 1 of two
+    untaught = ranking_note(LTPConfig(), task)
+    assert untaught.startswith(WARNING) and untaught.endswith("--rank_distillation 1 teaches the ranking.")
+    assert ("--line_scores" in untaught) == (name in ("code", "sst2"))  # lines are scored towards class 1 of two
 
 
 @pytest.mark.parametrize("mode", PRUNE_MODES)
 def test_a_ranking_that_was_not_taught_is_a_warning_that_names_the_flags(mode):
     note = ranking_note(LTPConfig(prune_mode=mode), CODE)
     assert note.startswith(f"{WARNING}kept does not mean relevant: ") and "--line_scores" in note and "\n" not in note
-    assert ("--rank_distillation 1" in note) == (mode != "topk")  # which has no soft stage
+    assert "--rank_distillation 1" in note
 
 
 @pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])

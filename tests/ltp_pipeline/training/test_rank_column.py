@@ -109,7 +109,7 @@ def test_it_is_what_the_teacher_computes_for_each_row(model, tokenizer, tmp_path
 @pytest.mark.parametrize(
     "flags",
     [
-        {"per_device_train_batch_size": 9, "gradient_checkpointing": True, "class_weights": "balanced"},
+        {"masking_mode": "hard", "gradient_checkpointing": True, "class_weights": "balanced"},
         {"max_tokens_per_batch": 150, "gradient_accumulation_steps": 2, "rank_teacher": "attention"},
         {"per_device_train_batch_size": 4, "target_flops": 0.9, "calibration_samples": 3},
         {"per_device_train_batch_size": 4, "dtype": "bfloat16"},

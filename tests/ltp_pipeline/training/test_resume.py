@@ -34,11 +34,11 @@ RUNS = {
     # The teacher of the ranking is the model that the run starts from, not that of the checkpoint.
     "budget": (
         run_code_metrics.main,
-        f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1 --rank_distillation 0.5 "
-        "--overwrite_cache",
+        f"{PRUNE} --masking_mode soft --no_load --target_flops 0.85 --temperature 0.1 --overwrite_cache",
     ),
     "tokens": (run_code_metrics.main, f"{SOFT} --masking_mode soft --max_tokens_per_batch 300"),
-    "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed"),  # hard from step 9 on
+    # Hard from step 9 on
+    "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed --rank_distillation 0.5 --overwrite_cache"),
 }
 RESUMED = [
     *(("epochs", step) for step in (4, 12, 18)),

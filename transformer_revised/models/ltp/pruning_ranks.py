@@ -16,7 +16,7 @@ from torch import nn
 from .batch_tokens import global_tokens
 from .modeling_ltp import in_evaluation_mode
 from .rank_teacher_attention import attention
-from .rank_teacher_relevance import relevance
+from .rank_teacher_relevance import TARGETS, relevance
 
 # Distances, in tokens, between the two tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
@@ -34,9 +34,13 @@ class Teacher:
             `longformer`.
         name: in `TEACHERS`.
         target: of "relevance", in `TARGETS` there; None: chosen from the configuration.
+
+    Raises ValueError for another target.
     """
 
     def __init__(self, model: nn.Module, name: str = "attention", target: str | None = None):
+        if target is not None and target not in TARGETS:
+            raise ValueError(f"the target of a teacher has to be one of {', '.join(TARGETS)}, not {target!r}")
         model = base_model(model)
         with unpruned(model):
             self.model = copy.deepcopy(model).requires_grad_(False)

@@ -20,7 +20,7 @@ def attention(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | N
         inputs: `input_ids` and so on, as for `LTPModel.forward`; others are ignored.
         target: not used.
 
-    Returns `[B, L]` float32, 0 at padding.
+    Returns `[B, L]` float32, 0 at padding and in a sequence without a global token.
     """
     last = model.longformer.encoder.layer[-1].attention.self
     noted = []
@@ -31,4 +31,5 @@ def attention(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | N
         hook.remove()
     ((hidden_states, packed),) = noted
     _, _, weights = last.attend_globally(hidden_states, packed, packed.global_indices)
-    return packed.unpack(torch.cat([w.float().sum(dim=(0, 1)) for w in weights]))
+    received = [w.float().sum(dim=(0, 1)) for w in weights]
+    return packed.unpack(torch.cat(received) if received else torch.zeros(len(packed), device=hidden_states.device))

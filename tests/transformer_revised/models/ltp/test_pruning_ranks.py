@@ -143,6 +143,17 @@ def test_no_pair_has_a_given_global_token():
     assert not torch.equal(rank_loss((scores, None), other, mask), expected)
 
 
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_a_sequence_without_a_global_token_changes_no_other_and_teaches_nothing_by_attention(teacher):
+    model, batch = tiny_model(), random_batch([20, 11])
+    expected, mask = Teacher(model, teacher).importance(batch), torch.zeros(2, 20, dtype=torch.long)
+    none = Teacher(model, teacher).importance({**batch, "global_attention_mask": mask})
+    mask[0, 0] = 1
+    first = Teacher(model, teacher).importance({**batch, "global_attention_mask": mask})
+    torch.testing.assert_close(first[0], expected[0])
+    assert none.isfinite().all() and torch.equal(none[1], first[1]) and none.any() == (teacher != "attention")
+
+
 def test_the_teacher_does_not_call_the_hooks_of_the_model():
     model, batch, calls = tiny_model(), random_batch([20, 11]), []
     model.longformer.encoder.register_forward_hook(lambda *_: calls.append("after"))

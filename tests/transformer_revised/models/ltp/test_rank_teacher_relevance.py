@@ -160,3 +160,5 @@ def test_the_target_without_a_name(settings, labels, expected):
     model, batch = tiny_model(**settings), random_batch([9])
     inputs = batch if labels is None else {**batch, "labels": labels}
     assert torch.equal(relevance(model, inputs), relevance(model, inputs, expected))
+    with pytest.raises(ValueError, match="one of class_1, label, sum, absolute, not 'class1'"):
+        Teacher(model, "relevance", "class1")
