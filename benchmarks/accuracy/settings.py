@@ -69,7 +69,7 @@ class Settings:
         TEACHERS, "how learned pruning ranks tokens: see --rank_teacher of run_code_metrics.py; none: without a "
         "teacher", str, several=True, choices=TEACHERS,
     )  # fmt: skip
-    rank_weight: float = _setting(0.5, "--rank_distillation of taught rankings", float)
+    rank_weight: float = _setting(1.0, "--rank_distillation of taught rankings", float)
     seeds: list[int] = _setting([0, 1, 2], "seeds; every row has a cell for each", several=True)
     speed_functions: int = _setting(150, "test functions on which the speed is measured")
     speed_rounds: int = _setting(3, "timed passes over them")

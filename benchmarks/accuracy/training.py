@@ -167,7 +167,7 @@ class Workshop:
             commands.fine_tune(trained.folder, further, epochs, rate, trained.reading)
         elif row.kind == LEARNED:
             target = self._budget(cell, row.budget, trained)
-            flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}"]
+            flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
             commands.prune(trained.folder, start, flags, settings.hard_epochs)
         elif row.kind == "random":
             target = self._budget(cell, row.budget, trained)
@@ -207,11 +207,14 @@ class Workshop:
         return load(model, frame.iloc[places], cell.reading, self.settings.dtype)
 
     def _soft_flags(self, cell: Cell) -> list[str]:
-        taught = cell.row.teacher != "none"
         target = self._number(cell, soft_budget(cell.row, self.settings))
-        weight = f"{self.settings.rank_weight:g}" if taught else "0"
-        flags = ["--masking_mode", "soft", "--target_flops", f"{target:g}", "--rank_distillation", weight]
-        return [*flags, *(["--rank_teacher", cell.row.teacher] if taught else [])]
+        return ["--masking_mode", "soft", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
+
+    def _rank_flags(self, cell: Cell) -> list[str]:
+        """How both stages teach the ranking."""
+        if cell.row.teacher == "none":
+            return ["--rank_distillation", "0"]
+        return ["--rank_distillation", f"{self.settings.rank_weight:g}", "--rank_teacher", cell.row.teacher]
 
     def _origin(self, cell: Cell) -> list[str]:
         """The flags of the model from which fine-tuning starts."""
