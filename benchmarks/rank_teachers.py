@@ -1,12 +1,13 @@
-"""Measures what a taught ranking costs: the teacher's pass over the training data, and a soft epoch with a teacher.
+"""Measures what a taught ranking costs: the teacher's pass over the training data, and epochs with a teacher.
 
-    python -m benchmarks.rank_teachers --restore demo_output/code_test \\
+    python -m benchmarks.rank_teachers --restore demo_output/code_test --target_flops 0.4 \\
         --train_file demo_output/data/train_subset.csv --max_train_samples 200
 
-The flags are those of `run_code_metrics.py`. Timed are one epoch of soft training without a teacher, with the column
-that the teacher's pass makes, and with each teacher on the fly, and the pass of each teacher over the same functions.
-All take turns in each of `--rounds` rounds, so that other load affects all alike. Prints a table of medians. A share
-is a time divided by that of the epoch without a teacher in the same round.
+The flags are those of `run_code_metrics.py`. Timed are an epoch of soft and one of hard training, each without a
+teacher and with the column that the teacher's pass makes, a soft epoch with each teacher for each batch, and the pass
+of each teacher over the same functions. With `--target_flops` the hard epochs prune to this budget. All take turns in
+each of `--rounds` rounds, so that other load affects all alike. Prints a table of medians. A share is a time divided
+by that of the epoch without a teacher in the same round.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ltp_pipeline.training.arguments import StageArguments, StageTrainingArgumen
 if TYPE_CHECKING:
     from ltp_pipeline.training.trainer import ClassifierTrainer
 
-WITHOUT = "epoch, no teacher"
+MODES = ("soft", "hard")
 
 
 @dataclass
@@ -47,9 +48,10 @@ def main(argv: list[str] | None = None) -> None:
     times = time_in_rounds(runs, benchmark.rounds, Limits(benchmark.rounds, 0, warm_ups=1, short=0.0), device)
     rows = []
     for name, seconds in times.items():
-        share = round_ratios(seconds, times[WITHOUT])
         row = {"run": name, "seconds": f"{median_and_range(seconds)['median']:.2f}"}
-        row["share"] = f"{share['median']:.2f} ({share['min']:.2f} to {share['max']:.2f})"
+        for mode in MODES:
+            share = round_ratios(seconds, times[f"{mode} epoch, no teacher"])
+            row[f"of a {mode} epoch"] = f"{share['median']:.2f} ({share['min']:.2f} to {share['max']:.2f})"
         rows.append({**row, "ms per 1,000 tokens": f"{median_and_range(seconds)['median'] * 1e6 / tokens:.0f}"})
     print(f"{tokens} tokens, {args.dtype} on {device}, {benchmark.rounds} rounds")
     print(format_table(rows, tuple(rows[0])))
@@ -66,7 +68,7 @@ def _runs(stage: StageArguments, data: DataArguments, args: StageTrainingArgumen
     from transformer_revised.models.ltp.pruning_ranks import TEACHERS, Teacher
 
     never = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "report_to": []}
-    args = with_values(args, masking_mode="soft", rank_distillation=0.5, output_dir="unused", **never)
+    args = with_values(args, masking_mode="soft", rank_distillation=1.0, output_dir="unused", **never)
     start = PruningStage(stage, data, args)
     start.check()
     model, tokenizer = start.load("float32")
@@ -75,16 +77,21 @@ def _runs(stage: StageArguments, data: DataArguments, args: StageTrainingArgumen
 
     def trainer(**values: object) -> ClassifierTrainer:
         args_of_run = with_values(args, **values)
-        return make_trainer(copy.deepcopy(model), tokenizer, args_of_run, dict(tokens), start.task)
+        made = make_trainer(copy.deepcopy(model), tokenizer, args_of_run, dict(tokens), start.task)
+        if args_of_run.masking_mode == "hard" and args.target_flops is not None:
+            made._meet_target()
+        return made
 
-    runs = [TimedRun(WITHOUT, _epoch(trainer(rank_distillation=0.0)))]
-    taught = trainer()
-    taught.train_dataset = taught._make_ranks(taught, "relevance")
-    runs.append(TimedRun("epoch, column", _epoch(taught)))
+    runs = []
+    for mode in MODES:
+        runs.append(TimedRun(f"{mode} epoch, no teacher", _epoch(trainer(masking_mode=mode, rank_distillation=0.0))))
+        taught = trainer(masking_mode=mode)
+        taught.train_dataset = taught._make_ranks(taught, "relevance")
+        runs.append(TimedRun(f"{mode} epoch, column", _epoch(taught)))
     for name in TEACHERS:
         one = trainer(rank_teacher=name)
         one._teacher = Teacher(one.model, name)
-        runs.append(TimedRun(f"epoch, {name} on the fly", _epoch(one)))
+        runs.append(TimedRun(f"soft epoch, {name} on the fly", _epoch(one)))
         runs.append(TimedRun(f"pass, {name}", [lambda one=one, name=name: compute_importance(one, name, "class_1")]))
     return runs, sum(tokens["train"]["length"]), taught.args.device
 
