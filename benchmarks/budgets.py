@@ -60,7 +60,8 @@ def run_lambda(args: argparse.Namespace, start: Path, weight: float) -> dict:
 def run_budget(args: argparse.Namespace, start: Path, target: float) -> list[dict]:
     """Runs a soft and a hard stage with one budget; returns the metrics of both. The checkpoint holds the budget."""
     folder = args.output_dir / f"target_{target}"
-    soft = run_stage(args, start, folder, ["--masking_mode", "soft", "--target_flops", str(target)])
+    flags = ["--masking_mode", "soft", "--target_flops", str(target), "--rank_distillation", "0"]
+    soft = run_stage(args, start, folder, flags)
     hard = run_stage(args, folder, args.output_dir / f"target_{target}_hard", ["--masking_mode", "hard"])
     return [
         {"run": f"target {target:g}, {name}", "target": target, "stage": name, **metrics}

@@ -198,10 +198,10 @@ class PruningStage(Start):
 def chosen_ranks(args: FineTuningArguments, config: PreTrainedConfig | None = None) -> dict[str, Any]:
     """The values of --rank_distillation and --rank_teacher. Those that are not given are this project's choices.
 
-    Soft training with a budget teaches the ranking. Hard training does what the soft training before it did: without
-    the loss it would forget the order.
+    Soft training with a budget teaches the ranking. Hard training of a model that was taught goes on with its teacher:
+    without the loss it would forget the order.
 
-    `config`: that of the checkpoint to prune; None: the run does not prune.
+    `config`: that of the checkpoint to prune; None: a fine-tuning, which teaches nothing unless a weight is given.
     Raises UserError for a teacher without a weight.
     """
     weight, teacher = args.rank_distillation, args.rank_teacher
