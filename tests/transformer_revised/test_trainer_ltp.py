@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import Trainer, TrainingArguments
 
 from transformer_revised import LTPForTokenClassification, LTPTrainer, LTPTrainingArguments
-from transformer_revised.models.ltp.pruning_ranks import Teacher
+from transformer_revised.models.ltp.pruning_ranks import RANK_IMPORTANCE, Teacher
 
 from .models.ltp.tiny import random_batch, tiny_config, tiny_model
 
@@ -225,6 +226,14 @@ def test_the_configuration_says_how_the_ranking_was_taught(tmp_path, examples):
         trainer = LTPTrainer(model, arguments(tmp_path, **settings), train_dataset=examples)
         trainer.train()
         assert (model.config.rank_teacher, trainer._teacher is not None) == (teacher, weight > 0)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_batches_have_what_a_teacher_has_computed_only_if_it_teaches(tmp_path, weight):
+    rows = Dataset.from_dict({"input_ids": [[0, 5, 2]], "labels": [1], RANK_IMPORTANCE: [[0.1, 0.7, 0.2]]})
+    trainer = LTPTrainer(tiny_model(), arguments(tmp_path, rank_distillation=weight), train_dataset=rows)
+    names = trainer._remove_unused_columns(rows).column_names
+    assert trainer._teacher is None and (RANK_IMPORTANCE in names) == (weight > 0)
 
 
 @pytest.mark.parametrize("teacher, expected", [(None, "attention"), ("attention", "attention")])
