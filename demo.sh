@@ -59,7 +59,7 @@ run "fine-tune" "$ROOT/run_glue_code_metrics.py" --config_name "$ROOT/configs/lt
     --num_train_epochs "$EPOCHS" --seed "$SEED" --overwrite_output_dir --output_dir code_test
 run "soft pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore code_test "${DATA[@]}" \
     --lr $LR --lr_threshold "$LR_THRESHOLD" --final_token_threshold $RATE --temperature $TEMPERATURE \
-    --lambda $LAMBDA --weight_decay 0 --bs 16 --masking_mode soft \
+    --lambda $LAMBDA --weight_decay 0 --bs 16 --masking_mode soft --rank_distillation 1 \
     --epoch "$SOFT_EPOCHS" --save_step 100 --no_load --seed "$SEED" --overwrite_output_dir --output_dir "$SOFT"
 run "hard pruning" "$ROOT/run_code_metrics.py" --arch ltp-base --task CODE --restore "$SOFT" "${DATA[@]}" \
     --lr $LR --bs 16 --masking_mode hard --epoch 1 --save_step 100 --no_load \

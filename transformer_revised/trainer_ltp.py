@@ -83,6 +83,7 @@ class LTPTrainer(Trainer):
         self._update_counts: torch.Tensor | None = None
         self._rank_teacher = self._chosen_rank_teacher() if self._is_ltp else None
         self._teacher: Teacher | None = None  # computes for each batch what the training data do not have
+        self.taught_share = 1.0  # share of the rows whose `rank_importance` is not 0
         self._distance: float | None = None  # from the thresholds at the start to those that meet the budget
         if args.target_flops is not None and not isinstance(self.model, LTPForSequenceClassification):
             raise ValueError(f"target_flops is for LTPForSequenceClassification, not {type(self.model).__name__}")
@@ -284,7 +285,7 @@ class LTPTrainer(Trainer):
                     importance = self._teacher.importance(inputs)
             masks = attention_mask_of(inputs), inputs.get("global_attention_mask")
             ranks = rank_loss(outputs["pruning_scores"], importance, *masks)
-            loss = loss + items * self.args.rank_distillation * ranks.mean()
+            loss = loss + items * self.args.rank_distillation / self.taught_share * ranks.mean()
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(self, model, inputs, *args, **kwargs):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from ltp_pipeline.task.tasks import Task
     from ltp_pipeline.training.trainer import ClassifierTrainer
 
-VERSION = 2  # increase it when a change of this code changes the importance of the same tokens
+VERSION = 3  # increase it when a change of this code changes the importance of the same tokens
+# Rows that are taught: a random share of the training data, but not fewer than this number. A quarter teaches as well
+# as all rows (experiments/taught_rankings), and the pass of the teacher is dear.
+TAUGHT_SHARE, MIN_TAUGHT = 0.25, 300
 # Values of a configuration without effect on the unpruned model in evaluation: how it prunes, names, dropout
 WITHOUT_EFFECT = (
     *(set(LTPConfig.__dataclass_fields__) - set(LongformerConfig.__dataclass_fields__)),
@@ -69,6 +73,8 @@ def target_of(task: Task) -> str:
 def with_importance(trainer: ClassifierTrainer, teacher: str, target: str, overwrite: bool) -> Dataset:
     """The training data of `trainer` with the column `rank_importance`, a list of float32, one for each token.
 
+    It is 0 in the rows that are not taught, see [`taught_rows`].
+
     The main process computes it and writes it to the cache. The others wait, then read it.
 
     Args:
@@ -89,7 +95,9 @@ def with_importance(trainer: ClassifierTrainer, teacher: str, target: str, overw
         if not computed:  # the second time, the cache could not be written
             began = time.monotonic()
             computed.append(compute_importance(trainer, teacher, target))
-            what = f"ranks of {len(dataset)} rows ({sum(dataset['length'])} tokens) by {teacher}"
+            taught = taught_rows(len(dataset))
+            tokens = int(np.asarray(dataset["length"])[taught].sum())
+            what = f"ranks of {len(taught)} of {len(dataset)} rows ({tokens} tokens) by {teacher}"
             print(f"{what}: computed in {time.monotonic() - began:.1f} s", flush=True)
         return _as_dataset(computed[0], map_options)
 
@@ -100,19 +108,26 @@ def with_importance(trainer: ClassifierTrainer, teacher: str, target: str, overw
     return concatenate_datasets([dataset, column], axis=1)
 
 
+def taught_rows(rows: int) -> np.ndarray:
+    """The positions of the rows whose ranking is taught, ascending, the same for the same number of `rows`."""
+    count = min(rows, max(MIN_TAUGHT, math.ceil(TAUGHT_SHARE * rows)))
+    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
+
+
 def compute_importance(trainer: ClassifierTrainer, teacher: str, target: str) -> list[np.ndarray]:
     """The importance of the tokens of each row, `[n]` float32, computed in batches, the longest rows first."""
     dataset, args = trainer.train_dataset, trainer.args
+    taught = taught_rows(len(dataset))
     lengths = np.asarray(dataset["length"])
     share = SHARE if teacher == "relevance" else 1  # gradients need the activations of all layers
     limits = args.max_eval_tokens_per_batch, args.per_device_eval_batch_size
     max_tokens, size = (limit and max(1, limit // share) for limit in limits)
     names = {"input_ids", "attention_mask", "token_type_ids", "labels"}
     rows = dataset.select_columns([name for name in dataset.column_names if name in names])
-    importance: list[np.ndarray] = [np.zeros(0, np.float32)] * len(dataset)
-    options = {"total": int(lengths.sum()), "unit": "tok", "unit_scale": True, "disable": not is_main()}
+    importance = [np.zeros(length, np.float32) for length in lengths]
+    options = {"total": int(lengths[taught].sum()), "unit": "tok", "unit_scale": True, "disable": not is_main()}
     with progress_bar(desc=f"ranks by {teacher}", **options) as bar, unpruned(trainer.model):
-        for batch in sorted_batches(lengths, max_tokens=max_tokens, size=size):
+        for batch in (taught[part] for part in sorted_batches(lengths[taught], max_tokens=max_tokens, size=size)):
             inputs = trainer._prepare_inputs(trainer.data_collator([rows[i] for i in batch]))
             with trainer.accelerator.autocast():
                 values = TEACHERS[teacher](trainer.model, inputs, target)

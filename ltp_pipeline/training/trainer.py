@@ -25,7 +25,7 @@ from ltp_pipeline.task.decision import drop_threshold, stored_threshold
 from ltp_pipeline.training.arguments import with_values
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines, ReleaseMemory
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
-from ltp_pipeline.training.rank_column import PaddedWithImportance, target_of, with_importance
+from ltp_pipeline.training.rank_column import PaddedWithImportance, target_of, taught_rows, with_importance
 from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
 from transformer_revised import LTPTrainer
 
@@ -211,6 +211,7 @@ class ClassifierTrainer(LTPTrainer):
         if self._rank_teacher is not None and self._make_ranks is not None:
             with out_of_memory_names(*EVALUATION_FLAGS):
                 self.train_dataset, self._make_ranks = self._make_ranks(self, self._rank_teacher), None
+            self.taught_share = len(taught_rows(len(self.train_dataset))) / len(self.train_dataset)
         return super()._train(*args, **kwargs)
 
     def _start_budget(self) -> None:
