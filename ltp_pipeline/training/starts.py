@@ -227,6 +227,22 @@ def _check_prunes(config: PreTrainedConfig, values: dict[str, Any]) -> None:
             )
 
 
+def _check_budget_mode(
+    stage: StageArguments, args: StageTrainingArguments, config: PreTrainedConfig, mode: str | None
+) -> None:
+    """Raises UserError if a budget, that of the flag or that of the checkpoint, cannot be met in this prune mode."""
+    if mode == DEFAULT_PRUNE_MODE:
+        return
+    if args.target_flops is not None:
+        raise UserError(f"--target_flops {args.target_flops}: expected --prune_mode {DEFAULT_PRUNE_MODE}, not {mode}")
+    budget = getattr(config, "target_flops", None)
+    if budget is not None and not stage.eval:
+        raise UserError(
+            f"--prune_mode {mode}: --restore {stage.restore} has a budget (target_flops {budget} in its config.json); "
+            f"expected --prune_mode {DEFAULT_PRUNE_MODE}, or a checkpoint without a budget"
+        )
+
+
 def pruning_settings(
     stage: StageArguments, args: StageTrainingArguments, config: PreTrainedConfig, task: Task
 ) -> dict[str, Any]:
@@ -251,8 +267,7 @@ def pruning_settings(
     own_mode = config.prune_mode if config.model_type == "ltp" else None
     default_mode = own_mode if stage.eval else own_mode or DEFAULT_PRUNE_MODE
     mode = default_mode if stage.prune_mode is None else stage.prune_mode
-    if args.target_flops is not None and mode != DEFAULT_PRUNE_MODE:
-        raise UserError(f"--target_flops {args.target_flops}: expected --prune_mode {DEFAULT_PRUNE_MODE}, not {mode}")
+    _check_budget_mode(stage, args, config, mode)
     if own_mode is not None:
         defaults = {name: getattr(config, name) for name in BUDGET_DEFAULTS}
     elif args.target_flops is not None:

@@ -1,5 +1,6 @@
 """--prune_mode topk and threshold remove the tokens that their flag asks for, or are refused."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -79,6 +80,17 @@ def test_a_later_stage_takes_the_number_of_the_checkpoint(five):
     ],
 )
 def test_what_would_remove_nothing_is_refused(five, flags, message):
+    with pytest.raises(UserError, match=message):
+        prune(f"{TRAIN} --output_dir out {flags}")
+    assert not list(Path(".").glob("out*"))
+
+
+@pytest.mark.parametrize("flags", ["--prune_mode topk --token_keep_rate 0.4", "--prune_mode threshold"])
+def test_a_checkpoint_with_a_budget_is_trained_in_no_other_mode(five, flags):
+    path = Path("five/config.json")
+    own = {"model_type": "ltp", "prune_mode": "absolute_threshold", "target_flops": 0.5}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    message = f"{flags[:16]}.*: --restore five .*target_flops 0.5.*--prune_mode absolute_threshold"
     with pytest.raises(UserError, match=message):
         prune(f"{TRAIN} --output_dir out {flags}")
     assert not list(Path(".").glob("out*"))
