@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import os
 import platform
 from contextlib import suppress
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
+# Names in /proc/cpuinfo of instructions on which the speed of matrix products depends
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def make_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -31,22 +35,32 @@ def software_versions() -> dict[str, str]:
 
 
 def machine_facts(device: str) -> dict:
-    """Returns what the times of a run on `device` depend on: processor, cores, load, GPU and system."""
+    """Returns what times on `device` depend on: processor and its instructions, cores, load, GPU and system."""
     import torch
 
-    cpu = platform.processor() or platform.machine()
+    cpu, instructions = platform.processor() or platform.machine(), None
     with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        text = Path("/proc/cpuinfo").read_text()
+        instructions = [name for name in INSTRUCTIONS if name in text.split()]
+        cpu = next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instructions": instructions,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "gpu": torch.cuda.get_device_name(torch.device(device)) if device.startswith("cuda") else None,
         "system": platform.platform(terse=True),
     }
+
+
+def free_unused_memory() -> None:
+    """Frees what is no longer used, and returns it to the system if the C library can do so."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def save_figure(path: Path, figure: Figure) -> None:

@@ -80,19 +80,25 @@ class LTPTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and value not in right:
                 raise ValueError(f"{name} has to be {right.in_words(value)}, not {value}")
-        options = self.gradient_checkpointing_kwargs
-        reentrant = isinstance(options, dict) and options.get("use_reentrant")
-        if reentrant and (self.masking_mode != "hard" or self.rank_distillation != 0):
-            # Scores and masks are not direct outputs of a layer. Such a checkpoint gives them no gradient.
-            raise ValueError(
-                "gradient_checkpointing_kwargs use_reentrant: expected false, else pruning is not learned"
-            )
+        self.check_checkpoints()
         if self.rank_teacher is None:
             return
         if self.rank_teacher not in RANK_TEACHERS:
             raise ValueError(f"rank_teacher has to be one of {', '.join(RANK_TEACHERS)}, not {self.rank_teacher!r}")
         if self.rank_distillation == 0:
             raise ValueError(f"rank_teacher {self.rank_teacher}: expected a weight rank_distillation above 0")
+
+    def check_checkpoints(self) -> None:
+        """Raises ValueError for reentrant gradient checkpoints where pruning is learned.
+
+        Scores and masks are not direct outputs of a layer. Such a checkpoint gives them no gradient.
+        """
+        options = self.gradient_checkpointing_kwargs
+        reentrant = isinstance(options, dict) and options.get("use_reentrant")
+        if reentrant and (self.masking_mode != "hard" or self.rank_distillation):
+            raise ValueError(
+                "gradient_checkpointing_kwargs use_reentrant: expected false, else pruning is not learned"
+            )
 
 
 __all__ = ["LTPTrainingArguments"]

@@ -6,6 +6,7 @@ All numbers are chosen on validation functions, without their labels.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ltp_pipeline.comparison import Candidate
     from transformer_revised import LTPConfig, LTPForSequenceClassification
 
+SHORTEST = 8  # tokens to which functions are cut at the least
 TRIALS = 12  # numbers that a search tries, beside the lowest and the highest
 TOLERANCE = 0.005  # of relative FLOPs, as `meet_target` has it
 # Kind of row -> its mode and the name of its number
@@ -111,12 +113,12 @@ def equal_length(candidate: Candidate, budget: float) -> int:
     """
     lengths = np.asarray(candidate.tokens["length"])
     whole = flops_of_lengths(candidate, lengths).sum()
-    shortest, longest = 8, int(lengths.max())
-    while shortest < longest:  # the first length that spends too much
-        middle = (shortest + longest) // 2
-        spent = flops_of_lengths(candidate, np.minimum(lengths, middle)).sum() / whole
-        shortest, longest = (middle + 1, longest) if spent <= budget else (shortest, middle)
-    return max(8, shortest - 1)
+    possible = range(SHORTEST, int(lengths.max()))
+
+    def spent(length: int) -> float:
+        return flops_of_lengths(candidate, np.minimum(lengths, length)).sum() / whole
+
+    return max(SHORTEST, SHORTEST + bisect_right(possible, budget, key=spent) - 1)
 
 
 def flops_of_lengths(candidate: Candidate, lengths: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.accuracy.settings import Reading, Settings
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_text
+from ltp_pipeline.files.file_formats import FORMATS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ TEST = "test"
 # Names of a table without its ending, the first that is there
 STEMS = {TRAIN: ("train_subset", "train"), VALIDATION: ("validation", "val", "dev"), TEST: ("test",)}
 FURTHER = "_test"  # end of the name of a table that is only a test, such as mixed_test
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".json", ".jsonl", ".jsonl.gz", ".json.gz", ".parquet")
+ENDINGS = tuple(ending + gz for ending in FORMATS for gz in ("", ".gz"))
 CHARACTERS_PER_TOKEN = 3.2  # with a tokenizer of 8,000 tokens; the tokens that are read are then right within 7 %
 SPLITS = {TRAIN: "train_rows", VALIDATION: "validation_rows"}
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import os
 import statistics
 from functools import partial
 from pathlib import Path
@@ -101,18 +98,6 @@ def bag_of_words(data: DataSet) -> dict[str, Any]:
         "validation": {"labels": labels.tolist(), "probabilities": parts[VALIDATION].tolist()},
         "tests": {name: of_functions(data.frames[name], parts[name]) for name in data.tests},
     }
-
-
-def free_memory() -> None:
-    """Gives the memory of the last cell back."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
 
 
 def _predicted(trained: Trained, frame: pd.DataFrame) -> tuple[np.ndarray, dict[str, Any]]:

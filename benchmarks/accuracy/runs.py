@@ -16,11 +16,11 @@ import torch
 from benchmarks.accuracy.cells import BAG, LEARNED, Cell, needs, soft_budget, training_cost
 from benchmarks.accuracy.controls import lowest_budget
 from benchmarks.accuracy.data_sets import VALIDATION
-from benchmarks.accuracy.measuring import bag_of_words, free_memory, measure
+from benchmarks.accuracy.measuring import bag_of_words, measure
 from benchmarks.accuracy.records import cell_file, identity, read_record, write_record
 from benchmarks.accuracy.settings import LOWEST, Settings, parse_reading
 from benchmarks.accuracy.training import Workshop, make_tokenizer, model_config
-from benchmarks.common import machine_facts, software_versions
+from benchmarks.common import free_unused_memory, machine_facts, software_versions
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from transformer_revised import LTPConfig
 
 MARGIN = 0.02  # of the lowest budget, because lengths are estimated before there is a tokenizer
-# Names in /proc/cpuinfo of instructions on which the speed of matrix products depends
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def finished(workshop: Workshop, cell: Cell) -> bool:
@@ -157,6 +155,8 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
     if finished(workshop, cell):  # by another process, meanwhile
         clock.skip([cell])
         return True
+    from ltp_pipeline.model.precision import default_device
+
     print(clock.begins(cell), flush=True)
     record = {
         "identity": identity(cell, workshop.settings, workshop.data[cell.data].hashes),
@@ -167,7 +167,7 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
         },
         "command": shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
         "versions": software_versions(),
-        "machine": facts(),
+        "machine": machine_facts(str(default_device())),
         "dtype": workshop.settings.dtype,
     }  # fmt: skip
     try:
@@ -180,22 +180,13 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
         clock.fails(cell)
         return False
     finally:
-        free_memory()
+        free_unused_memory()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     write_record(cell_file(workshop.output, cell), record)
     shutil.rmtree(workshop.work(cell), ignore_errors=True)
     print(clock.ends(cell), flush=True)
     return True
-
-
-def facts() -> dict[str, Any]:
-    """The machine, with the instruction sets of its processor."""
-    from ltp_pipeline.model.precision import default_device
-
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        flags = []
-    return machine_facts(str(default_device())) | {"instructions": [name for name in INSTRUCTIONS if name in flags]}
 
 
 class _Clock:

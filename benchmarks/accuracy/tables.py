@@ -15,9 +15,9 @@ from benchmarks.accuracy.records import read_record
 from benchmarks.accuracy.settings import LOWEST, TEACHERS, UNPRUNED
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
-from ltp_pipeline.measures.detection import detection_measures
 from ltp_pipeline.measures.intervals import interval, resampled_measures
 from ltp_pipeline.measures.lengths import by_length
+from ltp_pipeline.task.metrics import score_metrics
 
 SEED = 0  # of the draws
 # Measures of the predicted classes and probabilities, and those of them whose difference to the reference is drawn
@@ -107,26 +107,14 @@ def _functions(test: dict[str, Any]) -> dict[str, int]:
     return {"functions": len(test["labels"]), "positives": int(sum(test["labels"]))}
 
 
-def measures_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """The measures of one cell on one test, each from 0 to 1 (mcc: from -1)."""
-    from sklearn.metrics import roc_auc_score
-
-    predicted, true = scores > threshold, labels == 1
-    tp, fp, fn = (int((predicted & true).sum()), int((predicted & ~true).sum()), int((~predicted & true).sum()))
-    found = {
-        "f1": 2 * tp / (2 * tp + fp + fn) if tp else 0.0,
-        "recall": tp / (tp + fn) if tp else 0.0,
-        "precision": tp / (tp + fp) if tp else 0.0,
-        "false_alarm_rate": fp / int((~true).sum()) if fp else 0.0,
-    }
-    if true.any() and not true.all():
-        found["auc"] = float(roc_auc_score(true, scores))
-    return found | detection_measures(scores, predicted.astype(int), labels)
-
-
 def _arrays(cell: dict[str, Any], test: str) -> tuple[np.ndarray, np.ndarray, float]:
     own = cell["tests"][test]
     return np.array(own["labels"]), np.array(own["probabilities"]), cell["threshold"]
+
+
+def measures_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
+    """The measures of one cell on one test, each from 0 to 1 (mcc: from -1)."""
+    return score_metrics(scores, scores > threshold, labels)
 
 
 def _measures(cells: dict[int, dict], test: str) -> dict[str, list[float]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import multiprocessing
 import resource
 import sys
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.common import free_unused_memory
 from benchmarks.speed.models import SIZES, build_models
 from benchmarks.speed.pruning import set_thresholds
 from benchmarks.speed.work import make_batch
@@ -60,7 +59,7 @@ def peak_growth(
     if thresholds:
         set_thresholds(classifier, thresholds)
     batch = make_batch(lengths, SIZES[size], seed, width)
-    _free_unused_memory()
+    free_unused_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
     before = _status_bytes("VmRSS") or _peak_bytes()
@@ -68,14 +67,6 @@ def peak_growth(
         for _ in range(PASSES):
             classifier(**batch)
     return _peak_bytes() - before
-
-
-def _free_unused_memory() -> None:
-    """Frees what building the model has left, and returns it to the system if the C library can do so."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _peak_bytes() -> int:

@@ -37,10 +37,20 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
     `detection_measures`. A ratio with denominator 0 is 0. There is no auc if only one class occurs or a logit is not
     finite. The values of `detection_measures` need finite logits, too.
     """
+    predictions = np.asarray(logits).argmax(axis=-1) if threshold is None else positive_scores(logits) > threshold
+    return score_metrics(positive_scores(logits) if np.isfinite(logits).all() else None, predictions, labels)
+
+
+def score_metrics(scores: np.ndarray | None, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The metrics of `classification_metrics`.
+
+    Args:
+        scores: a finite number for each function that is larger the more probable class 1 is, `[N]`; None: not known.
+        predictions, labels: class, 0 or 1, `[N]`.
+    """
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
     labels = np.asarray(labels).astype(int)
-    predictions = np.asarray(logits).argmax(axis=-1) if threshold is None else positive_scores(logits) > threshold
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, average="binary", zero_division=0)
     specificity = recall_score(labels, predictions, pos_label=0, zero_division=1)
     metrics = {
@@ -50,8 +60,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray, threshold: fl
         "precision": precision,
         "false_alarm_rate": 1 - specificity,
     }
-    if np.isfinite(logits).all():
-        scores = positive_scores(logits)
+    if scores is not None:
         if 0 < labels.sum() < len(labels):
             metrics["auc"] = roc_auc_score(labels, scores)
         metrics |= detection_measures(scores, predictions, labels)

@@ -46,7 +46,7 @@ WITHOUT_EFFECT = (
 
 
 class PaddedWithImportance(DataCollatorWithPadding):
-    """The library's collator. It also pads the column `rank_importance`, `[B, L]` float32, with 0 where tokens are."""
+    """The library's collator. It also pads the column `rank_importance` to `[B, L]` float32, with 0 at padding."""
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         importance = [row[RANK_IMPORTANCE] for row in features if RANK_IMPORTANCE in row]

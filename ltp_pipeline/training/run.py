@@ -72,6 +72,10 @@ def run(start: Start) -> dict[str, Any]:
     check_format(args.predictions_format, start.task)
     output_dir = start.check()
     args = with_values(args, **start.ranks)
+    try:
+        args.check_checkpoints()  # again: now it is known whether the ranking is taught
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
     if start.trains:
         check_replaceable(output_dir, start.needed)
     else:

@@ -1,5 +1,6 @@
 """LTPTrainer without a budget: losses, parameter groups, masking modes, arguments."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -122,6 +123,15 @@ FINITE = ("lambda_threshold", "lr_threshold", "weight_decay_threshold", "tempera
 def test_arguments_refuse(tmp_path, setting, message):
     with pytest.raises(ValueError, match=message):
         arguments(tmp_path, **setting)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 1.0])
+def test_reentrant_checkpoints_are_refused_only_where_something_is_learned(tmp_path, weight):
+    """None: the scripts have not chosen a weight yet."""
+    args = arguments(tmp_path, gradient_checkpointing_kwargs={"use_reentrant": True})
+    args.rank_distillation = weight
+    with pytest.raises(ValueError, match="use_reentrant") if weight else contextlib.nullcontext():
+        args.check_checkpoints()
 
 
 def different_lengths():

@@ -22,7 +22,7 @@ SETTINGS = {"budgets": ["0.5"], "control_budgets": ["0.5"], "teachers": ["none",
 @pytest.fixture
 def begin(tmp_path, monkeypatch):
     """Makes a workshop and its cells; `changed`: settings."""
-    monkeypatch.setattr(runs, "free_memory", lambda: None)  # 0.1 s for each cell
+    monkeypatch.setattr(runs, "free_unused_memory", lambda: None)  # 0.1 s for each cell
     folder = tmp_path / "data" / "a"
     folder.mkdir(parents=True)
     for name, count, first in (("train", 24, 0), ("validation", 10, 100), ("test", 10, 200)):
