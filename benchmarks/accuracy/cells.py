@@ -15,9 +15,9 @@ BAG = "bag of words"
 CONTROLS = ("fixed", "topk", "random", "truncation")
 # Rough relative FLOPs of the lowest budget, only to estimate how long a cell takes
 LOW = 0.27
-# What the teacher's pass costs, in unpruned training passes: a quarter of the rows, of which `relevance` computes two
-# gradients. Both stages need one.
-TEACHING = {"none": 0.0, "attention": 1 / 12, "relevance": 1 / 3}
+# What the teacher of a soft stage and of the hard stages after it costs, in unpruned training passes. Each of the two
+# passes reads a quarter of the rows, of which `relevance` computes two gradients. The hard stages share the cached one.
+TEACHING = {"none": 0.0, "attention": 2 / 12, "relevance": 2 / 3}
 EVALUATION = 1 / 3  # FLOPs of an evaluation pass, in those of a training pass
 SCORED = 4  # passes over the functions whose lines are scored
 CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
@@ -127,7 +127,6 @@ def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done
     epochs, relative = further, share(row.budget)
     if row.kind == LEARNED:
         epochs = settings.hard_epochs
-        cost += TEACHING[row.teacher] * once
     elif row.kind == DENSE:
         epochs, relative = settings.base_epochs + further, min(1.0, DENSE_LENGTH / cell.reading.length)
     own = relative * once if row.kind in (DENSE, "truncation") else once
