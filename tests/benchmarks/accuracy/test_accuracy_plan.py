@@ -121,9 +121,8 @@ def test_costs_count_shared_models_once():
     read, cost = training_cost(_cell(Row("learned", "0.5", "relevance")), settings, TOKENS, done)
     assert read == 900 * (3 + 1 + 1)
     calibrated = 25 * 128 * 3
-    assert cost == pytest.approx(
-        900 * (3 + 1 + 2 / 3 + 0.5) + (1200 + calibrated) / 3 * 0.5
-    )  # two passes of the teacher
+    taught = 2 / 3  # two passes of the teacher, of a third each
+    assert cost == pytest.approx(900 * (3 + 1 + taught + 0.5) + (1200 + calibrated) / 3 * 0.5)
     assert training_cost(_cell(Row("learned", "0.7", "relevance")), settings, TOKENS, done)[0] == 900
     assert training_cost(_cell(Row("unpruned")), settings, TOKENS, done) == (1800, 1800 + 400)
     assert training_cost(_cell(Row(BAG)), settings, TOKENS, done)[1] == 0
