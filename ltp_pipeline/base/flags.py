@@ -52,7 +52,10 @@ def parse_arguments(
             argv if positional else read_flags(argv), return_remaining_strings=True, look_for_args_file=False
         )
     except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from error
+        message = str(error)
+        # A dataclass names its field. The user knows it as a flag.
+        is_flag = message.split(" ")[0] in (action.dest for action in parser._actions)
+        raise UserError(f"--{message}" if is_flag else message) from error
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return tuple(parsed)
