@@ -10,7 +10,7 @@ from ltp_pipeline.scan.finding import CodeUnit
 
 
 def fingerprint(unit: CodeUnit, ordinal: int) -> str:
-    """32 hexadecimal digits of SHA-256 over the path, the name and the text of a unit. Line numbers have no part in it.
+    """32 hexadecimal digits of SHA-256 over the path, the name and the text of a unit, not over its line numbers.
 
     Each run of white space in the text counts as one space, so that new indentation changes nothing.
 
