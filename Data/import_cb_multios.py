@@ -23,12 +23,13 @@ from Data.ground_truth.conditionals import resolve
 from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.neutral_text import without_comments
 from Data.ground_truth.rows import Row
-from Data.sources.source_files import decode_source, is_source
+from Data.sources.source_files import is_source
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.code.code_tokens import code_tokens
 from ltp_pipeline.code.functions import extract_functions
 from ltp_pipeline.code.languages import language_of, suffixes_of
 from ltp_pipeline.code.parts import Function, SourceFile
+from ltp_pipeline.files.source_files import decode_source
 
 CHALLENGES = "challenges"
 CB_MULTIOS = Repository(

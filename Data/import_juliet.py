@@ -20,13 +20,13 @@ from Data.functions.labelling import worker_pool
 from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.neutral_text import without_comments, without_telling_names
 from Data.ground_truth.rows import Row
-from Data.sources.source_files import decode_source
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.code.functions import extract_functions
 from ltp_pipeline.code.languages import LANGUAGES
 from ltp_pipeline.code.literals import COMMENT, masked, spans
 from ltp_pipeline.code.parts import Function, SourceFile
 from ltp_pipeline.code.telling_names import telling_words
+from ltp_pipeline.files.source_files import decode_source
 
 REPOSITORY = Repository(
     name="arichardson/juliet-test-suite-c",

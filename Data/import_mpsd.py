@@ -25,11 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from Data.ground_truth.importer import Repository, argument_parser, read_files, run_import
 from Data.ground_truth.rows import Row
-from Data.sources.source_files import decode_source, is_source
+from Data.sources.source_files import is_source
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import LANGUAGES
+from ltp_pipeline.files.source_files import decode_source
 from ltp_pipeline.quality.near_duplicates import near_duplicate_groups
 
 MALICIOUS, BENIGN, MIXED = "malicious_pure", "powershell_benign_dataset", "mixed_malicious"

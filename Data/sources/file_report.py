@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-MAX_FILE_BYTES = 4 << 20
+from ltp_pipeline.code.generated import GENERATED, MINIFIED
+
 MAX_PATH = 1024  # characters
 
-TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
 NOT_REGULAR = "a link, or no regular file"
 HIDDEN = "hidden, or in a hidden folder"
 OUTSIDE = "outside the top folder of its archive"
 LONG_PATH = f"a path of more than {MAX_PATH} characters"
 SAME_PATH = "a later file of its archive has the same path"
-GENERATED = "generated, as a comment at its start says"
-MINIFIED = "minified code"
-BINARY = "binary"
-EMPTY = "empty"
 KEEP_GENERATED = "--keep_generated"  # the flag that keeps files that are generated or minified
 
 Place = tuple[str, str]  # project, path inside the project

@@ -7,10 +7,11 @@ import stat
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from Data.sources.file_report import BINARY, EMPTY, HIDDEN, MAX_FILE_BYTES, NOT_REGULAR, TOO_LARGE, FileReport
+from Data.sources.file_report import HIDDEN, NOT_REGULAR, FileReport
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.text_encoding import decode_text, is_binary, plain_text
+from ltp_pipeline.base.text_encoding import decode_text, plain_text
 from ltp_pipeline.code.functions import SourceFile
+from ltp_pipeline.files.source_files import MAX_FILE_BYTES, TOO_LARGE, why_no_text
 
 
 def read_folder(
@@ -41,7 +42,7 @@ def read_folder(
             try:
                 reason = _why_not(path) or (why_not(folder, inner) if why_not else "")
                 content = b"" if reason else path.read_bytes()
-                reason = reason or _why_no_text(content)
+                reason = reason or why_no_text(decode_text(content)[0])
                 if not reason:
                     files[inner] = read_source(project, inner, content, report)
                 else:
@@ -61,14 +62,6 @@ def _why_not(path: Path) -> str:
     return TOO_LARGE if status.st_size > MAX_FILE_BYTES else ""
 
 
-def _why_no_text(content: bytes) -> str:
-    """Why a file with this content is left out; "" if it is text."""
-    text = decode_text(content)[0]
-    if is_binary(text):
-        return BINARY
-    return "" if plain_text(text).strip() else EMPTY
-
-
 def is_source(path: str, suffixes: frozenset[str]) -> bool:
     """Whether the path has one of these endings, in upper or lower case."""
     return PurePosixPath(path).suffix.lower() in suffixes
@@ -79,14 +72,6 @@ def read_source(project: str, path: str, content: bytes, report: FileReport) -> 
     text, encoding = decode_text(content)
     report.encodings[f"{encoding}, with NULs" if "\0" in text else encoding] += 1
     return SourceFile(project, path, plain_text(text))
-
-
-def decode_source(content: bytes) -> str:
-    """The text of a source file, decoded by `decode_text`.
-
-    Line ends (`\\r\\n`, `\\r`) become `\\n`. NUL characters are removed.
-    """
-    return plain_text(decode_text(content)[0])
 
 
 def encodable(path: str) -> str:

@@ -15,6 +15,7 @@ class CodeUnit:
     name: str  # of the function; "" for a whole file
     language: str  # a name in `code.languages.LANGUAGES`
     text: str  # what the model reads, with "\n" line ends
+    ignored_by: str = ""  # the comment that suppresses its findings, such as "comment in line 12"; "": there is none
 
     @property
     def last_line(self) -> int:

@@ -17,10 +17,11 @@ from pathlib import Path, PurePosixPath
 from Data.ground_truth.fixes.changed_functions import FunctionsOfDiff, functions_of_diff
 from Data.ground_truth.fixes.unified_diffs import FileDiff, parse_diff
 from Data.ground_truth.importer import read_files
-from Data.sources.source_files import decode_source, is_source
+from Data.sources.source_files import is_source
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import suffixes_of
+from ltp_pipeline.files.source_files import decode_source
 
 SUFFIXES = suffixes_of(("c", "cpp")) | {".inc"}
 _CVE = re.compile(r"CVE[-_](\d{4})[-_](\d+)", re.IGNORECASE)

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from Data.sources.choose_files import choose_files, is_generated
+from Data.sources.choose_files import choose_files
 from ltp_pipeline.code.functions import SourceFile
+from ltp_pipeline.code.generated import is_generated
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from Data.sources.source_files import decode_source, read_folder
+from Data.sources.source_files import read_folder
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.files.source_files import decode_source
 
 CODE = b"int f(void) { return 1; }\n"
 C = frozenset({".c", ".h"})

@@ -1,0 +1,70 @@
+"""Splits a source file into what the model classifies: its functions, or the whole file."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.text_encoding import decode_text, plain_text
+from ltp_pipeline.code.functions import SourceFile, find_functions, whole_file
+from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, says_generated, why_generated
+from ltp_pipeline.code.languages import language_of
+from ltp_pipeline.files.source_files import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
+from ltp_pipeline.scan.finding import CodeUnit, SkippedFile
+from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
+
+AUTO, FUNCTION, FILE = "auto", "function", "file"
+NO_FUNCTION = "no function in it"
+
+
+def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], list[SkippedFile]]:
+    """What the model classifies of a file, in order, and what is left out.
+
+    Args:
+        granularity: FUNCTION, FILE, or AUTO: whole files of PowerShell, where most code is outside functions, and
+            functions of the other languages.
+
+    Nothing is raised for a file that cannot be read: it is a `SkippedFile` with `is_error`.
+    """
+    try:
+        content, reason = _read(file)
+    except OSError as error:
+        return [], [SkippedFile(file.shown, f"unreadable: {error.strerror}", is_error=True)]
+    language = language_of(file.path.name)
+    text = ""
+    if not reason:
+        decoded = decode_text(content)[0]
+        text = plain_text(decoded)
+        reason = why_no_text(decoded) or why_generated(text, language)
+    if reason:
+        return [], [SkippedFile(file.shown, reason, is_error=reason in (BINARY, TOO_LARGE))]
+    source = SourceFile("", file.path.name, text)
+    if granularity == FILE or (granularity == AUTO and language.name == "powershell"):
+        return [CodeUnit(file.shown, 1, "", language.name, one.source) for one in whole_file(source)], []
+    try:
+        functions, lost = find_functions(source)
+    except UserError as error:  # the grammar is not installed
+        return [], [SkippedFile(file.shown, str(error), is_error=True)]
+    units = [CodeUnit(file.shown, one.first_line, name_of(one.source), language.name, one.source) for one in functions]
+    skipped = [SkippedFile(file.shown, one.reason, True, one.first_line) for one in lost]
+    return units, skipped if units or skipped else [SkippedFile(file.shown, NO_FUNCTION)]
+
+
+def name_of(source: str) -> str:
+    """The name of a function."""
+    match = re.search(r"([\w:~]+)\s*\(", source)
+    return match[1] if match else ""
+
+
+def _read(file: FoundFile) -> tuple[bytes, str]:
+    """The content of a file, and why it is left out ("": it is not)."""
+    status = os.stat(file.path)
+    if not stat.S_ISREG(status.st_mode):
+        return b"", NOT_REGULAR
+    with open(file.path, "rb") as opened:
+        content = opened.read(MAX_FILE_BYTES + 1)
+    if len(content) <= MAX_FILE_BYTES:
+        return content, ""
+    return b"", GENERATED if says_generated(decode_text(content[: 4 * GENERATED_WITHIN])[0]) else TOO_LARGE
