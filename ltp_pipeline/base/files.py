@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltp_pipeline.base.display_width import columns as columns_of
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.scratch import scratch_folder
 
@@ -151,13 +152,15 @@ def format_table(
         lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
         lines.insert(1, ["---:" if right else "---" for right in numeric])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
-    padded = [
-        [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric)]
-        for line in lines
-    ]
+    padded = [[_pad(cell, width, right) for cell, width, right in zip(line, widths, numeric)] for line in lines]
     return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - columns_of(cell))
+    return space + cell if right else cell + space
 
 
 def _cell(value: Any) -> str:

@@ -82,5 +82,6 @@ class ScanReport:
     tokens: int = 0  # that the model read
     relative_flops: float | None = None  # executed FLOPs by those of the unpruned model; None: everything was cached
     seconds: float = 0.0  # the whole scan
+    baseline: str = ""  # the earlier report that `Finding.is_new` compares with; "": none
     ranking_note: str = ""  # what it means that this model keeps a token, see `model.ranking_note`
     version: str = "1"  # of this layout, as written to JSON
