@@ -27,7 +27,7 @@ CONTEXT = 2  # lines before and after a marked one
 UNMARKED = 8  # lines shown of a finding whose lines have no scores
 PIPE_WIDTH = 160  # columns of a line of code where the output is no terminal
 NARROWEST = 40  # columns; a narrower terminal wraps lines
-MIN_PLACE, MAX_NAME = 24, 30  # columns of the table
+MIN_PLACE = 24  # columns of the table, for the name of a file
 # Parameters of SGR, the escape codes for colours.
 BOLD, DIM, RED, YELLOW = "1", "2", "1;31", "33"
 
@@ -65,30 +65,33 @@ def terminal_text(report: ScanReport, color: bool = False, width: int | None = 8
         parts[0] += f"\n({len(findings) - rows} more rows: --show 0 shows all)"
     parts += [view.finding(rank, finding) for rank, finding in enumerate(findings[: shown or None], start=1)]
     if 0 < shown < len(findings):
-        parts.append(f"(lines of the first {shown} findings; --show 0 shows all)")
+        parts.append(f"({_count(len(findings) - shown, 'more finding')}, here without lines: --show 0 shows all)")
     parts += [view.not_scanned(report)] if any(part.is_error for part in report.skipped) else []
-    skipped = Counter(part.reason for part in report.skipped if not part.is_error)
-    if skipped:
-        counts = (f"{printable(reason)} {count}" for reason, count in sorted(skipped.items()))
-        parts.append(f"left out: {', '.join(counts)}")
-    return "\n\n".join([*parts, summary(report)]) + "\n"
+    return "\n\n".join([*parts, "\n".join([*_notes(report), summary(report)])]) + "\n"
 
 
 def summary(report: ScanReport) -> str:
     """One line with the counts and the time of a scan."""
     new = sum(finding.is_new for finding in report.findings)
-    known = len(report.findings) - new
-    found = f"{_count(new, 'new finding' if report.baseline else 'finding')} in {_count(report.files, 'file')}"
-    if report.units != report.files:
-        found += f" with {_count(report.units, 'function')}"
+    units = "" if report.units == report.files else f"{_count(report.units, 'function')} of "
     errors = sum(part.is_error for part in report.skipped)
-    extra = [f"{known} in the baseline"] if report.baseline else []
-    extra += [f"{len(report.suppressed)} suppressed"] if report.suppressed else []
-    extra += [f"{errors} not scanned"] if errors else []
-    extra += [f"{report.cached} from the cache"] if report.cached else []
-    extra += [f"{report.relative_flops:.0%} of the FLOPs"] if report.relative_flops is not None else []
+    counts = [
+        f"{_count(new, 'new finding' if report.baseline else 'finding')} in {units}{_count(report.files, 'file')}"
+    ]
+    counts += [f"{len(report.findings) - new} in the baseline"] if report.baseline else []
+    counts += [f"{len(report.suppressed)} suppressed"] if report.suppressed else []
+    counts += [f"{errors} not scanned"] if errors else []
     speed = f" ({report.units / report.seconds:.3g} a second)" if report.seconds > 0 and report.units else ""
-    return ", ".join([found, *extra]) + f"; {report.seconds:.1f} s{speed}"
+    return f"{', '.join(counts)}; {report.seconds:.1f} s{speed}"
+
+
+def _notes(report: ScanReport) -> list[str]:
+    skipped = Counter(part.reason for part in report.skipped if not part.is_error)
+    left_out = ", ".join(f"{printable(reason)} {count}" for reason, count in sorted(skipped.items()))
+    cost = [f"{report.cached} of {report.units} from the cache"] if report.cached else []
+    if report.relative_flops is not None:
+        cost.append(f"{report.relative_flops:.0%} of the FLOPs of the unpruned model")
+    return ([f"left out: {left_out}"] if skipped else []) + ([", ".join(cost)] if cost else [])
 
 
 def _count(number: int, noun: str) -> str:
@@ -109,6 +112,8 @@ class _View:
         if not any(row["function"] for row in rows):
             names.remove("function")
         if self.width is not None:
+            for row in rows:
+                row["function"] = cut(row["function"], self.width // 4)
             for dropped in (None, "read first", "function", "class"):
                 names = [name for name in names if name != dropped]
                 other = sum(max(columns(name), *(columns(row[name]) for row in rows)) + 2 for name in names[:-1])
@@ -147,7 +152,7 @@ class _View:
             before, mark = number, marks.get(number, 0)
             text = cut(printable_code(lines[number - first].replace("\t", TAB)).rstrip(" "), room)
             gutter = f"{'>' * mark:>3} {number:>{digits}} |"
-            code = self._sgr((DIM, YELLOW, YELLOW, RED)[mark], f" {text}") if text else ""
+            code = self._sgr(("", YELLOW, YELLOW, RED)[mark], f" {text}") if text else ""
             yield (gutter if mark else self._sgr(DIM, gutter)) + code
 
     def not_scanned(self, report: ScanReport) -> str:
@@ -174,7 +179,7 @@ def marks_of(finding: Finding) -> dict[int, int]:
 
 
 def _shown_lines(first: int, count: int, marks: dict[int, int]) -> list[int]:
-    """The lines of a unit to show: the first one, and the marked ones with their context; without marks, the first ones.
+    """The lines to show: the first one and the marked ones with their context; without marks, the first ones.
 
     A gap of one line is filled.
     """
@@ -189,11 +194,11 @@ def _shown_lines(first: int, count: int, marks: dict[int, int]) -> list[int]:
 def _row(rank: int, finding: Finding) -> dict[str, str]:
     unit = finding.unit
     return {
-        "#": str(rank),
+        "#": f"{rank:>3}",
         "prob.": f"{finding.probability:.4f}",
         "class": printable(finding.label),
         "read first": " ".join(map(str, list(marks_of(finding))[:3])),
-        "function": cut(printable(unit.name), MAX_NAME),
+        "function": printable(unit.name),
         "place": f"{printable(unit.path, 4096)}:{unit.first_line}",
     }
 
