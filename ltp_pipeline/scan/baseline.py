@@ -9,7 +9,7 @@ from typing import Any
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import parse_json
 from ltp_pipeline.scan.finding import ScanReport
-from ltp_pipeline.scan.sarif import FINGERPRINT
+from ltp_pipeline.scan.fingerprints import KIND
 
 EXPECTED = "expected a SARIF or JSON report that ltp_scan.py wrote"
 
@@ -33,7 +33,7 @@ def read_baseline(path: str | Path) -> set[str]:
 
 def _of_sarif(report: Any) -> list[str]:
     results = [result for run in report["runs"] for result in run.get("results") or []]
-    return [_text(result["partialFingerprints"][FINGERPRINT]) for result in results]
+    return [_text(result["partialFingerprints"][KIND]) for result in results]
 
 
 def _of_json(report: Any) -> list[str]:

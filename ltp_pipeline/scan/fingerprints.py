@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from ltp_pipeline.scan.finding import CodeUnit
 
+KIND = "ltpUnitText/v1"  # the name of these fingerprints in SARIF files; a change of `fingerprint` needs a new version
+
 
 def fingerprint(unit: CodeUnit, ordinal: int) -> str:
     """32 hexadecimal digits of SHA-256 over the path, the name and the text of a unit, not over its line numbers.
