@@ -1,0 +1,131 @@
+"""What a scan needs to know of a checkpoint before it reads files: the task, the tokenizer, the threshold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.data.truncation import WINDOWS, Truncation, sequence_length
+from ltp_pipeline.model.checkpoints import (
+    PRUNABLE,
+    as_ltp_config,
+    check_checkpoint,
+    check_tokenizer_fits,
+    load_config,
+    load_tokenizer,
+    position_limit,
+)
+from ltp_pipeline.scan.settings import ScanSettings
+from ltp_pipeline.task.class_names import CODE_CLASSES, WITHOUT_MEANING
+from ltp_pipeline.task.decision import stored_threshold
+from ltp_pipeline.task.labels import WORDS
+from ltp_pipeline.task.tasks import CODE, TASKS, VDISC, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+FLAG = "--model_name_or_path"
+DEFAULT_THRESHOLD = 0.5
+HEAD = "ForSequenceClassification"
+
+
+@dataclass
+class Checkpoint:
+    """A detector that can be used for a scan. Its weights are not loaded yet."""
+
+    path: str
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    task: Task  # CODE or VDISC
+    labels: tuple[str, ...]  # what a finding may be; CODE: the name of class 1; VDISC: the groups
+    max_length: int  # tokens that the model reads at once
+    truncation: Truncation
+    threshold: float | None  # probability above which a unit is a finding; None with `top`
+
+    @property
+    def prunes(self) -> bool:
+        """Whether the model removes tokens."""
+        return self.config.model_type == "ltp" and self.config.prune_mode is not None
+
+
+def open_checkpoint(path: str, settings: ScanSettings) -> Checkpoint:
+    """Reads configuration and tokenizer of a checkpoint. Raises UserError if it cannot be used for a scan."""
+    where = f"{FLAG} {path}"
+    check_checkpoint(path, flag=FLAG)
+    config = load_config(path, flag=FLAG)
+    task, labels = detected(config, where)
+    if config.model_type in PRUNABLE:
+        config = as_ltp_config(config, **({} if config.model_type == "ltp" else {"prune_mode": None}))
+    tokenizer = load_tokenizer(path, flag=FLAG)
+    if not tokenizer.is_fast:
+        raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
+    check_tokenizer_fits(tokenizer, config, flag=where)
+    limit = position_limit(config)
+    if settings.max_length is not None and not 3 <= settings.max_length <= (limit or settings.max_length):
+        raise UserError(f"--max_length {settings.max_length}: expected 3 to {limit}, the positions of {where}")
+    threshold = settings.threshold
+    if settings.top is None and threshold is None:
+        stored = stored_threshold(config) if task is CODE else None
+        threshold = DEFAULT_THRESHOLD if stored is None else stored
+    return Checkpoint(
+        path,
+        config,
+        tokenizer,
+        task,
+        labels,
+        sequence_length(settings.max_length, config, tokenizer),
+        _truncation(settings, config),
+        threshold,
+    )
+
+
+def detected(config: PreTrainedConfig, where: str) -> tuple[Task, tuple[str, ...]]:
+    """The task of a checkpoint, CODE or VDISC, and the labels that a finding may have.
+
+    Raises UserError, which begins with `where`, if the checkpoint was trained for another task.
+    """
+    heads = config.architectures or []
+    if heads and not any(name.endswith(HEAD) for name in heads):
+        raise UserError(
+            f"{where}: is a {printable(heads[0])}, which has no classification head; expected a model fine-tuned for "
+            "classification: run run_glue_code_metrics.py first"
+        )
+    names = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
+    if config.problem_type == "regression" or len(names) == 1:
+        raise UserError(f"{where}: predicts a number; expected a classifier of functions (task code or vdisc)")
+    for task in TASKS.values():
+        if not task.reads_functions and names == task.labels:
+            raise UserError(
+                f"{where}: its classes are {', '.join(names)}, those of the task {task.name}; expected a classifier "
+                "of functions (task code or vdisc)"
+            )
+    meaningless = all(WITHOUT_MEANING.fullmatch(name) for name in names)
+    if config.problem_type == VDISC.problem_type or names == VDISC.labels:
+        return VDISC, VDISC.labels if meaningless and len(names) == VDISC.num_labels else names
+    if len(names) != CODE.num_labels:
+        raise UserError(
+            f"{where}: has {len(names)} classes, one for each function; expected 2 (task code), or several labels at "
+            "once (task vdisc)"
+        )
+    _check_order(names, where)
+    return CODE, CODE_CLASSES[1:] if meaningless else names[1:]
+
+
+def _check_order(names: tuple[str, ...], where: str) -> None:
+    """Raises UserError if the names of two classes say that class 0 is the finding."""
+    first, second = (re.sub(r"[\s_-]", "", name).lower() for name in names)
+    if any(words.get(first) == 1 or words.get(second) == 0 for words in (*WORDS, {"clean": 0, "defective": 1})):
+        raise UserError(
+            f"{where}: class 0 is {printable(names[0])} and class 1 {printable(names[1])}; expected class 1 to be the "
+            "finding: change id2label if only the names are wrong, else train it with the other order"
+        )
+
+
+def _truncation(settings: ScanSettings, config: PreTrainedConfig) -> Truncation:
+    """Which tokens of long texts are read. Windows have the stride that the checkpoint was trained with."""
+    stride = None
+    if settings.truncation == WINDOWS and getattr(config, "truncation", None) == WINDOWS:
+        stride = getattr(config, "window_stride", None)
+    return Truncation(settings.truncation, stride)
