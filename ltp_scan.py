@@ -47,7 +47,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--include", action="append", metavar="GLOB", help="Scan only files that match; may be repeated.")
     add("--exclude", action="append", metavar="GLOB", help="Leave out files and folders that match.")
     add("--no_gitignore", action="store_true", help="Scan files that .gitignore names, too.")
-    add("--granularity", help="function, or file: classify whole files.")
+    add(
+        "--granularity",
+        help="function, file (whole files), or auto: whole files of PowerShell, functions of other languages (default).",
+    )
     add("--threshold", type=float)
     add("--top", type=int)
     add("--max_length", type=int)

@@ -17,9 +17,10 @@ from ltp_pipeline.scan.checkpoint import Checkpoint, open_checkpoint
 from ltp_pipeline.scan.explain import check_line_scores, explain
 from ltp_pipeline.scan.finding import CodeUnit, Finding, ScanReport, SkippedFile
 from ltp_pipeline.scan.fingerprints import fingerprints
+from ltp_pipeline.scan.paths import find_files
 from ltp_pipeline.scan.predict import Predictor
 from ltp_pipeline.scan.settings import ScanSettings
-from ltp_pipeline.scan.stand_in import find_files, units_of
+from ltp_pipeline.scan.units import units_of
 from ltp_pipeline.view.encode import encode_windows
 
 WINDOW = 1024  # units that are classified together, in batches of similar length

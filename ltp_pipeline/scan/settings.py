@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.truncation import MODES, WINDOWS
 
-GRANULARITIES = ("function", "file")
+GRANULARITIES = ("auto", "function", "file")
 DTYPES = ("auto", "float32", "bfloat16")
 LINE_SCORES = "gradient_x_input"  # as the default of `view.token_scores`, which imports torch
 MOST_WORKERS = 8  # more than these read faster than a GPU classifies
@@ -24,7 +24,7 @@ class ScanSettings:
     include: tuple[str, ...] = ()  # globs of files to scan; (): those with the ending of a known language
     exclude: tuple[str, ...] = ()  # globs of files and folders to leave out
     no_gitignore: bool = False
-    granularity: str = "function"  # one of GRANULARITIES
+    granularity: str = "auto"  # one of GRANULARITIES; see `units.units_of`
     threshold: float | None = None  # probability above which a unit is a finding; None: the checkpoint's, else 0.5
     top: int | None = None  # take the units with the highest probability instead, this many
     max_length: int | None = None  # tokens that the model reads at once; None: as in training, at most 1024

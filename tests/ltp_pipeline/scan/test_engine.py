@@ -9,7 +9,7 @@ from ltp_pipeline.view.line_scores import line_scores
 from tests.pruned_checkpoint import MAX_LENGTH
 
 SHORT = "int add(int a, int b)\n{\n    return a + b;\n}"
-COPY = 'static int copy(char *dst, const char *src)\n{\n\tchar buf[64];\n\n\tstrcpy(buf, s);\n\tputs("a");\n\treturn 0;\n}'
+COPY = "static int copy(char *dst, const char *src)\n{\n\tchar buf[64];\n\n\tstrcpy(buf, s);\n\treturn 0;\n}"
 LONG = "int f(int x)\n{\n" + "  x = x * 31 + sizeof(struct node);\n" * 12 + "  return x;\n}"
 
 
