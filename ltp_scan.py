@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--no_gitignore", action="store_true", help="Scan files that .gitignore names, too.")
     add(
         "--granularity",
-        help="function, file (whole files), or auto: whole files of PowerShell, functions of other languages (default).",
+        help="function, file, or auto: whole files of PowerShell, functions of other languages (default).",
     )
     add("--threshold", type=float)
     add("--top", type=int)
