@@ -46,6 +46,11 @@ class Finding:
     tokens: int = 0  # that the unit has, before any truncation
     is_new: bool = True  # False: the baseline has it, too
 
+    @property
+    def level(self) -> str:
+        """How sure the model is, in the words of SARIF: "error" from 0.9 on, "warning" from 0.5 on, else "note"."""
+        return "error" if self.probability >= 0.9 else "warning" if self.probability >= 0.5 else "note"
+
 
 @dataclass(frozen=True)
 class SkippedFile:

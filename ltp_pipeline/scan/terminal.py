@@ -30,6 +30,7 @@ NARROWEST = 40  # columns; a narrower terminal wraps lines
 MIN_PLACE = 24  # columns of the table, for the name of a file
 # Parameters of SGR, the escape codes for colours.
 BOLD, DIM, RED, YELLOW = "1", "2", "1;31", "33"
+LEVEL_COLORS = {"error": RED, "warning": YELLOW, "note": ""}
 
 
 def wants_color(no_color: bool, stream: TextIO | None = None) -> bool:
@@ -122,7 +123,7 @@ class _View:
             for row in rows:
                 row["place"] = cut_begin(row["place"], max(8, self.width - other))
         head, rule, *lines = format_table(rows, names).split("\n")
-        painted = (self._sgr(_color_of(f.probability), line) for f, line in zip(findings, lines, strict=True))
+        painted = (self._sgr(LEVEL_COLORS[f.level], line) for f, line in zip(findings, lines, strict=True))
         return "\n".join([self._sgr(BOLD, head), self._sgr(DIM, rule), *painted])
 
     def finding(self, rank: int, finding: Finding) -> str:
@@ -201,7 +202,3 @@ def _row(rank: int, finding: Finding) -> dict[str, str]:
         "function": printable(unit.name),
         "place": f"{printable(unit.path, 4096)}:{unit.first_line}",
     }
-
-
-def _color_of(probability: float) -> str:
-    return RED if probability >= 0.9 else YELLOW if probability >= 0.5 else ""
