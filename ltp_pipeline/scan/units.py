@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text, plain_text
+from ltp_pipeline.code.function_names import function_name
 from ltp_pipeline.code.functions import SourceFile, find_functions, whole_file
 from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, says_generated, why_generated
 from ltp_pipeline.code.languages import language_of
 from ltp_pipeline.files.source_files import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
 from ltp_pipeline.scan.finding import CodeUnit, SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
+from ltp_pipeline.scan.suppressions import IgnoreComments
 
 AUTO, FUNCTION, FILE = "auto", "function", "file"
 NO_FUNCTION = "no function in it"
@@ -40,22 +41,20 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
         reason = why_no_text(decoded) or why_generated(text, language)
     if reason:
         return [], [SkippedFile(file.shown, reason, is_error=reason in (BINARY, TOO_LARGE))]
-    source = SourceFile("", file.path.name, text)
+    source, comments = SourceFile("", file.path.name, text), IgnoreComments(text, language)
     if granularity == FILE or (granularity == AUTO and language.name == "powershell"):
-        return [CodeUnit(file.shown, 1, "", language.name, one.source) for one in whole_file(source)], []
+        ignored_by = comments.of(1, text.count("\n") + 1)
+        return [CodeUnit(file.shown, 1, "", language.name, one.source, ignored_by) for one in whole_file(source)], []
     try:
         functions, lost = find_functions(source)
     except UserError as error:  # the grammar is not installed
         return [], [SkippedFile(file.shown, str(error), is_error=True)]
-    units = [CodeUnit(file.shown, one.first_line, name_of(one.source), language.name, one.source) for one in functions]
+    units = []
+    for one in functions:
+        name, ignored_by = function_name(one.source, language), comments.of(one.first_line, one.last_line)
+        units.append(CodeUnit(file.shown, one.first_line, name, language.name, one.source, ignored_by))
     skipped = [SkippedFile(file.shown, one.reason, True, one.first_line) for one in lost]
     return units, skipped if units or skipped else [SkippedFile(file.shown, NO_FUNCTION)]
-
-
-def name_of(source: str) -> str:
-    """The name of a function."""
-    match = re.search(r"([\w:~]+)\s*\(", source)
-    return match[1] if match else ""
 
 
 def _read(file: FoundFile) -> tuple[bytes, str]:
