@@ -13,6 +13,9 @@ DENSE_LENGTH = 512  # tokens that the models of the field read
 DENSE = f"dense {DENSE_LENGTH}"
 BAG = "bag of words"
 CONTROLS = ("fixed", "topk", "random", "truncation")
+# A second model, trained on the text that a model taught by EXTRACTOR keeps, or on as many random tokens of it
+EXTRACTED, EXTRACTED_RANDOM = "extracted", "extracted_random"
+EXTRACTOR = "relevance"
 # Rough relative FLOPs of the lowest budget, only to estimate how long a cell takes
 LOW = 0.27
 # What the teacher of a soft stage and of the hard stages after it costs, in unpruned training passes. Each of its two
@@ -27,9 +30,19 @@ CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
 class Row:
     """A row of the table."""
 
-    kind: str  # UNPRUNED, LEARNED, one of CONTROLS, DENSE or BAG
+    kind: str  # UNPRUNED, LEARNED, EXTRACTED, EXTRACTED_RANDOM, one of CONTROLS, DENSE or BAG
     budget: str | None = None  # relative FLOPs as text, or LOWEST
     teacher: str = "none"  # of LEARNED
+
+    @property
+    def is_extracted(self) -> bool:
+        """Whether the model reads text that another model has extracted."""
+        return self.kind in (EXTRACTED, EXTRACTED_RANDOM)
+
+    @property
+    def pruned(self) -> Row:
+        """The row whose model extracts the text that this row reads. A row that reads whole functions is its own."""
+        return Row(LEARNED, self.budget, EXTRACTOR) if self.is_extracted else self
 
     @property
     def name(self) -> str:
@@ -62,7 +75,8 @@ def rows_of(settings: Settings) -> list[Row]:
     """The rows, in the order of the table."""
     learned = [Row(LEARNED, budget, teacher) for teacher in settings.teachers for budget in settings.budgets]
     controls = [Row(kind, budget) for kind in CONTROLS for budget in settings.control_budgets]
-    return [Row(UNPRUNED), *learned, *controls, Row(DENSE), Row(BAG)]
+    extracted = [Row(kind, budget) for kind in (EXTRACTED, EXTRACTED_RANDOM) for budget in settings.extracted_budgets]
+    return [Row(UNPRUNED), *learned, *extracted, *controls, Row(DENSE), Row(BAG)]
 
 
 def plan(settings: Settings, data: list[str], readings: list[Reading], only: list[str] | None) -> list[Cell]:
@@ -76,7 +90,8 @@ def plan(settings: Settings, data: list[str], readings: list[Reading], only: lis
         for name in data
         for reading in readings
         for row in rows_of(settings)
-        if (row.kind, reading.truncation) != ("truncation", "windows")  # windows read everything, however short
+        # Windows read everything, however short. Text is extracted of one reading.
+        if reading.truncation != "windows" or not (row.kind == "truncation" or row.is_extracted)
     ]
     if only is None:
         return cells
@@ -87,12 +102,19 @@ def plan(settings: Settings, data: list[str], readings: list[Reading], only: lis
 
 
 def needs(cell: Cell, settings: Settings) -> list[str]:
-    """The names of the shared models that a cell starts from, or is compared with, the first one first."""
-    if cell.row.kind == BAG:
+    """The names of the shared models that a cell starts from, or is compared with, the first one first.
+
+    The last one of a row with `is_extracted` is the text that it reads. The hard stage is shared if text is extracted.
+    """
+    row = cell.row.pruned
+    if row.kind == BAG:
         return []
-    if cell.row.kind != LEARNED:
+    if row.kind != LEARNED:
         return ["base"]
-    return ["base", f"soft_{cell.row.teacher}_{soft_budget(cell.row, settings)}"]
+    names = ["base", f"soft_{row.teacher}_{soft_budget(row, settings)}"]
+    if row.teacher == EXTRACTOR and row.budget in settings.extracted_budgets:
+        names.append(f"hard_{row.teacher}_{row.budget}")
+    return [*names, f"text_{row.budget}"] if cell.row.is_extracted else names
 
 
 def soft_budget(row: Row, settings: Settings) -> str:
@@ -121,16 +143,23 @@ def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done
         if f"{cell.group}/{name}" in done:
             continue
         done.add(f"{cell.group}/{name}")
-        epochs = settings.base_epochs if name == "base" else settings.soft_epochs
+        stage = name.partition("_")[0]
+        if stage == "text":
+            cost += EVALUATION * (once + tokens["validation"] + tokens["tests"]) * share(row.budget)
+            continue
+        epochs = {"base": settings.base_epochs, "soft": settings.soft_epochs, "hard": settings.hard_epochs}[stage]
         read += epochs * once
-        cost += epochs * once + (TEACHING[row.teacher] * once if name != "base" else 0.0)
+        cost += epochs * once * (share(row.budget) if stage == "hard" else 1.0)
+        cost += TEACHING[row.pruned.teacher] * once if stage == "soft" else 0.0
     epochs, relative = further, share(row.budget)
     if row.kind == LEARNED:
-        epochs = settings.hard_epochs
+        epochs = 0.0 if needs(cell, settings)[-1].startswith("hard") else settings.hard_epochs
+    elif row.is_extracted:
+        epochs += settings.base_epochs
     elif row.kind == DENSE:
         epochs, relative = settings.base_epochs + further, min(1.0, DENSE_LENGTH / cell.reading.length)
-    own = relative * once if row.kind in (DENSE, "truncation") else once
+    own = relative * once if row.kind in (DENSE, "truncation") or row.is_extracted else once
     functions = settings.speed_functions * (1 + settings.speed_rounds) * (1 + 1 / relative)
-    functions += SCORED * settings.line_functions + (CALIBRATED if row.budget is not None else 0)
+    functions += SCORED * settings.line_functions + (CALIBRATED if row.pruned == row and row.budget is not None else 0)
     evaluated = 2 * tokens["validation"] + tokens["tests"] + functions * tokens["function"]
     return read + epochs * own, cost + (epochs * once + EVALUATION * evaluated) * relative

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.accuracy.cells import Cell
 from benchmarks.accuracy.controls import flops_of_lengths
-from benchmarks.accuracy.data_sets import TEST, VALIDATION, DataSet
-from benchmarks.accuracy.settings import Settings
+from benchmarks.accuracy.data_sets import TEST, TRAIN, VALIDATION, DataSet
+from benchmarks.accuracy.settings import UNPRUNED, Settings
 from benchmarks.accuracy.training import Trained, load
 from ltp_pipeline.base.errors import UserError
 
@@ -29,9 +29,13 @@ LINE_MEASURES = ("token_auc", "line_top_10_any", "line_top_10_first", "line_ifa_
 def measure(cell: Cell, trained: Trained, base: Path, data: DataSet, settings: Settings) -> dict[str, Any]:
     """What a cell's file holds about its model: `validation`, `threshold`, `tests` and `speed`.
 
+    Of the unpruned model and those that read extracted text also `training_tokens`.
+
     `base`: the unpruned model of the cell's group, against which FLOPs and speed are measured.
     """
-    validation, _ = _predicted(trained, data.frames[VALIDATION])
+    from ltp_pipeline.data.truncation import full_lengths
+
+    validation, _ = _predicted(trained, trained.reads(data, VALIDATION))
     labels = data.frames[VALIDATION]["label"].to_numpy()
     found: dict[str, Any] = {
         "threshold": best_f1_threshold(validation, labels),
@@ -40,12 +44,28 @@ def measure(cell: Cell, trained: Trained, base: Path, data: DataSet, settings: S
     }
     for name in data.tests:
         frame = data.frames[name]
-        probabilities, own = _predicted(trained, frame)
-        unpruned = _unpruned_gflops(load(base, frame, cell.reading, settings.dtype), len(frame))
-        own |= {"unpruned_gflops_per_function": unpruned, "relative_flops": own["gflops_per_function"] / unpruned}
-        found["tests"][name] = of_functions(frame, probabilities) | own | {"lines": _lines(trained, frame, settings)}
-    found["speed"] = _speed(cell, trained, base, data.frames[TEST], settings)
+        probabilities, own = _predicted(trained, trained.reads(data, name))
+        whole = load(base, frame, cell.reading, settings.dtype)
+        unpruned = _unpruned_gflops(whole, len(frame))
+        own |= {"lengths": full_lengths(whole.tokens).tolist(), "unpruned_gflops_per_function": unpruned}
+        own["relative_flops"] = own["gflops_per_function"] / unpruned
+        if name in trained.extraction_flops:
+            own["extraction_relative_flops"] = trained.extraction_flops[name] / len(frame) / 1e9 / unpruned
+        # Extracted text has other lines than the function
+        own["lines"] = _lines(trained, frame, settings) if trained.texts is None else None
+        found["tests"][name] = of_functions(frame, probabilities) | own
+    found["speed"] = _speed(cell, trained, base, data, settings)
+    if cell.row.kind == UNPRUNED or cell.row.is_extracted:
+        epochs = settings.base_epochs + settings.soft_epochs + settings.hard_epochs
+        found["training_tokens"] = round(epochs * _tokens(trained, data))
     return found
+
+
+def _tokens(trained: Trained, data: DataSet) -> int:
+    """Tokens of the training functions that the model reads. Training leaves out empty texts."""
+    frame = trained.reads(data, TRAIN)
+    frame = frame[frame["functionSource"].str.strip() != ""]
+    return int(np.sum(trained.candidate(frame).tokens["length"]))
 
 
 def of_functions(frame: pd.DataFrame, probabilities: np.ndarray) -> dict[str, Any]:
@@ -103,7 +123,6 @@ def bag_of_words(data: DataSet) -> dict[str, Any]:
 def _predicted(trained: Trained, frame: pd.DataFrame) -> tuple[np.ndarray, dict[str, Any]]:
     """The probability of class 1 of each function, and what was computed."""
     from ltp_pipeline.comparison import evaluate
-    from ltp_pipeline.data.truncation import full_lengths
     from ltp_pipeline.model.flops_meter import summary
     from ltp_pipeline.task.metrics import positive_scores
 
@@ -113,7 +132,7 @@ def _predicted(trained: Trained, frame: pd.DataFrame) -> tuple[np.ndarray, dict[
         raise UserError(f"{trained.folder}: predicts NaN or infinity; expected a lower learning rate")
     figures = summary(counts)
     own = {name: figures[name] for name in ("gflops_per_function", "tokens_kept_per_layer", "tokens")}
-    return positive_scores(logits), {"lengths": full_lengths(candidate.tokens).tolist(), **own}
+    return positive_scores(logits), own
 
 
 def _unpruned_gflops(unpruned: Candidate, functions: int) -> float:
@@ -121,17 +140,18 @@ def _unpruned_gflops(unpruned: Candidate, functions: int) -> float:
     return float(flops_of_lengths(unpruned, np.asarray(unpruned.tokens["length"])).sum() / functions / 1e9)
 
 
-def _speed(cell: Cell, trained: Trained, base: Path, frame: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+def _speed(cell: Cell, trained: Trained, base: Path, data: DataSet, settings: Settings) -> dict[str, Any]:
     """Functions a second of both models, measured in turn, batch by batch: medians over the rounds."""
     import torch
 
     from ltp_pipeline.comparison import interleaved_seconds
 
-    places = np.linspace(0, len(frame) - 1, min(settings.speed_functions, len(frame))).astype(int)
-    part = frame.iloc[np.unique(places)]
+    frame = data.frames[TEST]
+    places = np.unique(np.linspace(0, len(frame) - 1, min(settings.speed_functions, len(frame))).astype(int))
+    part = frame.iloc[places]
     candidates = {
         "unpruned": load(base, part, cell.reading, settings.dtype),
-        "row": trained.candidate(part),
+        "row": trained.candidate(trained.reads(data, TEST).iloc[places]),
     }
     with torch.inference_mode():
         interleaved_seconds(candidates, 1)  # warms both up

@@ -24,19 +24,22 @@ def identity(cell: Cell, settings: Settings, hashes: dict[str, str], shared: str
 
     `hashes`: SHA-256 of each table: `train`, `validation`, `test` and the names of further tests.
     """
-    row = cell.row
+    row, stage = cell.row, (shared or "").partition("_")[0]
     names: tuple[str, ...] = () if row.kind == BAG else BASE
-    taught = row.kind == LEARNED and row.teacher != "none"
+    learned, taught = row.pruned.kind == LEARNED, row.pruned.teacher != "none"
     if shared == "base":
         tables = ("train", "validation")
     elif shared is not None:
         names += (*SOFT, "soft_budget", *(("rank_weight",) if taught else ()))
-        tables = ("train", "validation")
+        names += () if stage == "soft" else ("hard_epochs",)
+        tables = tuple(hashes) if stage == "text" else ("train", "validation")
     else:
         names += () if row.kind == BAG else (*SOFT, "hard_epochs", *MEASURED)
-        names += ("soft_budget",) if row.kind == LEARNED else ()
+        names += ("soft_budget",) if learned else ()
         names += ("rank_weight",) if taught else ()
         tables = tuple(hashes)
+    if row.is_extracted and stage in ("", "text"):
+        names += ("keep_layer",)
     if row.kind == DENSE and shared is None:
         names = tuple(name for name in names if name != "attention_window")
     if settings.model_name_or_path is not None:

@@ -43,14 +43,21 @@ def check_shared(workshop: Workshop, cells: list[Cell]) -> set[str]:
 
 
 def check_budgets(workshop: Workshop, cells: list[Cell]) -> None:
-    """Raises UserError if learned pruning cannot meet a budget, as far as the lengths of the functions can tell."""
+    """Raises UserError if learned pruning cannot meet a budget, as far as the lengths of the functions can tell, or if
+    the models have no layer --keep_layer.
+    """
     settings, config = workshop.settings, _config(workshop.settings)
+    if settings.keep_layer > config.num_hidden_layers and any(cell.row.is_extracted for cell in cells):
+        raise UserError(
+            f"--keep_layer {settings.keep_layer}: expected 0 to {config.num_hidden_layers}, the layers of the model"
+        )
     for data, reading in dict.fromkeys((cell.data, cell.reading) for cell in cells):
         lengths = np.minimum(workshop.data[data].lengths(VALIDATION, reading), reading.length)
         floor = lowest_budget(config, lengths, torch.device("cpu"))
         rows = [cell.row for cell in cells if (cell.data, cell.reading) == (data, reading)]
         asked = [("budgets", row.budget) for row in rows if row.kind == LEARNED]
-        asked += [("soft_budget", soft_budget(row, settings)) for row in rows if row.kind == LEARNED]
+        asked += [("extracted_budgets", row.budget) for row in rows if row.is_extracted]
+        asked += [("soft_budget", soft_budget(row.pruned, settings)) for row in rows if row.pruned.kind == LEARNED]
         asked += [("control_budgets", row.budget) for row in rows if row.kind == "random"]  # others take the nearest
         for flag, budget in asked:
             if budget != LOWEST and float(budget) < floor - MARGIN:

@@ -65,6 +65,14 @@ class Settings:
     soft_budget: float = _setting(
         0.3, "budget of the soft stage that all budgets of a teacher share; 0: each has its own", float
     )
+    extracted_budgets: list[str] = _setting(
+        ["0.3"], "budgets of the models taught by relevance whose kept text a second model is trained on", str,
+        several=True,
+    )  # fmt: skip
+    keep_layer: int = _setting(
+        0, "layer, counted from 1, after which what is left of a text is extracted; 0: the one after which the share "
+        "of tokens that are left of validation functions is nearest to the budget",
+    )  # fmt: skip
     teachers: list[str] = _setting(
         TEACHERS, "how learned pruning ranks tokens: see --rank_teacher of run_code_metrics.py; none: without a "
         "teacher", str, several=True, choices=TEACHERS,
@@ -83,8 +91,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "hidden_size": 64, "attention_window": 32, "vocab_size": 1000, "readings": ["192"],
         "train_rows": 400, "validation_rows": 150, "test_rows": 300, "base_lr": 5e-4, "stage_lr": 2e-4,
-        "budgets": ["0.5"], "control_budgets": ["0.5"], "soft_budget": 0.5, "seeds": [0], "speed_functions": 40,
-        "line_functions": 40,
+        "budgets": ["0.5"], "control_budgets": ["0.5"], "extracted_budgets": ["0.5"], "soft_budget": 0.5, "seeds": [0],
+        "speed_functions": 40, "line_functions": 40,
     },
     "cpu": {},
     "gpu": {
@@ -154,14 +162,16 @@ def check_settings(settings: Settings) -> None:
     for name in ("base_epochs", "soft_epochs", "hard_epochs", "base_lr", "stage_lr", "rank_weight"):
         if not (math.isfinite(getattr(settings, name)) and getattr(settings, name) > 0):
             raise UserError(f"--{name} {getattr(settings, name)}: expected a number above 0")
-    for name in ("budgets", "control_budgets"):
+    for name in ("budgets", "control_budgets", "extracted_budgets"):
         for budget in getattr(settings, name):
-            _check_budget(name, budget)
+            _check_budget(name, budget, lowest=name != "extracted_budgets")
+    if settings.keep_layer < 0:
+        raise UserError(f"--keep_layer {settings.keep_layer}: expected a layer, counted from 1, or 0")
     if not 0 <= settings.soft_budget <= 1:
         raise UserError(f"--soft_budget {settings.soft_budget}: expected relative FLOPs above 0, at most 1, or 0")
     for seed in settings.seeds:
         check_seed(seed)
-    for name in ("seeds", "readings", "budgets", "control_budgets", "teachers"):
+    for name in ("seeds", "readings", "budgets", "control_budgets", "extracted_budgets", "teachers"):
         values = getattr(settings, name)
         if len(set(values)) < len(values):
             raise UserError(f"--{name} {' '.join(map(str, values))}: a value is given twice")
@@ -169,15 +179,16 @@ def check_settings(settings: Settings) -> None:
         parse_reading(reading)
 
 
-def _check_budget(name: str, text: str) -> None:
-    if text == LOWEST:
+def _check_budget(name: str, text: str, lowest: bool) -> None:
+    if text == LOWEST and lowest:
         return
     try:
         possible = 0 < float(text) < 1
     except ValueError:
         possible = False
     if not possible:
-        raise UserError(f"--{name} {text}: expected relative FLOPs above 0 and below 1, or {LOWEST}")
+        more = f", or {LOWEST}" if lowest else ""
+        raise UserError(f"--{name} {text}: expected relative FLOPs above 0 and below 1{more}")
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

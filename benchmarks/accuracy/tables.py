@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, LEARNED
+from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED
 from benchmarks.accuracy.figure import draw
 from benchmarks.accuracy.records import read_record
 from benchmarks.accuracy.settings import LOWEST, TEACHERS, UNPRUNED
@@ -23,9 +23,9 @@ SEED = 0  # of the draws
 # Measures of the predicted classes and probabilities, and those of them whose difference to the reference is drawn
 MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "false_alarm_rate")
 COMPARED = ("f1", "auc", "mcc", "pr_auc", "vd_s_0.5", "recall")
-FIGURES = ("relative_flops", "gflops_per_function")
+FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
-ORDER = (UNPRUNED, LEARNED, *CONTROLS, DENSE, BAG)
+ORDER = (UNPRUNED, LEARNED, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, DENSE, BAG)
 
 
 def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:
@@ -137,6 +137,11 @@ def _computed(cells: dict[int, dict], test: str) -> dict[str, Any]:
     speeds = [cell["speed"] for cell in cells.values() if "speed" in cell]
     if speeds and test == "test":  # the speed is measured on this test
         row |= {name: _spread([one[name] for one in speeds]) for name in SPEEDS}
+    training = {
+        "training_seconds": [cell["about"].get("training_seconds") for cell in cells.values()],
+        "training_tokens": [cell.get("training_tokens") for cell in cells.values()],
+    }
+    row |= {name: _spread(own) for name, own in training.items() if None not in own}
     lines = [one["lines"] for one in tests if one.get("lines")]
     for method in dict.fromkeys(name for one in lines for name in one):
         own = [one[method] for one in lines if method in one]
@@ -248,6 +253,9 @@ def _shown_compute(row: dict[str, Any]) -> dict[str, str]:
         "functions/s": f"{row['functions_per_second']['mean']:.1f}" if "functions_per_second" in row else "-",
         "speedup": f"{row['speedup']['mean']:.2f}" if "speedup" in row else "-",
         "tokens by layer": " ".join(f"{count:.0f}" for count in row.get("tokens_per_layer", [])) or "-",
+        "extraction FLOPs": _three(row.get("extraction_relative_flops")),
+        "training tokens": f"{row['training_tokens']['mean'] / 1e6:.2f} M" if "training_tokens" in row else "-",
+        "training seconds": f"{row['training_seconds']['mean']:.0f}" if "training_seconds" in row else "-",
     }
     for method, title in (("layers_survived", "survival"), ("gradient_x_input", "gradient")):
         own = row.get("lines", {}).get(method, {})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import DENSE, DENSE_LENGTH, LEARNED, Cell, needs, soft_budget
+from benchmarks.accuracy.cells import DENSE, DENSE_LENGTH, EXTRACTED, LEARNED, Cell, needs, soft_budget
 from benchmarks.accuracy.commands import Commands
 from benchmarks.accuracy.controls import (
     NUMBERS,
@@ -29,6 +29,7 @@ from benchmarks.accuracy.controls import (
     with_random_scores,
 )
 from benchmarks.accuracy.data_sets import TRAIN, VALIDATION, DataSet
+from benchmarks.accuracy.extraction import extract, extracted_text
 from benchmarks.accuracy.records import difference, identity, read_record, write_record
 from benchmarks.accuracy.settings import LOWEST, UNPRUNED, Reading, Settings
 from benchmarks.common import ROOT
@@ -53,6 +54,8 @@ class Trained:
     dtype: str
     changes: dict[str, Any] = field(default_factory=dict)  # of its configuration, before it is measured
     prepare: Callable[[Any], Any] | None = None  # changes the loaded model, before it is measured
+    texts: dict[str, list[str]] | None = None  # by table what it reads in place of functions; None: functions
+    extraction_flops: dict[str, int] = field(default_factory=dict)  # by table what the extraction of `texts` executed
     about: dict[str, Any] = field(default_factory=dict)  # for the cell's file
 
     def candidate(self, frame: pd.DataFrame) -> Candidate:
@@ -66,12 +69,18 @@ class Trained:
             self.prepare(candidate.model)
         return candidate
 
+    def reads(self, data: DataSet, table: str) -> pd.DataFrame:
+        """The table as the model reads it."""
+        frame = data.frames[table]
+        return frame if self.texts is None else frame.assign(functionSource=self.texts[table])
+
 
 @dataclass
 class Workshop:
     """Where cells are trained, and with what.
 
-    models/GROUP/NAME/ holds record.json, whose `complete` says whether the model is trained, and the model.
+    models/GROUP/NAME/ holds record.json, whose `complete` says whether the model is trained, and the model, or the
+    text that a model has extracted.
     """
 
     output: Path
@@ -82,18 +91,25 @@ class Workshop:
     def train(self, cell: Cell) -> Trained:
         """Trains the model of a cell that is no bag of words. Remove its `work` folder when it has been measured."""
         lines: list[str] = []
-        start, shared_seconds = None, 0.0
+        start, shared_seconds, continued = None, 0.0, False
         for name in needs(cell, self.settings):
             start, record = self._shared(cell, name, start)
             lines += record["commands"]
             shared_seconds += record["seconds"]
+            continued |= record.get("continued", False)
         commands = self._commands(cell)
         present = identity(cell, self.settings, self.data[cell.data].hashes)
         began = time.monotonic()
         with self.logged(cell):
             work = begun(self.work(cell), present)
+            again = _holds_work(work)
             trained = self._own(cell, start, work, commands)
-        seconds = {"seconds": round(time.monotonic() - began, 1), "shared_seconds": round(shared_seconds, 1)}
+        own_seconds = time.monotonic() - began
+        seconds = {"seconds": round(own_seconds, 1), "shared_seconds": round(shared_seconds, 1)}
+        if cell.row.is_extracted:  # what came before is another model, and the text that it has extracted
+            shared_seconds, continued = 0.0, False
+        if not (again or continued):  # else the time before an interruption is not known
+            seconds["training_seconds"] = round(own_seconds + shared_seconds, 1)
         trained.about |= {"commands": lines + commands.lines, **seconds}
         return trained
 
@@ -129,19 +145,31 @@ class Workshop:
         return read_record(file, present, self.overwrite)
 
     def _shared(self, cell: Cell, name: str, start: Path | None) -> tuple[Path, dict[str, Any]]:
-        """Returns the shared model `name` of the cell's group, trained from `start` if need be, and its record."""
-        record, model = self.complete(cell, name), self.work(cell, name) / "model"
+        """Returns the shared model `name` of the cell's group, trained from `start` if need be, and its record.
+
+        A text is extracted by the model `start`.
+        """
+        stage = name.partition("_")[0]
+        record = self.complete(cell, name)
+        model = self.work(cell, name) / ("text" if stage == "text" else "model")
         if record is not None and model.is_dir():
             return model, record
         present = identity(cell, self.settings, self.data[cell.data].hashes, shared=name)
         began, commands, settings = time.monotonic(), self._commands(cell), self.settings
         with self.logged(cell):
             work = begun(self.work(cell, name), present)
-            if name == "base":
+            again = _holds_work(work)
+            if stage == "base":
                 commands.fine_tune(model, self._origin(cell), settings.base_epochs, settings.base_lr)
-            else:
+            elif stage == "soft":
                 commands.prune(model, start, self._soft_flags(cell), settings.soft_epochs)
-        record = {"commands": commands.lines, "seconds": round(time.monotonic() - began, 1)}
+            elif stage == "hard":
+                target = self._number(cell, cell.row.budget)
+                commands.prune(model, start, self._hard_flags(cell, target), settings.hard_epochs)
+            else:
+                commands.lines.append(extract(start, self.data[cell.data], cell, settings, model, commands.files))
+        seconds = round(time.monotonic() - began, 1)
+        record = {"commands": commands.lines, "seconds": seconds, "continued": again}
         write_record(work / "record.json", {"identity": present, "complete": True, **record})
         return model, record
 
@@ -152,6 +180,15 @@ class Workshop:
         trained = Trained(work / "model", cell.reading, settings.dtype)
         further = ["--model_name_or_path", str(start)]
         if row.kind == UNPRUNED:
+            commands.fine_tune(trained.folder, further, epochs, rate)
+        elif row.is_extracted:
+            trained.texts, files, about = extracted_text(start, row, self.data[cell.data], work)
+            trained.about["extraction"] = about
+            if row.kind == EXTRACTED:
+                trained.extraction_flops = {table: own["flops"] for table, own in about["tables"].items()}
+            commands.files, origin = files, [*self._origin(cell), "--on_bad_rows", "skip"]
+            commands.fine_tune(work / "base", origin, settings.base_epochs, settings.base_lr)
+            further = ["--model_name_or_path", str(work / "base"), "--on_bad_rows", "skip"]
             commands.fine_tune(trained.folder, further, epochs, rate)
         elif row.kind == DENSE:
             trained.reading = replace(cell.reading, length=min(DENSE_LENGTH, cell.reading.length))
@@ -167,8 +204,10 @@ class Workshop:
             commands.fine_tune(trained.folder, further, epochs, rate, trained.reading)
         elif row.kind == LEARNED:
             target = self._budget(cell, row.budget, trained)
-            flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
-            commands.prune(trained.folder, start, flags, settings.hard_epochs)
+            if needs(cell, settings)[-1].startswith("hard"):
+                trained.folder = start
+            else:
+                commands.prune(trained.folder, start, self._hard_flags(cell, target), settings.hard_epochs)
         elif row.kind == "random":
             target = self._budget(cell, row.budget, trained)
             flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}", "--final_token_threshold", FLAT]
@@ -207,14 +246,18 @@ class Workshop:
         return load(model, frame.iloc[places], cell.reading, self.settings.dtype)
 
     def _soft_flags(self, cell: Cell) -> list[str]:
-        target = self._number(cell, soft_budget(cell.row, self.settings))
+        target = self._number(cell, soft_budget(cell.row.pruned, self.settings))
         return ["--masking_mode", "soft", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
+
+    def _hard_flags(self, cell: Cell, target: float) -> list[str]:
+        return ["--masking_mode", "hard", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
 
     def _rank_flags(self, cell: Cell) -> list[str]:
         """How both stages teach the ranking."""
-        if cell.row.teacher == "none":
+        teacher = cell.row.pruned.teacher
+        if teacher == "none":
             return ["--rank_distillation", "0"]
-        return ["--rank_distillation", f"{self.settings.rank_weight:g}", "--rank_teacher", cell.row.teacher]
+        return ["--rank_distillation", f"{self.settings.rank_weight:g}", "--rank_teacher", teacher]
 
     def _origin(self, cell: Cell) -> list[str]:
         """The flags of the model from which fine-tuning starts."""
@@ -240,6 +283,11 @@ def begun(work: Path, present: dict[str, Any]) -> Path:
         shutil.rmtree(work, ignore_errors=True)
         write_record(file, {"identity": present, "complete": False})
     return work
+
+
+def _holds_work(work: Path) -> bool:
+    """Whether an earlier process has begun to train in this folder."""
+    return any(path.is_dir() for path in work.iterdir())
 
 
 def model_config(settings: Settings, length: int) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def test_a_flag_wins_over_the_preset():
         ("--budgets 0", "--budgets 0: expected"),
         ("--budgets 1", "--budgets 1: expected"),
         ("--control_budgets least", "--control_budgets least: expected"),
+        ("--extracted_budgets lowest", "--extracted_budgets lowest: expected relative FLOPs above 0 and below 1$"),
+        ("--extracted_budgets 0.3 0.3", "--extracted_budgets 0.3 0.3: a value is given twice"),
+        ("--keep_layer -1", "--keep_layer -1"),
         ("--soft_budget 2", "--soft_budget 2"),
         ("--seeds 1 1", "--seeds 1 1"),
         ("--seeds -1", "--seed -1"),
@@ -63,6 +66,9 @@ def data_dir(tmp_path):
         ("--data_dir data --only nothing", "--only nothing: no cell"),
         ("--data_dir data --budgets 0.01", "--budgets 0.01: on copies about 0"),
         ("--data_dir data --soft_budget 0.01", "--soft_budget 0.01"),
+        ("--data_dir data --only extracted --soft_budget 0.01", "--soft_budget 0.01"),
+        ("--data_dir data --extracted_budgets 0.02", "--extracted_budgets 0.02: on copies about 0"),
+        ("--data_dir data --keep_layer 7", "--keep_layer 7: expected 0 to 6"),
         ("--data_dir data --model_name_or_path nowhere/model", "--model_name_or_path nowhere/model: no such folder"),
         ("--data_dir data --train_rows 1", "--train_rows 1: all functions drawn of .*train.csv have one label"),
         ("--tables_only", "--output_dir .*: holds no finished cell"),
@@ -87,7 +93,7 @@ def test_a_list_writes_nothing(data_dir, capsys):
     before = sorted(data_dir.parent.rglob("*"))
     main(["--data_dir", str(data_dir), "--output_dir", str(data_dir.parent / "out"), "--preset", "quick", "--list"])
     shown = capsys.readouterr().out
-    assert "copies@192/seed_0/relevance_0.5 " in shown and "10 cells" in shown
+    assert "copies@192/seed_0/relevance_0.5 " in shown and "12 cells" in shown
     assert sorted(data_dir.parent.rglob("*")) == before
 
 
@@ -98,13 +104,13 @@ def test_the_first_seed_comes_first():
     assert cells[0].name == "a@512/seed_5/unpruned"
     names = [row.name for row in rows_of(settings)]
     assert names == [
-        "unpruned", "learned 0.5", "relevance 0.5", "fixed 0.3", "topk 0.3", "random 0.3", "truncation 0.3",
-        "dense 512", "bag of words",
+        "unpruned", "learned 0.5", "relevance 0.5", "extracted 0.3", "extracted_random 0.3", "fixed 0.3",
+        "topk 0.3", "random 0.3", "truncation 0.3", "dense 512", "bag of words",
     ]  # fmt: skip
     chosen = plan(settings, ["a", "b"], [Reading(64, "tail")], ["b@*relevance", "bag"])
     assert [cell.name for cell in chosen][:2] == ["a@64tail/seed_5/bag_of_words", "b@64tail/seed_5/relevance_0.5"]
     windows = plan(settings, ["a"], [parse_reading("64:windows")], None)
-    assert not any(cell.row.kind == "truncation" for cell in windows)
+    assert not any(cell.row.kind == "truncation" or cell.row.is_extracted for cell in windows)
 
 
 def test_what_a_cell_shares():
@@ -113,6 +119,12 @@ def test_what_a_cell_shares():
     assert needs(_cell(Row("learned", LOWEST)), Settings(soft_budget=0)) == ["base", f"soft_none_{LOWEST}"]
     assert needs(_cell(Row("random", "0.3")), settings) == needs(_cell(Row(DENSE)), settings) == ["base"]
     assert needs(_cell(Row(BAG)), settings) == []
+    shared = ["base", "soft_relevance_0.3", "hard_relevance_0.3"]
+    assert needs(_cell(Row("learned", "0.3", "relevance")), settings) == shared
+    for kind in ("extracted", "extracted_random"):
+        assert needs(_cell(Row(kind, "0.3")), settings) == [*shared, "text_0.3"]
+    assert needs(_cell(Row("learned", "0.3", "relevance")), Settings(extracted_budgets=["0.5"])) == shared[:2]
+    assert needs(_cell(Row("learned", "0.3", "attention")), settings) == ["base", "soft_attention_0.3"]
 
 
 def test_costs_count_shared_models_once():
@@ -125,6 +137,13 @@ def test_costs_count_shared_models_once():
     assert cost == pytest.approx(900 * (3 + 1 + taught + 0.5) + (1200 + calibrated) / 3 * 0.5)
     assert training_cost(_cell(Row("learned", "0.7", "relevance")), settings, TOKENS, done)[0] == 900
     assert training_cost(_cell(Row("unpruned")), settings, TOKENS, done) == (1800, 1800 + 400)
+    read, cost = training_cost(_cell(Row("extracted", "0.3")), settings, TOKENS, done)
+    assert read == pytest.approx(900 + 0.3 * 5 * 900)  # the hard stage, and all epochs of the second model
+    text = 1800 / 3  # every table is read once
+    assert cost == pytest.approx(0.3 * (900 + text + 5 * 900 + 1200 / 3))
+    taught = _cell(Row("learned", "0.3", "relevance"))
+    assert training_cost(taught, settings, TOKENS, done)[0] == 0
+    assert training_cost(_cell(Row("extracted_random", "0.3")), settings, TOKENS, done)[0] == pytest.approx(1350)
     assert training_cost(_cell(Row(BAG)), settings, TOKENS, done)[1] == 0
 
 

@@ -17,6 +17,7 @@ from ltp_pipeline.base.errors import UserError
 from tests.ltp_pipeline.conftest import functions
 
 SETTINGS = {"budgets": ["0.5"], "control_budgets": ["0.5"], "teachers": ["none", "relevance"], "vocab_size": 300}
+SETTINGS |= {"extracted_budgets": ["0.5"]}
 
 
 @pytest.fixture
@@ -60,13 +61,13 @@ def test_finished_cells_are_kept(begin, capsys):
     stopped = Pretends(lambda name: KeyboardInterrupt() if name.endswith("seed_0/topk_0.5") else None)
     with pytest.raises(KeyboardInterrupt, match="topk_0.5 is not finished; the same command goes on"):
         runs.run_cells(workshop, cells, stopped)
-    assert len(list(workshop.output.glob("cells/*/*/*"))) == 4  # nothing of the cell that was interrupted
+    assert len(list(workshop.output.glob("cells/*/*/*"))) == 6  # nothing of the cell that was interrupted
     again = Pretends()
     assert runs.run_cells(workshop, cells, again) == 0
-    assert again.names == [cell.name for cell in cells][4:]
+    assert again.names == [cell.name for cell in cells][6:]
     shown = capsys.readouterr().out
-    assert "18 cells, 4 of them finished" in shown
-    assert "[1/14] a@512/seed_0/topk_0.5 begins\n" in shown and "[14/14] a@512/seed_1/bag_of_words took" in shown
+    assert "22 cells, 6 of them finished" in shown
+    assert "[1/16] a@512/seed_0/topk_0.5 begins\n" in shown and "[16/16] a@512/seed_1/bag_of_words took" in shown
     assert "left\n" in shown
     third = Pretends()
     runs.run_cells(workshop, cells, third)
@@ -120,7 +121,7 @@ def test_settings_that_change_nothing():
     reading = Reading(512, "head")
 
     def known(kind, shared=None, teacher="none", **changed):
-        row = Row(kind, "0.3" if kind in ("learned", "random") else None, teacher)
+        row = Row(kind, "0.3" if kind in ("learned", "random", "extracted") else None, teacher)
         return identity(Cell("a", reading, row, 0), Settings(**changed), hashes, shared)
 
     assert known("unpruned") == known("unpruned", rank_weight=0.1, budgets=["0.9"], seeds=[3], soft_budget=0.5)
@@ -128,12 +129,23 @@ def test_settings_that_change_nothing():
     assert known("learned", teacher="relevance") != known("learned", teacher="relevance", rank_weight=0.1)
     assert known("learned", "base") == known("random", "base", hard_epochs=9, test_rows=1)
     assert known("learned", "base")["data"] == {"train": "1", "validation": "2"}
+    assert known("extracted", keep_layer=2) != known("extracted") != known("extracted", rank_weight=0.1)
+    assert known("extracted", "text_0.3", keep_layer=2) != known("extracted", "text_0.3")
+    taught = {"teacher": "relevance", "shared": "hard_relevance_0.3"}
+    assert known("extracted", "hard_relevance_0.3", keep_layer=2) == known("learned", **taught)
+    assert (
+        known("learned", **taught, hard_epochs=2)
+        != known("learned", **taught)
+        == known("learned", **taught, keep_layer=2)
+    )
+    assert known("learned", **taught)["data"] == {"train": "1", "validation": "2"}
+    assert known("extracted", "text_0.3")["data"] == hashes
     assert known("random", model_name_or_path="m") == known("random", model_name_or_path="m", hidden_size=64)
 
 
 def test_a_failed_cell_does_not_end_the_run(begin, capsys):
     workshop, cells = begin(seeds=[0])
-    pretends = Pretends(lambda name: UserError(f"{name}: too bad") if "random" in name else None)
+    pretends = Pretends(lambda name: UserError(f"{name}: too bad") if "/random" in name else None)
     with pytest.raises(UserError, match="1 cells failed, see above: a@512/seed_0/random_0.5;"):
         runs.run_cells(workshop, cells, pretends)
     assert pretends.names == [cell.name for cell in cells] and "random_0.5: too bad" in capsys.readouterr().err
@@ -148,9 +160,9 @@ def test_a_group_of_another_process_is_left_to_it(begin, capsys):
     lock.parent.mkdir(parents=True)
     pretends = Pretends()
     with FileLock(lock):
-        assert runs.run_cells(workshop, cells, pretends) == 9
-    assert all("seed_1" in name for name in pretends.names) and len(pretends.names) == 9
-    assert "a@512/seed_0: 9 cells are left to another process" in capsys.readouterr().out
+        assert runs.run_cells(workshop, cells, pretends) == 11
+    assert all("seed_1" in name for name in pretends.names) and len(pretends.names) == 11
+    assert "a@512/seed_0: 11 cells are left to another process" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nothing"])
