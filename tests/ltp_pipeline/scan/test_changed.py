@@ -78,13 +78,13 @@ def test_new_renamed_and_deleted_files(repository):
     git("rm", "-q", "b.c")
     Path("a.c").rename('sub/a b\t"\u00e9.c')
     git("add", "-A")  # renamed without a change
-    Path("new.c").write_text(TEXT)  # not tracked
+    Path("new.c").write_text("char *n(void) { return 0; }\n")  # not tracked
     Path("staged.c").write_text("int s(void)\n{\n    return 1;\n}\n")
     git("add", "staged.c")
-    assert touched() == {"new.c": "fgh", "staged.c": "s"}
+    assert touched() == {"new.c": "n", "staged.c": "s"}
     (renamed,) = (repository / "sub").iterdir()
     renamed.write_text(TEXT.replace("h(int a)", "h(int b)"))
-    assert touched() == {"new.c": "fgh", "staged.c": "s", 'sub/a b\\t"\u00e9.c': "h"}
+    assert touched() == {"new.c": "n", "staged.c": "s", 'sub/a b\\t"\u00e9.c': "h"}
     commit()
     assert touched(ref="main~1")['sub/a b\\t"\u00e9.c'] == "h"
     assert touched() == {} == touched(ref="HEAD")
