@@ -114,7 +114,8 @@ def layer_threshold(weights: Weights, config: dict, layer: int) -> Tensor | floa
     """Threshold of layer `layer`; 0 if it removes nothing."""
     if config["prune_mode"] == "threshold":
         return config["token_threshold"]
-    base = config["final_token_threshold"] * layer / config["num_hidden_layers"]
+    step = layer + 1 if config.get("prune_first_layer", False) else layer
+    base = config["final_token_threshold"] * step / config["num_hidden_layers"]
     if config["prune_mode"] == "rising_threshold":
         return base
     return base + weights[f"encoder.layer.{layer}.attention.self.pruner.keep_threshold"].reshape(())

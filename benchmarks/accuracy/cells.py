@@ -9,6 +9,8 @@ from benchmarks.accuracy.settings import LOWEST, UNPRUNED, Reading, Settings
 from ltp_pipeline.base.errors import UserError
 
 LEARNED = "learned"
+FIRST_LAYER = "first_layer"  # as LEARNED, and the first layer prunes, too
+TWO_STAGES = (LEARNED, FIRST_LAYER)  # rows with a soft and a hard stage
 DENSE_LENGTH = 512  # tokens that the models of the field read
 DENSE = f"dense {DENSE_LENGTH}"
 BAG = "bag of words"
@@ -30,9 +32,9 @@ CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
 class Row:
     """A row of the table."""
 
-    kind: str  # UNPRUNED, LEARNED, EXTRACTED, EXTRACTED_RANDOM, one of CONTROLS, DENSE or BAG
+    kind: str  # UNPRUNED, EXTRACTED, EXTRACTED_RANDOM, one of TWO_STAGES or CONTROLS, DENSE or BAG
     budget: str | None = None  # relative FLOPs as text, or LOWEST
-    teacher: str = "none"  # of LEARNED
+    teacher: str = "none"  # of TWO_STAGES
 
     @property
     def is_extracted(self) -> bool:
@@ -47,7 +49,7 @@ class Row:
     @property
     def name(self) -> str:
         """Such as `relevance 0.3`, and `learned 0.3` without a teacher."""
-        first = self.kind if self.teacher == "none" else self.teacher
+        first = self.kind if self.kind != LEARNED or self.teacher == "none" else self.teacher
         return first if self.budget is None else f"{first} {self.budget}"
 
 
@@ -74,6 +76,7 @@ class Cell:
 def rows_of(settings: Settings) -> list[Row]:
     """The rows, in the order of the table."""
     learned = [Row(LEARNED, budget, teacher) for teacher in settings.teachers for budget in settings.budgets]
+    learned += [Row(FIRST_LAYER, budget, "relevance") for budget in settings.first_layer_budgets]
     controls = [Row(kind, budget) for kind in CONTROLS for budget in settings.control_budgets]
     extracted = [Row(kind, budget) for kind in (EXTRACTED, EXTRACTED_RANDOM) for budget in settings.extracted_budgets]
     return [Row(UNPRUNED), *learned, *extracted, *controls, Row(DENSE), Row(BAG)]
@@ -109,17 +112,18 @@ def needs(cell: Cell, settings: Settings) -> list[str]:
     row = cell.row.pruned
     if row.kind == BAG:
         return []
-    if row.kind != LEARNED:
+    if row.kind not in TWO_STAGES:
         return ["base"]
-    names = ["base", f"soft_{row.teacher}_{soft_budget(row, settings)}"]
-    if row.teacher == EXTRACTOR and row.budget in settings.extracted_budgets:
-        names.append(f"hard_{row.teacher}_{row.budget}")
+    first = row.teacher if row.kind == LEARNED else row.kind
+    names = ["base", f"soft_{first}_{soft_budget(row, settings)}"]
+    if first == EXTRACTOR and row.budget in settings.extracted_budgets:
+        names.append(f"hard_{first}_{row.budget}")
     return [*names, f"text_{row.budget}"] if cell.row.is_extracted else names
 
 
 def soft_budget(row: Row, settings: Settings) -> str:
-    """The budget of the soft stage of a learned row."""
-    return f"{settings.soft_budget:g}" if settings.soft_budget else row.budget
+    """The budget of the soft stage of a row of TWO_STAGES."""
+    return f"{settings.soft_budget:g}" if settings.soft_budget and row.kind == LEARNED else row.budget
 
 
 def share(budget: str | None) -> float:
@@ -152,7 +156,7 @@ def training_cost(cell: Cell, settings: Settings, tokens: dict[str, float], done
         cost += epochs * once * (share(row.budget) if stage == "hard" else 1.0)
         cost += TEACHING[row.pruned.teacher] * once if stage == "soft" else 0.0
     epochs, relative = further, share(row.budget)
-    if row.kind == LEARNED:
+    if row.kind in TWO_STAGES:
         epochs = 0.0 if needs(cell, settings)[-1].startswith("hard") else settings.hard_epochs
     elif row.is_extracted:
         epochs += settings.base_epochs

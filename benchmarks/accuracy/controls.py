@@ -14,11 +14,10 @@ import numpy as np
 import torch
 
 from ltp_pipeline.training.starts import PruningStage
-from transformer_revised.models.ltp.attention_dispatch import choose_implementation, local_attention_plan
-from transformer_revised.models.ltp.flops_ltp import LayerCounts, executed_flops, unpruned_flops
+from transformer_revised.models.ltp.flops_ltp import unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.prune_modules import PRUNERS, AbsoluteThresholdPruner
-from transformer_revised.models.ltp.pruning_budget import measure_relative_flops
+from transformer_revised.models.ltp.pruning_budget import lowest_relative_flops, measure_relative_flops
 
 if TYPE_CHECKING:
     from ltp_pipeline.comparison import Candidate
@@ -56,22 +55,13 @@ class RandomStage(PruningStage):
         return with_random_scores(model), tokenizer
 
 
-def lowest_budget(config: LTPConfig, lengths: np.ndarray, device: torch.device) -> float:
+def lowest_budget(config: LTPConfig, lengths: np.ndarray, device: torch.device, first_layer: bool = False) -> float:
     """The lowest budget that learned pruning can meet on functions of these lengths, rounded up to a hundredth.
 
-    The first layer removes nothing, and the second all tokens but the global one.
+    `first_layer`: whether the first layer prunes; otherwise the second is the first that does.
     """
-    executed, unpruned = 0, 0
-    for packed in _packed(lengths):
-        implementation = choose_implementation(config._attn_implementation, device)
-        pairs = local_attention_plan(implementation, packed, config.attention_window[0] // 2).pairs
-        pairs = pairs.cpu().numpy() if isinstance(pairs, torch.Tensor) else pairs
-        all_tokens, one = packed.lengths, np.ones_like(packed.lengths)
-        first, second = LayerCounts(all_tokens, all_tokens, pairs, one), LayerCounts(all_tokens, one, pairs, one)
-        later = [LayerCounts(one, one, one, one)] * (config.num_hidden_layers - 2)
-        executed += int(executed_flops(config, [first, second, *later]).sum())
-        unpruned += int(unpruned_flops(config, packed, device=device).sum())
-    return math.ceil(100 * executed / unpruned) / 100
+    floor = lowest_relative_flops(config, _packed(lengths), 0 if first_layer else 1, device)
+    return math.ceil(100 * floor) / 100
 
 
 def number_for_budget(candidate: Candidate, mode: str, budget: float) -> float:

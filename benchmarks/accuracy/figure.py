@@ -9,7 +9,7 @@ from benchmarks.accuracy.cells import LEARNED
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.common import save_figure
 
-MARKS = {UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v"}
+MARKS = {UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P"}
 LABELS = {"none": "learned", "attention": "learned, taught by attention", "relevance": "learned, taught by relevance"}
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import BAG, DENSE, LEARNED, Cell
+from benchmarks.accuracy.cells import BAG, DENSE, LEARNED, TWO_STAGES, Cell
 from benchmarks.accuracy.settings import Settings
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import parse_json, write_text
@@ -26,18 +26,19 @@ def identity(cell: Cell, settings: Settings, hashes: dict[str, str], shared: str
     """
     row, stage = cell.row, (shared or "").partition("_")[0]
     names: tuple[str, ...] = () if row.kind == BAG else BASE
-    learned, taught = row.pruned.kind == LEARNED, row.pruned.teacher != "none"
+    learned = row.pruned.kind == LEARNED
+    taught = row.pruned.kind in TWO_STAGES and row.pruned.teacher != "none"
     if shared == "base":
         tables = ("train", "validation")
     elif shared is not None:
-        names += (*SOFT, "soft_budget", *(("rank_weight",) if taught else ()))
-        names += () if stage == "soft" else ("hard_epochs",)
+        names += SOFT if stage == "soft" else (*SOFT, "hard_epochs")
         tables = tuple(hashes) if stage == "text" else ("train", "validation")
     else:
         names += () if row.kind == BAG else (*SOFT, "hard_epochs", *MEASURED)
+        tables = tuple(hashes)
+    if shared != "base":
         names += ("soft_budget",) if learned else ()
         names += ("rank_weight",) if taught else ()
-        tables = tuple(hashes)
     if row.is_extracted and stage in ("", "text"):
         names += ("keep_layer",)
     if row.kind == DENSE and shared is None:

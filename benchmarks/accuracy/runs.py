@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.accuracy.cells import BAG, LEARNED, Cell, needs, soft_budget, training_cost
+from benchmarks.accuracy.cells import BAG, FIRST_LAYER, LEARNED, TWO_STAGES, Cell, needs, soft_budget, training_cost
 from benchmarks.accuracy.controls import lowest_budget
 from benchmarks.accuracy.data_sets import VALIDATION
 from benchmarks.accuracy.measuring import bag_of_words, measure
@@ -53,13 +53,15 @@ def check_budgets(workshop: Workshop, cells: list[Cell]) -> None:
         )
     for data, reading in dict.fromkeys((cell.data, cell.reading) for cell in cells):
         lengths = np.minimum(workshop.data[data].lengths(VALIDATION, reading), reading.length)
-        floor = lowest_budget(config, lengths, torch.device("cpu"))
         rows = [cell.row for cell in cells if (cell.data, cell.reading) == (data, reading)]
         asked = [("budgets", row.budget) for row in rows if row.kind == LEARNED]
         asked += [("extracted_budgets", row.budget) for row in rows if row.is_extracted]
         asked += [("soft_budget", soft_budget(row.pruned, settings)) for row in rows if row.pruned.kind == LEARNED]
         asked += [("control_budgets", row.budget) for row in rows if row.kind == "random"]  # others take the nearest
+        asked += [("first_layer_budgets", row.budget) for row in rows if row.kind == FIRST_LAYER]
+        floors = {first: lowest_budget(config, lengths, torch.device("cpu"), first) for first in (False, True)}
         for flag, budget in asked:
+            floor = floors[flag == "first_layer_budgets"]
             if budget != LOWEST and float(budget) < floor - MARGIN:
                 raise UserError(
                     f"--{flag} {budget}: on {data} about {floor:.2f} of the FLOPs remain if all tokens are removed "
@@ -169,7 +171,7 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
         "identity": identity(cell, workshop.settings, workshop.data[cell.data].hashes),
         "cell": {
             "data": cell.data, "reading": cell.reading.name, "row": cell.row.name, "kind": cell.row.kind,
-            "budget": cell.row.budget, "teacher": cell.row.teacher if cell.row.kind == LEARNED else None,
+            "budget": cell.row.budget, "teacher": cell.row.teacher if cell.row.kind in TWO_STAGES else None,
             "seed": cell.seed,
         },
         "command": shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),

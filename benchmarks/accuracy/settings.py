@@ -62,6 +62,9 @@ class Settings:
         ["0.7", "0.5", "0.3", LOWEST], f"budgets of learned pruning, in relative FLOPs, or {LOWEST}", str, several=True
     )
     control_budgets: list[str] = _setting(["0.3"], "budgets of the controls", str, several=True)
+    first_layer_budgets: list[str] = _setting(
+        ["0.2"], "budgets of learned pruning that begins in the first layer (--prune_first_layer)", str, several=True
+    )
     soft_budget: float = _setting(
         0.3, "budget of the soft stage that all budgets of a teacher share; 0: each has its own", float
     )
@@ -162,7 +165,7 @@ def check_settings(settings: Settings) -> None:
     for name in ("base_epochs", "soft_epochs", "hard_epochs", "base_lr", "stage_lr", "rank_weight"):
         if not (math.isfinite(getattr(settings, name)) and getattr(settings, name) > 0):
             raise UserError(f"--{name} {getattr(settings, name)}: expected a number above 0")
-    for name in ("budgets", "control_budgets", "extracted_budgets"):
+    for name in ("budgets", "control_budgets", "extracted_budgets", "first_layer_budgets"):
         for budget in getattr(settings, name):
             _check_budget(name, budget, lowest=name != "extracted_budgets")
     if settings.keep_layer < 0:
@@ -171,7 +174,16 @@ def check_settings(settings: Settings) -> None:
         raise UserError(f"--soft_budget {settings.soft_budget}: expected relative FLOPs above 0, at most 1, or 0")
     for seed in settings.seeds:
         check_seed(seed)
-    for name in ("seeds", "readings", "budgets", "control_budgets", "extracted_budgets", "teachers"):
+    several = (
+        "seeds",
+        "readings",
+        "budgets",
+        "control_budgets",
+        "extracted_budgets",
+        "first_layer_budgets",
+        "teachers",
+    )
+    for name in several:
         values = getattr(settings, name)
         if len(set(values)) < len(values):
             raise UserError(f"--{name} {' '.join(map(str, values))}: a value is given twice")

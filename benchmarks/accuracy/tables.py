@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED
+from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, TWO_STAGES
 from benchmarks.accuracy.figure import draw
 from benchmarks.accuracy.records import read_record
 from benchmarks.accuracy.settings import LOWEST, TEACHERS, UNPRUNED
@@ -25,7 +25,7 @@ MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "fa
 COMPARED = ("f1", "auc", "mcc", "pr_auc", "vd_s_0.5", "recall")
 FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
-ORDER = (UNPRUNED, LEARNED, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, DENSE, BAG)
+ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, DENSE, BAG)
 
 
 def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:

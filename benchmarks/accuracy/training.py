@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import DENSE, DENSE_LENGTH, EXTRACTED, LEARNED, Cell, needs, soft_budget
+from benchmarks.accuracy.cells import DENSE, DENSE_LENGTH, EXTRACTED, FIRST_LAYER, TWO_STAGES, Cell, needs, soft_budget
 from benchmarks.accuracy.commands import Commands
 from benchmarks.accuracy.controls import (
     NUMBERS,
@@ -202,7 +202,7 @@ class Workshop:
             trained.reading = replace(cell.reading, length=length)
             trained.about["length"] = length
             commands.fine_tune(trained.folder, further, epochs, rate, trained.reading)
-        elif row.kind == LEARNED:
+        elif row.kind in TWO_STAGES:
             target = self._budget(cell, row.budget, trained)
             if needs(cell, settings)[-1].startswith("hard"):
                 trained.folder = start
@@ -237,7 +237,8 @@ class Workshop:
         if budget != LOWEST:
             return float(budget)
         candidate = self._calibration(cell, self.base(cell))
-        return lowest_budget(candidate.model.config, np.asarray(candidate.tokens["length"]), candidate.model.device)
+        lengths, model = np.asarray(candidate.tokens["length"]), candidate.model
+        return lowest_budget(model.config, lengths, model.device, cell.row.kind == FIRST_LAYER)
 
     def _calibration(self, cell: Cell, model: Path) -> Candidate:
         """A model and validation functions on which a number is chosen: as many as `meet_target` uses."""
@@ -247,7 +248,8 @@ class Workshop:
 
     def _soft_flags(self, cell: Cell) -> list[str]:
         target = self._number(cell, soft_budget(cell.row.pruned, self.settings))
-        return ["--masking_mode", "soft", "--target_flops", f"{target:g}", *self._rank_flags(cell)]
+        first = ["--prune_first_layer"] if cell.row.kind == FIRST_LAYER else []  # the hard stage keeps to it
+        return ["--masking_mode", "soft", "--target_flops", f"{target:g}", *first, *self._rank_flags(cell)]
 
     def _hard_flags(self, cell: Cell, target: float) -> list[str]:
         return ["--masking_mode", "hard", "--target_flops", f"{target:g}", *self._rank_flags(cell)]

@@ -213,7 +213,13 @@ class StageArguments:
     final_token_threshold: float | None = HfArg(
         default=None,
         help="Initial thresholds: layer l of L, counted from 0, starts at l / L of this value (default: that "
-        "of the checkpoint, if it prunes, or 0.01; 0.6 with --target_flops).",
+        "of the checkpoint, if it prunes, or 0.01; 0.6 with --target_flops). See also --prune_first_layer.",
+    )
+    prune_first_layer: bool = HfArg(
+        default=False,
+        help="The first layer removes tokens, too, between its attention and its feed-forward part, so that lower "
+        "budgets can be met. Layer l then starts at (l + 1) / L of --final_token_threshold. A checkpoint that was "
+        "trained with this flag keeps to it.",
     )
     token_keep_rate: float | None = HfArg(
         default=None,

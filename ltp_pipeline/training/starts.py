@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_PRUNE_MODE = "absolute_threshold"
+RISING_MODES = ("absolute_threshold", "rising_threshold")  # their thresholds rise from layer to layer
 DEFAULT_FINAL_TOKEN_THRESHOLD = 0.01
 # With a budget: scores that can be compared at every length, and a soft mask as wide as the spread of the scores.
 BUDGET_DEFAULTS = {"score_normalization": "rel", "final_token_threshold": 0.6, "temperature": 0.1}
@@ -252,8 +253,8 @@ def pruning_settings(
     except in evaluation, where it is not pruned.
 
     `config`: that of the checkpoint to start from.
-    Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization; for
-    some modes also the value of `fixed_pruning`; for training mask_global_tokens.
+    Returns prune_mode, final_token_threshold, temperature and, unless it is the default, score_normalization and
+    prune_first_layer; for some modes also the value of `fixed_pruning`; for training mask_global_tokens.
     Raises UserError if the model cannot prune, is not a model of `task`, or would remove nothing.
     """
     if config.model_type not in PRUNABLE:
@@ -275,8 +276,10 @@ def pruning_settings(
     else:
         temperature = getattr(config, "temperature", 1e-5)
         defaults = {"final_token_threshold": DEFAULT_FINAL_TOKEN_THRESHOLD, "temperature": temperature}
+    if stage.prune_first_layer and mode not in RISING_MODES:
+        raise UserError(f"--prune_first_layer: expected --prune_mode {' or '.join(RISING_MODES)}, not {mode}")
     given = {name: getattr(stage, name) for name in ("score_normalization", "final_token_threshold")}
-    given["temperature"] = args.temperature
+    given |= {"temperature": args.temperature, "prune_first_layer": stage.prune_first_layer or None}
     given |= fixed_pruning(mode, stage, args, config)
     values = {"prune_mode": mode, **defaults, **{name: value for name, value in given.items() if value is not None}}
     # Soft training as hard pruning will be: a global token is never removed. See docs/model.md for the comparison.

@@ -78,6 +78,7 @@ FLAG_CASES = (
     _flags(prune, "good.csv --task STSB", "--restore longformer.*2 classes.*--task STSB has 1"),
     _flags(prune, "good.csv --prune_mode best", "prune_mode.*absolute_threshold"),
     _flags(prune, "good.csv --prune_mode topk --target_flops 0.5", "--target_flops 0.5.*absolute_threshold.*topk"),
+    _flags(prune, "good.csv --prune_mode threshold --prune_first_layer", "--prune_first_layer.*rising.*threshold$"),
     _flags(prune, "good.csv --prune_mode topk", "--prune_mode topk.*--token_keep_rate"),
     _flags(prune, "good.csv --prune_mode threshold", "--prune_mode threshold.*--token_threshold"),
     _flags(prune, "good.csv --prune_mode threshold --token_threshold 2", r"--token_threshold 2\.0.*at most 1"),

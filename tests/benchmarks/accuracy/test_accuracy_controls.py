@@ -78,10 +78,12 @@ def test_bisection(wanted, number):
     assert len(tried) <= 13
 
 
-def test_the_lowest_budget_is_the_lowest_that_can_be_met(candidates):
+@pytest.mark.parametrize("first_layer", [False, True])
+def test_the_lowest_budget_is_the_lowest_that_can_be_met(candidates, first_layer):
     model, batches = candidates[1].model, candidates[1].batches
-    model.learned_thresholds()[0].data.zero_()  # the first layer removes nothing, as in the soft stage
-    floor = lowest_budget(model.config, np.asarray(candidates[1].tokens["length"]), model.device)
+    if not first_layer:
+        model.learned_thresholds()[0].data.zero_()  # the first layer removes nothing, as in the soft stage
+    floor = lowest_budget(model.config, np.asarray(candidates[1].tokens["length"]), model.device, first_layer)
     assert meet_target(model, batches, floor) == pytest.approx(floor, abs=0.012)
     with pytest.raises(UnreachableTargetError):
         meet_target(model, batches, floor - 0.02)

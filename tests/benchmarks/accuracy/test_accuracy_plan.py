@@ -30,6 +30,7 @@ def test_a_flag_wins_over_the_preset():
         ("--extracted_budgets lowest", "--extracted_budgets lowest: expected relative FLOPs above 0 and below 1$"),
         ("--extracted_budgets 0.3 0.3", "--extracted_budgets 0.3 0.3: a value is given twice"),
         ("--keep_layer -1", "--keep_layer -1"),
+        ("--first_layer_budgets 0.2 0.2", "--first_layer_budgets 0.2 0.2: a value is given twice"),
         ("--soft_budget 2", "--soft_budget 2"),
         ("--seeds 1 1", "--seeds 1 1"),
         ("--seeds -1", "--seed -1"),
@@ -65,6 +66,7 @@ def data_dir(tmp_path):
         ("--data_dir data/copies", "--data_dir data/copies: holds no folder"),
         ("--data_dir data --only nothing", "--only nothing: no cell"),
         ("--data_dir data --budgets 0.01", "--budgets 0.01: on copies about 0"),
+        ("--data_dir data --first_layer_budgets 0.05", "--first_layer_budgets 0.05: on copies about 0"),
         ("--data_dir data --soft_budget 0.01", "--soft_budget 0.01"),
         ("--data_dir data --only extracted --soft_budget 0.01", "--soft_budget 0.01"),
         ("--data_dir data --extracted_budgets 0.02", "--extracted_budgets 0.02: on copies about 0"),
@@ -93,7 +95,7 @@ def test_a_list_writes_nothing(data_dir, capsys):
     before = sorted(data_dir.parent.rglob("*"))
     main(["--data_dir", str(data_dir), "--output_dir", str(data_dir.parent / "out"), "--preset", "quick", "--list"])
     shown = capsys.readouterr().out
-    assert "copies@192/seed_0/relevance_0.5 " in shown and "12 cells" in shown
+    assert "copies@192/seed_0/relevance_0.5 " in shown and "13 cells" in shown
     assert sorted(data_dir.parent.rglob("*")) == before
 
 
@@ -104,8 +106,8 @@ def test_the_first_seed_comes_first():
     assert cells[0].name == "a@512/seed_5/unpruned"
     names = [row.name for row in rows_of(settings)]
     assert names == [
-        "unpruned", "learned 0.5", "relevance 0.5", "extracted 0.3", "extracted_random 0.3", "fixed 0.3",
-        "topk 0.3", "random 0.3", "truncation 0.3", "dense 512", "bag of words",
+        "unpruned", "learned 0.5", "relevance 0.5", "first_layer 0.2", "extracted 0.3", "extracted_random 0.3",
+        "fixed 0.3", "topk 0.3", "random 0.3", "truncation 0.3", "dense 512", "bag of words",
     ]  # fmt: skip
     chosen = plan(settings, ["a", "b"], [Reading(64, "tail")], ["b@*relevance", "bag"])
     assert [cell.name for cell in chosen][:2] == ["a@64tail/seed_5/bag_of_words", "b@64tail/seed_5/relevance_0.5"]
@@ -117,6 +119,7 @@ def test_what_a_cell_shares():
     settings = Settings(soft_budget=0.3)
     assert needs(_cell(Row("learned", "0.7", "attention")), settings) == ["base", "soft_attention_0.3"]
     assert needs(_cell(Row("learned", LOWEST)), Settings(soft_budget=0)) == ["base", f"soft_none_{LOWEST}"]
+    assert needs(_cell(Row("first_layer", "0.2", "relevance")), settings) == ["base", "soft_first_layer_0.2"]
     assert needs(_cell(Row("random", "0.3")), settings) == needs(_cell(Row(DENSE)), settings) == ["base"]
     assert needs(_cell(Row(BAG)), settings) == []
     shared = ["base", "soft_relevance_0.3", "hard_relevance_0.3"]

@@ -59,15 +59,18 @@ class Pretends:
 def test_finished_cells_are_kept(begin, capsys):
     workshop, cells = begin()
     stopped = Pretends(lambda name: KeyboardInterrupt() if name.endswith("seed_0/topk_0.5") else None)
+    done = [cell.name for cell in cells].index("a@512/seed_0/topk_0.5")
     with pytest.raises(KeyboardInterrupt, match="topk_0.5 is not finished; the same command goes on"):
         runs.run_cells(workshop, cells, stopped)
-    assert len(list(workshop.output.glob("cells/*/*/*"))) == 6  # nothing of the cell that was interrupted
+    assert len(list(workshop.output.glob("cells/*/*/*"))) == done  # nothing of the cell that was interrupted
     again = Pretends()
     assert runs.run_cells(workshop, cells, again) == 0
-    assert again.names == [cell.name for cell in cells][6:]
+    assert again.names == [cell.name for cell in cells][done:]
     shown = capsys.readouterr().out
-    assert "22 cells, 6 of them finished" in shown
-    assert "[1/16] a@512/seed_0/topk_0.5 begins\n" in shown and "[16/16] a@512/seed_1/bag_of_words took" in shown
+    assert f"{len(cells)} cells, {done} of them finished" in shown
+    left = len(cells) - done
+    assert f"[1/{left}] a@512/seed_0/topk_0.5 begins\n" in shown
+    assert f"[{left}/{left}] a@512/seed_1/bag_of_words took" in shown
     assert "left\n" in shown
     third = Pretends()
     runs.run_cells(workshop, cells, third)
@@ -127,6 +130,8 @@ def test_settings_that_change_nothing():
     assert known("unpruned") == known("unpruned", rank_weight=0.1, budgets=["0.9"], seeds=[3], soft_budget=0.5)
     assert known("learned") == known("learned", rank_weight=0.1)
     assert known("learned", teacher="relevance") != known("learned", teacher="relevance", rank_weight=0.1)
+    first = {"kind": "first_layer", "teacher": "relevance"}
+    assert known(**first) == known(**first, soft_budget=0.5) != known(**first, rank_weight=0.1)
     assert known("learned", "base") == known("random", "base", hard_epochs=9, test_rows=1)
     assert known("learned", "base")["data"] == {"train": "1", "validation": "2"}
     assert known("extracted", keep_layer=2) != known("extracted") != known("extracted", rank_weight=0.1)
@@ -141,6 +146,14 @@ def test_settings_that_change_nothing():
     assert known("learned", **taught)["data"] == {"train": "1", "validation": "2"}
     assert known("extracted", "text_0.3")["data"] == hashes
     assert known("random", model_name_or_path="m") == known("random", model_name_or_path="m", hidden_size=64)
+
+
+def test_a_row_whose_first_layer_prunes_has_a_soft_stage_of_its_own(begin):
+    workshop, cells = begin(seeds=[0], first_layer_budgets=["0.25"])
+    own, other = (next(cell for cell in cells if name in cell.name) for name in ("first_layer", "relevance"))
+    flags = workshop._soft_flags(own)
+    assert "--prune_first_layer" in flags and "--prune_first_layer" not in workshop._soft_flags(other)
+    assert flags[flags.index("--target_flops") + 1] == "0.25" and flags[-1] == "relevance"
 
 
 def test_a_failed_cell_does_not_end_the_run(begin, capsys):
@@ -160,9 +173,9 @@ def test_a_group_of_another_process_is_left_to_it(begin, capsys):
     lock.parent.mkdir(parents=True)
     pretends = Pretends()
     with FileLock(lock):
-        assert runs.run_cells(workshop, cells, pretends) == 11
-    assert all("seed_1" in name for name in pretends.names) and len(pretends.names) == 11
-    assert "a@512/seed_0: 11 cells are left to another process" in capsys.readouterr().out
+        assert runs.run_cells(workshop, cells, pretends) == len(cells) // 2
+    assert all("seed_1" in name for name in pretends.names) and len(pretends.names) == len(cells) // 2
+    assert f"a@512/seed_0: {len(cells) // 2} cells are left to another process" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nothing"])

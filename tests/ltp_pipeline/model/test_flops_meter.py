@@ -13,6 +13,8 @@ from transformer_revised.models.ltp.attention_dispatch import IMPLEMENTATIONS
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 402, "final_token_threshold": 0.5}
 
+FIRST = {"prune_first_layer": True}
+
 
 def counted(model, batch):
     with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, torch.no_grad():
@@ -20,7 +22,7 @@ def counted(model, batch):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("settings", [{}, {"prune_mode": None}, {"attention_window": [16, 8, 64, 16]}])
+@pytest.mark.parametrize("settings", [{}, {"prune_mode": None}, {"attention_window": [16, 8, 64, 16]}, FIRST])
 @pytest.mark.parametrize("lengths", [[400], [300, 17, 1, 160]])
 def test_executed_flops_are_those_the_counter_sees(settings, lengths):
     model, batch = tiny_model(**SIZES, **settings), random_batch(lengths)

@@ -119,12 +119,12 @@ def test_ctrl_c_in_the_evaluation_without_checkpoints(workplace, monkeypatch, st
     assert Path("out.unfinished/model.safetensors").read_bytes() == straight["weights"]
 
 
-@pytest.mark.parametrize("mode, call", [("soft", 1), ("hard", 3)])
-def test_an_interrupted_calibration_leaves_nothing_behind(workplace, monkeypatch, mode, call):
+@pytest.mark.parametrize("mode, call, measurement", [("soft", 1, 2), ("hard", 3, 1)])
+def test_an_interrupted_calibration_leaves_nothing_behind(workplace, monkeypatch, mode, call, measurement):
     """Soft training calibrates twice at its start and once at its end, hard training at start, middle and end."""
     prune(f"{BUDGET} {mode} --output_dir straight")
     with monkeypatch.context() as patch:
-        at_call(patch, trainer_ltp, "meet_target", call, lambda: at_second_measurement(patch))
+        at_call(patch, trainer_ltp, "meet_target", call, lambda: at_measurement(measurement, patch))
         said = interrupted(prune, f"{BUDGET} {mode} --output_dir out")
     resume = "--resume_from_checkpoint last" in said
     assert resume == (call == 3)
@@ -132,11 +132,11 @@ def test_an_interrupted_calibration_leaves_nothing_behind(workplace, monkeypatch
     assert outcome("out") == outcome("straight")
 
 
-def at_second_measurement(patch):
+def at_measurement(number, patch):
     """Ctrl-C while thresholds are shifted on trial."""
     from transformer_revised.models.ltp import pruning_budget
 
-    at_call(patch, pruning_budget, "measure_relative_flops", 2, ctrl_c)
+    at_call(patch, pruning_budget, "measure_relative_flops", number, ctrl_c)
 
 
 CPU = RuntimeError(

@@ -36,6 +36,10 @@ class LTPConfig(LongformerConfig):
         final_token_threshold (`float`, *optional*, defaults to 0.01):
             `"absolute_threshold"` and `"rising_threshold"`: the threshold of layer `l` of `L` is
             `final_token_threshold * l / L`; `"absolute_threshold"` adds the learned offset `keep_threshold`.
+        prune_first_layer (`bool`, *optional*, defaults to `False`):
+            `"absolute_threshold"` and `"rising_threshold"`: whether the first layer removes tokens, too. The threshold
+            is then `final_token_threshold * (l + 1) / L`. The first layer's attention still computes every token. Only
+            its feed-forward part gets fewer.
         token_threshold (`float`, *optional*, defaults to 0.0):
             `"threshold"`: the threshold of every layer.
         token_keep_rate (`float`, *optional*, defaults to 1.0):
@@ -86,6 +90,7 @@ class LTPConfig(LongformerConfig):
     pad_token_id: int = 1
     prune_mode: str | None = "absolute_threshold"
     final_token_threshold: float | int = 0.01
+    prune_first_layer: bool = False
     token_threshold: float | int = 0.0
     token_keep_rate: float | int = 1.0
     score_normalization: str = "max"

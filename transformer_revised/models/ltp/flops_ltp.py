@@ -71,19 +71,33 @@ def unpruned_flops(
         device: the model's device (default: that of `packed`). It decides the attention implementation, and so how
             many pairs are computed.
     """
-    lengths, requested = packed.lengths, "eager" if full else config._attn_implementation
-    implementation = choose_implementation(requested, device or packed.sequence_of.device)
-    num_global = np.array([len(indices) for indices in packed.global_indices])
-    first_global = np.array([start in indices for start, indices in zip(packed.offsets, packed.global_indices)])
-    total = np.zeros_like(lengths)
+    return _flops(config, [packed] * (config.num_hidden_layers + 1), device, full)
+
+
+def lowest_flops(config, packed: PackedSequence, first_layer: int, device: torch.device | None = None) -> np.ndarray:
+    """FLOPs of a batch when all tokens but the global ones are removed in layer `first_layer`, `[B]`.
+
+    No thresholds give less. `device`: as in [`unpruned_flops`].
+    """
+    left = packed.keep(packed.is_global)[0]
+    return _flops(config, [packed if i <= first_layer else left for i in range(config.num_hidden_layers + 1)], device)
+
+
+def _flops(config, alive: list[PackedSequence], device: torch.device | None, full: bool = False) -> np.ndarray:
+    """FLOPs of a batch, `[B]`. `alive`: the tokens that enter each layer, and those that the last layer keeps."""
+    requested = "eager" if full else config._attn_implementation
+    implementation = choose_implementation(requested, device or alive[0].sequence_of.device)
+    total = np.zeros_like(alive[0].lengths)
     for i, window in enumerate(config.attention_window):
-        if i == config.num_hidden_layers - 1 and not full:
-            pairs = first_token_plan(packed, window // 2).pairs
-            counts = LayerCounts(lengths, np.ones_like(lengths), pairs, first_global.astype(np.int64))
+        packed, kept = alive[i], alive[i + 1].lengths
+        if i == config.num_hidden_layers - 1 and not full and packed.has_all_first_tokens:
+            pairs, kept = first_token_plan(packed, window // 2).pairs, np.ones_like(kept)
+            num_global = np.array([start in own for start, own in zip(packed.offsets, packed.global_indices)])
         else:
             pairs = local_attention_plan(implementation, packed, window // 2).pairs
             pairs = pairs.cpu().numpy() if isinstance(pairs, torch.Tensor) else pairs
-            counts = LayerCounts(lengths, lengths, pairs, num_global)
+            num_global = packed.num_global
+        counts = LayerCounts(packed.lengths, kept, pairs, num_global.astype(np.int64))
         total = total + layer_flops(config, counts, fold=not full)
     return total + _head_flops(config)
 

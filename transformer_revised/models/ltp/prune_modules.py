@@ -10,7 +10,7 @@ from torch import nn
 from .device_policy import reading_back_stalls
 from .packed_sequence import PackedSequence
 
-# The threshold of a layer that removes nothing. It is layer 0's before training, as 0 / num_layers = 0.
+# The threshold of a layer that removes nothing. Without `prune_first_layer` it is layer 0's: 0 / num_layers = 0.
 INACTIVE_THRESHOLD = 0.0
 # Lower bound of learned thresholds in hard pruning, as in the published code.
 MIN_THRESHOLD = 1e-5
@@ -100,15 +100,15 @@ class ThresholdPruner(PrunerWithThreshold):
 
 
 class RisingThresholdPruner(PrunerWithThreshold):
-    """The threshold, again a fraction, rises with the layer: `final_token_threshold * layer / num_layers`."""
+    """The threshold, again a fraction, rises with the layer, see `_rising_threshold`."""
 
     def __init__(self, config, layer_id: int):
         super().__init__(_rising_threshold(config, layer_id))
 
 
 class AbsoluteThresholdPruner(PrunerWithThreshold):
-    """Learned Token Pruning (Kim et al., KDD 2022, section 3): the threshold is
-    `final_token_threshold * layer / num_layers` plus a learned offset.
+    """Learned Token Pruning (Kim et al., KDD 2022, section 3): the threshold rises with the layer, see
+    `_rising_threshold`, and has a learned offset.
     """
 
     def __init__(self, config, layer_id: int):
@@ -137,7 +137,9 @@ class AbsoluteThresholdPruner(PrunerWithThreshold):
 
 
 def _rising_threshold(config, layer_id: int) -> float:
-    return config.final_token_threshold * layer_id / config.num_hidden_layers
+    """`final_token_threshold * layer / num_layers`. Layers count from 0; with `prune_first_layer` from 1."""
+    step = layer_id + 1 if config.prune_first_layer else layer_id
+    return config.final_token_threshold * step / config.num_hidden_layers
 
 
 class TopKPruner(TokenPruner):

@@ -20,7 +20,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from .attention_dispatch import choose_implementation
 from .batch_tokens import attention_mask_of, global_tokens
-from .flops_ltp import executed_flops, expected_relative_flops, layer_counts, unpruned_flops
+from .flops_ltp import executed_flops, expected_relative_flops, layer_counts, lowest_flops, unpruned_flops
 from .modeling_ltp import LTPPreTrainedModel, in_evaluation_mode
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner
@@ -125,10 +125,29 @@ def measure_relative_flops(model: nn.Module, batches: Iterable[dict[str, torch.T
         for batch in batches:
             # `forward`, not `model(...)`: hooks that count the FLOPs of evaluations must not count these passes.
             output = model.forward(**{**batch, "return_dict": True})
-            mask, global_mask = attention_mask_of(batch), batch.get("global_attention_mask")
-            packed = PackedSequence.from_masks(mask.cpu(), None if global_mask is None else global_mask.cpu())
             executed += int(executed_flops(model.config, layer_counts(output)).sum())
-            unpruned += int(unpruned_flops(model.config, packed, device=mask.device).sum())
+            device = attention_mask_of(batch).device
+            unpruned += int(unpruned_flops(model.config, _packed(batch), device=device).sum())
+    return executed / unpruned
+
+
+def _packed(batch: dict[str, torch.Tensor]) -> PackedSequence:
+    """The tokens of a batch, on the CPU."""
+    mask, global_mask = attention_mask_of(batch), batch.get("global_attention_mask")
+    return PackedSequence.from_masks(mask.cpu(), None if global_mask is None else global_mask.cpu())
+
+
+def lowest_relative_flops(
+    config, batches: Iterable[PackedSequence], first_layer: int, device: torch.device | None = None
+) -> float:
+    """The relative FLOPs that remain if all tokens but the global ones are removed in layer `first_layer`.
+
+    `device`: the model's, see [`unpruned_flops`].
+    """
+    executed, unpruned = 0, 0
+    for packed in batches:
+        executed += int(lowest_flops(config, packed, first_layer, device).sum())
+        unpruned += int(unpruned_flops(config, packed, device=device).sum())
     return executed / unpruned
 
 
@@ -151,6 +170,10 @@ def active_offsets(model: LTPPreTrainedModel) -> list[nn.Parameter]:
     return [pruner.learned_offset for pruner in pruners if pruner.is_active]
 
 
+def _first_active_layer(model: LTPPreTrainedModel) -> int:
+    return next(i for i, pruner in enumerate(model.pruners()) if pruner is not None and pruner.is_active)
+
+
 @torch.no_grad()
 def meet_target(
     model: nn.Module, batches: list[dict[str, torch.Tensor]], target: float, tolerance: float = 0.005
@@ -169,6 +192,14 @@ def meet_target(
         raise UnreachableTargetError("the model has no learned thresholds; expected prune mode absolute_threshold")
     if not batches:
         raise ValueError("there are no batches to measure FLOPs on; expected at least one function")
+    first, device = _first_active_layer(model), attention_mask_of(batches[0]).device
+    floor = lowest_relative_flops(model.config, map(_packed, batches), first, device)
+    if target < floor - tolerance:
+        raise UnreachableTargetError(
+            f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain if all tokens except the global ones are "
+            f"removed as early as possible; expected at least {math.ceil(100 * floor) / 100:.2f}"
+            + (", or less with prune_first_layer" if first else "")
+        )
     original = [p.clone() for p in parameters]
 
     def at(shift: float) -> float:
@@ -183,14 +214,8 @@ def meet_target(
 def _shifted_to(target: float, tolerance: float, at: Callable[[float], float]) -> float:
     """Calls `at(shift)`, which shifts the thresholds and measures relative FLOPs, until they are near `target`.
 
-    Returns the relative FLOPs of the last call, the nearest to `target` of all. Raises UnreachableTargetError.
+    Returns the relative FLOPs of the last call, the nearest to `target` of all.
     """
-    floor = at(math.inf)
-    if target < floor - tolerance:
-        raise UnreachableTargetError(
-            f"{target:g} cannot be reached: {floor:.3f} of the FLOPs remain if all tokens except the global ones are "
-            f"removed as early as possible; expected at least {math.ceil(100 * floor) / 100:.2f}"
-        )
     shift, step, nearest = 0.0, 0.1, (math.inf, 0.0)  # nearest: difference to the target, shift
     low = high = None  # (shift, difference to the target): one that removes too little, one that removes too much
     for _ in range(MAX_TRIALS):

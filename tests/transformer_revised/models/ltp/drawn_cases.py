@@ -127,7 +127,7 @@ class Drawn:
             "pad_token_id": PAD, "sep_token_id": SEPARATOR,
             "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "layer_norm_eps": 1e-5, "num_labels": 3,
             "prune_mode": self.mode, "score_normalization": normalization, "temperature": rng.choice(temperatures),
-            "mask_global_tokens": rng.random() < 0.5,
+            "mask_global_tokens": rng.random() < 0.5, "prune_first_layer": self.case.seed % 3 == 1,
             **modes[self.mode], **settings,
         })  # fmt: skip
 
@@ -157,7 +157,8 @@ class Drawn:
 
     def draw_threshold(self, config: LTPConfig, layer: int) -> float:
         """A learned offset: 0, positive, or negative such that the threshold is positive, exactly 0 or negative."""
-        base = config.final_token_threshold * layer / config.num_hidden_layers
+        step = layer + 1 if config.prune_first_layer else layer
+        base = config.final_token_threshold * step / config.num_hidden_layers
         positive = self.draw_score(config.score_normalization)
         opposite = -base if self.dtype == torch.float64 else 0.0  # rounded to float32, the sum would not be 0
         return self.rng.choice([0.0, positive, positive, opposite * self.rng.random(), opposite, -base - 0.1])

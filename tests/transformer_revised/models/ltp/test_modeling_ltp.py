@@ -57,27 +57,29 @@ def test_tuple_output_begins_with_longformers():
     assert output[1].shape == (1, 2)
 
 
-def test_a_removed_token_can_change_nothing():
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_removed_token_can_change_nothing(layer):
     """Noise on its last state and at its place in the batch changes no later layer."""
-    model = tiny_model()
+    model = tiny_model(prune_first_layer=layer == 0)
     batch = random_batch([120, 60])
     plain = model(**batch, output_pruning=True)
-    kept = plain.kept_tokens[1]
+    kept = plain.kept_tokens[layer]
+    before = plain.kept_tokens[layer - 1] if layer else batch["attention_mask"] > 0
     gone = (batch["attention_mask"] > 0) & ~kept
     assert gone.sum() > 10 and kept.sum() > 4
 
     def disturb(module, args, output):
-        """Adds noise after layer 1 to every place that may hold a removed token's state."""
+        """Adds noise after the layer to every place that may hold a removed token's state."""
         hidden_states, trace = output
         index, states = trace.removed
-        assert len(index) == (plain.kept_tokens[0] & ~kept).sum()
+        assert len(index) == (before & ~kept).sum()
         assert len(hidden_states) == kept.sum()
         states += 1e3 * torch.randn_like(states)
         padded = trace.kept.unpack(hidden_states)
         padded[~kept] = torch.randn(int((~kept).sum()), padded.shape[-1])
         return trace.kept.pack(padded), trace
 
-    handle = model.longformer.encoder.layer[1].register_forward_hook(disturb)
+    handle = model.longformer.encoder.layer[layer].register_forward_hook(disturb)
     disturbed = model(**batch)
     handle.remove()
     assert torch.equal(disturbed.logits, model(**batch).logits)

@@ -58,6 +58,15 @@ def test_the_worked_example_of_the_documentation():
     assert output.kept_tokens[1].tolist() == [[True, True, True, False, True, False]]
 
 
+@pytest.mark.parametrize("mode", ["absolute_threshold", "rising_threshold"])
+@pytest.mark.parametrize("first, expected", [(False, [0, 0.1, 0.2, 0.3]), (True, [0.1, 0.2, 0.3, 0.4])])
+def test_thresholds_rise_from_the_second_layer_or_from_the_first(mode, first, expected):
+    config = tiny_config(prune_mode=mode, final_token_threshold=0.4, prune_first_layer=first)
+    pruners = [PRUNERS[mode](config, layer) for layer in range(4)]
+    assert [pruner.threshold.item() for pruner in pruners] == pytest.approx(expected)
+    assert [pruner.is_active for pruner in pruners] == [first, True, True, True]
+
+
 def test_topk_schedule_and_cut(packed):
     rates = [TopKPruner(LTPConfig(num_hidden_layers=7, token_keep_rate=0.2), i).keep_rate for i in range(7)]
     assert rates == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2])

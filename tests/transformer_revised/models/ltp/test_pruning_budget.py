@@ -1,18 +1,18 @@
 """Meeting a compute budget: expected FLOPs, the controller, the shift of the thresholds."""
 
-import math
-
 import pytest
 import torch
 
 from ltp_pipeline.model.flops_meter import FlopsMeter
 from transformer_revised.models.ltp.attention_dispatch import IMPLEMENTATIONS
 from transformer_revised.models.ltp.flops_ltp import expected_relative_flops
+from transformer_revised.models.ltp.packed_sequence import PackedSequence
 from transformer_revised.models.ltp.pruning_budget import (
     MOMENTUM,
     ComputeBudget,
     UnreachableTargetError,
     active_offsets,
+    lowest_relative_flops,
     measure_relative_flops,
     meet_target,
 )
@@ -86,6 +86,39 @@ def test_a_target_below_what_the_first_layer_costs_is_refused_and_changes_nothin
     with pytest.raises(UnreachableTargetError, match=r"0\.1 cannot be reached: .* expected at least 0\.\d\d"):
         meet_target(model, [batch], 0.1)
     assert [p.item() for p in active_offsets(model)] == [0.0] * 5
+
+
+@pytest.mark.parametrize("layers, first", [(6, False), (6, True), (2, True), (1, True)])
+@pytest.mark.parametrize("global_tokens", [[0], [0, 3, 100]])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_the_lowest_flops_are_those_with_infinite_thresholds(layers, first, global_tokens, implementation):
+    settings = {**WIDE, "num_hidden_layers": layers, "attention_window": [16, 16, 32, 16, 2, 16][:layers]}
+    model, batch = tiny_model(prune_first_layer=first, **settings), random_batch(LENGTHS)
+    is_global = torch.zeros_like(batch["input_ids"]).index_fill(1, torch.tensor(global_tokens), 1)
+    batch["global_attention_mask"] = is_global
+    model.set_attn_implementation(implementation)
+    for offset in active_offsets(model):
+        torch.nn.init.constant_(offset, torch.inf)
+    packed = PackedSequence.from_masks(batch["attention_mask"], is_global)
+    lowest = lowest_relative_flops(model.config, [packed], 0 if first else 1)
+    assert measure_relative_flops(model, [batch]) == lowest
+
+
+def test_a_first_layer_that_prunes_makes_lower_budgets_possible():
+    batches = [random_batch([250, 200]), random_batch([90, 130])]
+    with pytest.raises(UnreachableTargetError, match=r"0\.2 cannot be reached: 0\.3"):
+        meet_target(tiny_model(final_token_threshold=0.6, **WIDE), batches, 0.2)
+    model = tiny_model(final_token_threshold=0.6, prune_first_layer=True, **WIDE)
+    before = model.thresholds()
+    assert meet_target(model, batches, 0.2) == pytest.approx(0.2, abs=0.005)
+    shifts = model.thresholds() - before
+    assert len(shifts) == 6 and shifts.tolist() == pytest.approx([shifts[0].item()] * 6) and shifts[0] != 0
+    with FlopsMeter(model) as meter, torch.no_grad():
+        for batch in batches:
+            model(**batch)
+    assert meter.pop()["relative_flops"] == pytest.approx(0.2, abs=0.005)
+    entered = model(**batches[0], output_pruning=True).attention_sentence_lengths
+    assert entered[0].tolist() == [250, 200] and (entered[1] < entered[0] / 2).all()  # all attend in the first layer
 
 
 def test_the_target_is_approached_in_a_line_and_then_kept():
@@ -185,5 +218,5 @@ def test_an_interrupted_shift_gives_thresholds_and_modes_back(monkeypatch, stop_
     monkeypatch.setattr(model.longformer, "encode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         meet_target(model, [batch], 0.7, tolerance=0.0)
-    assert len(calls) == stop_at + 1 and (stop_at or math.inf in calls[0])
+    assert len(calls) == stop_at + 1 and (not stop_at or calls[0] != calls[1])
     assert all(map(torch.equal, active_offsets(model), before)) and model.training
