@@ -51,3 +51,15 @@ def pruned_model(pruned_checkpoint):
 
     args = PrunedModelArguments(str(pruned_checkpoint), max_length=MAX_LENGTH, use_cpu=True, dtype="float32")
     return load_pruned_model(args)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Headless Chromium, one process for all tests. Without Chromium these tests are skipped."""
+    from tests.browser import CHROMIUM, MISSING, Browser
+
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()

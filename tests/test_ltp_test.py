@@ -13,6 +13,7 @@ from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view import report
 from ltp_pipeline.view.line_scores import line_scores
+from tests.ltp_pipeline.view.page_reader import Page
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, copy_with_teacher, save_functions
 from transformer_revised import LTPConfig
 
@@ -72,8 +73,9 @@ def test_all_outputs_agree_with_the_model(pruned_checkpoint, pruned_model, funct
     assert captured.out.count("== dev.csv row") == 4 and "\x1b" not in captured.out
     assert captured.out.index("row 2") < captured.out.index("row 4") < captured.out.index("row 1")
     assert "\\x1b[2J\\u202e" in captured.out
-    page = (tmp_path / "out" / "visualisation.html").read_text(encoding="utf-8")
-    assert page.count("<section") == 4 and "lines that speak most for class 1: " in page
+    on_page = Page((tmp_path / "out" / "visualisation.html").read_text(encoding="utf-8")).data["functions"]
+    assert [one["name"] for one in on_page] == [function["name"] for function in shown]
+    assert any(fact.startswith("lines that speak most for class 1: ") for one in on_page for fact in one["facts"])
     (function,) = run(pruned_checkpoint, functions, tmp_path / "none", "--num_functions", 1, "--line_scores", "none")
     assert function["line_scores"] is None
     assert (tmp_path / "out" / "visualisation.png").read_bytes().startswith(b"\x89PNG")

@@ -21,9 +21,9 @@ from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments, load_pruned_model, prune_functions
 from ltp_pipeline.view.line_results import NONE
 from ltp_pipeline.view.line_scores import lines_of_function
-from ltp_pipeline.view.page import html_page
 from ltp_pipeline.view.token_scores import DEFAULT
 from ltp_pipeline.view.trace import FunctionTrace, trace_function
+from ltp_pipeline.view.trace_page import html_page
 
 if TYPE_CHECKING:
     import pandas as pd

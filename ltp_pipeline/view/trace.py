@@ -5,7 +5,6 @@ The terminal view, the HTML page and the figures all show a [`FunctionTrace`].
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ import torch
 from ltp_pipeline.task.decision import stored_threshold
 from ltp_pipeline.task.tasks import has_labels
 from ltp_pipeline.view.encode import FunctionTokens
+from ltp_pipeline.view.escapes import on_one_line, printable
 from ltp_pipeline.view.kept_tokens import PrunedFunction
 
 if TYPE_CHECKING:
@@ -100,14 +100,14 @@ class FunctionTrace:
         It has at most about `MAX_TOKEN_TEXT` characters: each line that a token includes shows it.
         """
         if not self.is_text[token]:
-            return _on_one_line(self.tokens[token])
+            return on_one_line(self.tokens[token])
         begin, end = self.offsets[token]
-        shown = _on_one_line(self.source[begin : min(end, begin + MAX_TOKEN_TEXT)]).strip(" ") or "(space)"
+        shown = on_one_line(self.source[begin : min(end, begin + MAX_TOKEN_TEXT)]).strip(" ") or "(space)"
         return f"{shown}..." if end - begin > MAX_TOKEN_TEXT else shown
 
     def heading(self) -> str:
         """The printable name, on one line."""
-        return _on_one_line(self.name)
+        return on_one_line(self.name)
 
     def fate(self, token: int) -> str:
         """`"kept"` or `"removed in layer 3"`."""
@@ -235,22 +235,6 @@ def trace_function(
         decision_threshold=stored_threshold(model.config),
         unread=tuple((int(function.offsets[i - 1, 1]), int(function.offsets[i, 0])) for i in gaps),
     )
-
-
-def printable(text: str) -> str:
-    """Escapes characters that a terminal would execute or not show: control, format, surrogate and private characters,
-    line and paragraph separators, but not newlines and tabs. `"\\x1b[2J"` becomes `"\\\\x1b[2J"`.
-    """
-    return "".join(
-        char.encode("unicode_escape").decode()
-        if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-        else char
-        for char in text
-    )
-
-
-def _on_one_line(text: str) -> str:
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def source_lines(trace: FunctionTrace) -> list[list[tuple[str, int | None]]]:

@@ -69,7 +69,7 @@ for name, content in contents.items():
 SHOWN = """
 import numpy as np
 from tests.ltp_pipeline.view.traces import make_trace
-from ltp_pipeline.view.page import html_page
+from ltp_pipeline.view.trace_page import html_page
 from ltp_pipeline.view.terminal import TerminalView
 for source in ("x" * {size}, "\\u202e" * ({size} // 20), "\\n" * ({size} // 20), "a b " * ({size} // 20)):
     ends = np.linspace(0, len(source), 17).astype(int)

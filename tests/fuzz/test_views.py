@@ -21,13 +21,13 @@ from ltp_pipeline.files.layouts import own_layout
 from ltp_pipeline.view.encode import FunctionTokens
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_text import kept_text
-from ltp_pipeline.view.page import html_page
 from ltp_pipeline.view.report import name_of_function
 from ltp_pipeline.view.terminal import TerminalView
 from ltp_pipeline.view.trace import FunctionTrace
+from ltp_pipeline.view.trace_page import html_page
 from tests.fuzz.limits import fuzz
 from tests.fuzz.strategies import SCALARS, VALUES, code
-from tests.ltp_pipeline.view.test_page import Page
+from tests.ltp_pipeline.view.page_reader import Page
 from tests.ltp_pipeline.view.traces import make_trace
 
 OBEYED = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # categories of characters that a screen obeys, or does not show
@@ -94,8 +94,10 @@ def test_page(trace, title):
     assert tags <= {tag for tag, _ in HARMLESS.elements}
     names = {name for _, attributes in page.elements for name in attributes}
     assert names <= {name for _, attributes in HARMLESS.elements for name in attributes}
-    assert text.count("</script>") == 1
-    assert {attributes["href"] for tag, attributes in page.elements if tag == "a"} == {"#f0", "#f1"}
+    assert text.count("</script>") == 2
+    assert len(page.data["functions"]) == 2
+    for function in page.data["functions"]:  # the runs cover the code
+        assert sum(function.get("runs", [])[::2]) == len(function.get("code", "").encode("utf-16-le")) // 2
 
 
 @fuzz(trace=traces(), title=code(surrogates=True, max_size=3))

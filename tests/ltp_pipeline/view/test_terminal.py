@@ -1,7 +1,7 @@
 import re
 
+from ltp_pipeline.view.escapes import printable
 from ltp_pipeline.view.terminal import TerminalView
-from ltp_pipeline.view.trace import printable
 from tests.ltp_pipeline.view.traces import REMOVED_IN, make_trace
 
 

@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from ltp_pipeline.view.trace import printable, source_lines
+from ltp_pipeline.view.trace import source_lines
 from tests.ltp_pipeline.view.traces import REMOVED_IN, make_trace
 
 
@@ -50,20 +49,6 @@ def test_parts_that_were_not_read():
     ]
     (first,) = make_trace("...b\n", ["b"], [0] * 3, unread=((0, 3),)).describe_unread()
     assert first == "the model did not read the first 3 characters"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("\x1b[2J\x07", "\\x1b[2J\\x07"),
-        ("\x9b31m\x7f\x00\r", "\\x9b31m\\x7f\\x00\\r"),
-        ("\u202eab\u2066\u200b\ufeff", "\\u202eab\\u2066\\u200b\\ufeff"),
-        ("\u2028\ud800", "\\u2028\\ud800"),
-        ("a\n\té漢 $", "a\n\té漢 $"),
-    ],
-)
-def test_printable_escapes_what_acts_on_a_terminal_or_hides(text, shown):
-    assert printable(text) == shown
 
 
 def test_source_lines_lay_the_source_out_as_written():
