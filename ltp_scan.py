@@ -5,35 +5,40 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import fields
 
-from ltp_pipeline.base.errors import run_main
+from ltp_pipeline.base.errors import UserError, run_main
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     args = make_parser().parse_args(argv)
-    from ltp_pipeline.base.files import write_json
+    from ltp_pipeline.scan.baseline import mark_new, read_baseline
+    from ltp_pipeline.scan.exit_status import exit_status
+    from ltp_pipeline.scan.outputs import STDOUT, WRITERS, check_outputs, write_outputs
     from ltp_pipeline.scan.settings import ScanSettings
 
     own = {field.name for field in fields(ScanSettings)}
     given = {name: value for name, value in vars(args).items() if name in own and value is not None}
     settings = ScanSettings(**given)
+    outputs = {flag: getattr(args, flag) for flag in WRITERS}
+    check_outputs(outputs)
+    if args.fail_on is not None and not 0 <= args.fail_on <= 1:
+        raise UserError(f"--fail_on {args.fail_on}: expected a probability from 0 to 1")
+    if args.show < 0:
+        raise UserError(f"--show {args.show}: expected 0 (all) or more")
+    baseline = None if args.baseline is None else read_baseline(args.baseline)
     from ltp_pipeline.scan.engine import run_scan  # late: --help needs no torch
+    from ltp_pipeline.scan.terminal import output_width, terminal_text, wants_color
 
     report = run_scan(args.PATH, args.model_name_or_path, settings)
-    if args.json:
-        write_json(args.json, asdict(report))
-    for finding in report.findings:
-        unit = finding.unit
-        print(f"{finding.probability:.6f}  {unit.path}:{unit.first_line}-{unit.last_line}  {unit.name}")
-    print(
-        f"{len(report.findings)} findings in {report.units} functions of {report.files} files "
-        f"in {report.seconds:.1f} s ({report.cached} from the cache)"
-    )
-    if any(finding.probability >= (args.fail_on or 0) for finding in report.findings):
-        sys.exit(1)
+    if baseline is not None:
+        mark_new(report, baseline, args.baseline)
+    write_outputs(report, outputs)  # before the findings are shown: the reader may leave, as with `| less`
+    stream = sys.stderr if set(STDOUT) & set(outputs.values()) else sys.stdout
+    text = terminal_text(report, wants_color(args.no_color, stream), output_width(stream), args.show)
+    print(text, end="", file=stream)
+    sys.exit(exit_status(report, args.fail_on))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,8 +65,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--device")
     add("--max_tokens_per_batch", type=int)
     add("--num_workers", type=int)
-    add("--json", type=Path)
-    add("--fail_on", type=float)
+    add("--sarif", metavar="FILE", help="Write the findings as SARIF 2.1.0, for code hosts and editors.")
+    add("--json", metavar="FILE", help="Write all that the scan knows as JSON.")
+    add("--csv", metavar="FILE", help="Write a row for each finding.")
+    add("--baseline", metavar="FILE", help="Earlier SARIF or JSON report: only findings that it lacks are new.")
+    add("--show", type=int, default=10, metavar="N", help="Print the lines of N findings (default: 10); 0: all.")
+    add("--fail_on", type=float, metavar="P", help="Status 1 only for new findings with at least this probability.")
+    add("--no_color", action="store_true", help="Print without colours, which are off, too, if NO_COLOR is set.")
     add("--quiet", action="store_true")
     return parser
 

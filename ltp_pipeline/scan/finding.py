@@ -32,6 +32,11 @@ class KeptTokens:
     layers_survived: tuple[int, ...]  # by how many layers each token was kept, 0 to `num_layers`
     num_layers: int
 
+    @property
+    def share(self) -> float:
+        """The share of the tokens that are alive, averaged over the layers, 0 to 1."""
+        return sum(self.layers_survived) / max(1, len(self.layers_survived) * self.num_layers)
+
 
 @dataclass(frozen=True)
 class Finding:

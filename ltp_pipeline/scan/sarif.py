@@ -87,7 +87,7 @@ def _run(report: ScanReport, rules: list[str], note: str) -> dict[str, Any]:
     if len(errors) > MAX_NOTIFICATIONS:
         messages.append(_notification("error", f"{len(errors) - MAX_NOTIFICATIONS} more files were not scanned"))
     left_out = Counter(printable(part.reason) for part in report.skipped if not part.is_error)
-    messages += [_notification("note", f"left out: {reason} {count}") for reason, count in sorted(left_out.items())]
+    messages += [_notification("note", f"left out: {count} {reason}") for reason, count in sorted(left_out.items())]
     messages += [_notification("warning", note)] if note else []
     driver = {
         "name": "LTP",

@@ -17,7 +17,7 @@ OF_THIS_RUN = ("seconds", "cached", "tokens", "relative_flops")
 LISTS = ("findings", "suppressed", "skipped")
 COLUMNS = (
     *("path", "first_line", "last_line", "function", "language", "label", "probability", "lines", "tokens"),
-    *("kept_tokens", "fingerprint", "is_new"),
+    *("kept_share", "fingerprint", "is_new"),
 )
 LINES = 10  # that a row of the CSV file names
 
@@ -52,8 +52,7 @@ def write_csv(report: ScanReport, path: str | Path) -> None:
         row = _as_object(finding)
         for_it = [str(line) for line, score in row["lines"] if score > 0]
         row["lines"] = " ".join(for_it[:LINES])
-        kept = finding.kept
-        row["kept_tokens"] = "" if kept is None else kept.layers_survived.count(kept.num_layers)
+        row["kept_share"] = "" if finding.kept is None else round(finding.kept.share, 4)
         writer.writerow([row[column] for column in COLUMNS])
     write_text(path, out.getvalue())
 

@@ -88,7 +88,7 @@ def summary(report: ScanReport) -> str:
 
 def _notes(report: ScanReport) -> list[str]:
     skipped = Counter(part.reason for part in report.skipped if not part.is_error)
-    left_out = ", ".join(f"{printable(reason)} {count}" for reason, count in sorted(skipped.items()))
+    left_out = "; ".join(f"{count} {printable(reason)}" for reason, count in sorted(skipped.items()))
     cost = [f"{report.cached} of {report.units} from the cache"] if report.cached else []
     if report.relative_flops is not None:
         cost.append(f"{report.relative_flops:.0%} of the FLOPs of the unpruned model")
@@ -134,9 +134,7 @@ class _View:
         head = f"{rank}. {printable(unit.path, 4096)}:{line}{name}"
         about = [f"{printable(finding.label)} {finding.probability:.4f}", f"lines {unit.first_line}-{unit.last_line}"]
         about += [f"{finding.tokens} tokens"] if finding.tokens else []
-        if finding.kept is not None and finding.kept.begins:
-            kept = finding.kept.layers_survived.count(finding.kept.num_layers)
-            about.append(f"{kept / len(finding.kept.begins):.0%} kept by all layers")
+        about += [f"{finding.kept.share:.0%} kept (mean of the layers)"] if finding.kept is not None else []
         about += [] if marks else ["lines not scored"]
         return "\n".join(
             [self._sgr(BOLD, head), self._sgr(DIM, f"   {', '.join(about)}"), *self._code(finding, marks)]

@@ -122,7 +122,7 @@ def test_files_that_were_not_scanned_are_notifications():
         "region": {"startLine": 3},
     }
     assert (error["level"], error["message"]["text"]) == ("error", "not parsed")
-    assert (note["level"], note["message"]["text"]) == ("note", "left out: vendored 1")
+    assert (note["level"], note["message"]["text"]) == ("note", "left out: 1 vendored")
     assert not run_of(REPORTS["only errors"])["invocations"][0]["executionSuccessful"]
     many = run_of(make_report(skipped=[SkippedFile(f"{i}.c", "not parsed", True) for i in range(1002)]))
     assert (

@@ -50,8 +50,8 @@ def test_csv_has_a_row_for_each_finding(tmp_path):
     write_csv(make_report(), tmp_path / "report.csv")
     rows = list(csv.reader((tmp_path / "report.csv").read_text(encoding="utf-8").splitlines()))
     fingerprint = make_report().findings[0].fingerprint
-    first = ["src/a.c", "10", "18", "copy", "c", "defective", "0.95", "16 12", "40", "1", fingerprint, "True"]
-    assert rows[:2] == [list(COLUMNS), first] and len(rows) == 3 and rows[2][COLUMNS.index("kept_tokens")] == ""
+    first = ["src/a.c", "10", "18", "copy", "c", "defective", "0.95", "16 12", "40", "0.5", fingerprint, "True"]
+    assert rows[:2] == [list(COLUMNS), first] and len(rows) == 3 and rows[2][COLUMNS.index("kept_share")] == ""
 
 
 def test_odd_names_scores_and_text_are_read_back(tmp_path):

@@ -17,7 +17,7 @@ def test_a_table_then_the_lines_that_matter_then_what_was_not_scanned():
         "  2  0.6000  7           copy      src/b.c:1",
         "",
         "1. src/a.c:16  copy",
-        "   defective 0.9500, lines 10-18, 40 tokens, 33% kept by all layers",
+        "   defective 0.9500, lines 10-18, 40 tokens, 50% kept (mean of the layers)",
         "    10 | int copy(char *to)",
         "    11 | {",
         " >> 12 |     char own[8];",
@@ -33,7 +33,7 @@ def test_a_table_then_the_lines_that_matter_then_what_was_not_scanned():
         "not scanned, because of errors: 1",
         "  src/d.c:3: not parsed",
         "",
-        "left out: vendored 1",
+        "left out: 1 vendored",
         "34% of the FLOPs of the unpruned model",
         "2 findings in 12 functions of 3 files, 1 suppressed, 1 not scanned; 2.0 s (6 a second)",
     ]
