@@ -65,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--device")
     add("--max_tokens_per_batch", type=int)
     add("--num_workers", type=int)
+    add("--html", metavar="FILE", help="Write a page that opens offline, with the findings to sort, filter and read.")
     add("--sarif", metavar="FILE", help="Write the findings as SARIF 2.1.0, for code hosts and editors.")
     add("--json", metavar="FILE", help="Write all that the scan knows as JSON.")
     add("--csv", metavar="FILE", help="Write a row for each finding.")

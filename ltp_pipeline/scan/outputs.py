@@ -11,8 +11,20 @@ from ltp_pipeline.scan.finding import ScanReport
 from ltp_pipeline.scan.sarif import write_sarif
 from ltp_pipeline.scan.tables import write_csv, write_json
 
+
+def _write_html(report: ScanReport, path: str) -> None:
+    from ltp_pipeline.scan.page import write_page  # late: it imports the templates
+
+    write_page(report, path)
+
+
 # flag -> what writes its file
-WRITERS: dict[str, Callable[[ScanReport, str], None]] = {"sarif": write_sarif, "json": write_json, "csv": write_csv}
+WRITERS: dict[str, Callable[[ScanReport, str], None]] = {
+    "html": _write_html,
+    "sarif": write_sarif,
+    "json": write_json,
+    "csv": write_csv,
+}
 STDOUT = ("/dev/stdout", "/dev/fd/1")
 
 

@@ -8,12 +8,12 @@ from tests.ltp_pipeline.scan.reports import make_report
 
 
 def test_each_flag_writes_its_file(tmp_path):
-    paths = {flag: str(tmp_path / "new" / f"out.{flag}") for flag in ("sarif", "json", "csv")}
+    paths = {flag: str(tmp_path / "new" / f"out.{flag}") for flag in WRITERS}
     check_outputs(paths)
     assert not (tmp_path / "new").exists(), "nothing is written before the scan"
     write_outputs(make_report(), paths)
     assert json.loads((tmp_path / "new" / "out.sarif").read_bytes())["version"] == "2.1.0"
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["out.csv", "out.json", "out.sarif"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(f"out.{flag}" for flag in WRITERS)
 
 
 def test_nothing_is_asked_for(tmp_path):
