@@ -13,7 +13,7 @@ from benchmarks.accuracy.cells import Cell
 from benchmarks.accuracy.controls import flops_of_lengths
 from benchmarks.accuracy.data_sets import TEST, TRAIN, VALIDATION, DataSet
 from benchmarks.accuracy.settings import UNPRUNED, Settings
-from benchmarks.accuracy.training import Trained, load
+from benchmarks.accuracy.training import Trained, load, tokens_read
 from ltp_pipeline.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,15 +57,10 @@ def measure(cell: Cell, trained: Trained, base: Path, data: DataSet, settings: S
     found["speed"] = _speed(cell, trained, base, data, settings)
     if cell.row.kind == UNPRUNED or cell.row.is_extracted:
         epochs = settings.base_epochs + settings.soft_epochs + settings.hard_epochs
-        found["training_tokens"] = round(epochs * _tokens(trained, data))
+        frame = trained.reads(data, TRAIN)
+        frame = frame[frame["functionSource"].str.strip() != ""]  # training leaves out empty texts
+        found["training_tokens"] = round(epochs * tokens_read(trained.folder, frame, trained.reading))
     return found
-
-
-def _tokens(trained: Trained, data: DataSet) -> int:
-    """Tokens of the training functions that the model reads. Training leaves out empty texts."""
-    frame = trained.reads(data, TRAIN)
-    frame = frame[frame["functionSource"].str.strip() != ""]
-    return int(np.sum(trained.candidate(frame).tokens["length"]))
 
 
 def of_functions(frame: pd.DataFrame, probabilities: np.ndarray) -> dict[str, Any]:

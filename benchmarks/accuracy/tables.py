@@ -45,7 +45,7 @@ def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:
         if not any(cell["cell"]["row"] == name for cell in cells):
             raise UserError(f"--reference {reference}: no finished cell of such a row; expected one of another row")
     rows = summarise(cells, draws, reference)
-    machines = {repr(cell["machine"].get("cpu")): cell["machine"] for cell in cells}
+    machines = {(cell["machine"].get("cpu"), cell["machine"].get("gpu")): cell["machine"] for cell in cells}
     report = {"reference": reference, "cells": len(cells), "bootstrap": draws, "machines": list(machines.values())}
     write_json(output / "accuracy.json", {**report, "rows": rows})
     write_csv(output / "accuracy.csv", pd.DataFrame([flat(row) for row in rows]))

@@ -315,6 +315,20 @@ def load(folder: Path, frame: pd.DataFrame, reading: Reading, dtype: str) -> Can
     return load_candidate(str(folder), frame, reading.length, *options)
 
 
+def tokens_read(folder: Path, frame: pd.DataFrame, reading: Reading) -> int:
+    """The tokens that the model of a checkpoint reads of these functions."""
+    from ltp_pipeline.data.tokenization import tokenize
+    from ltp_pipeline.data.truncation import choose_truncation
+    from ltp_pipeline.model.checkpoints import load_config, load_tokenizer
+    from ltp_pipeline.task.tasks import CODE
+
+    config, tokenizer = load_config(str(folder), flag="--restore"), load_tokenizer(str(folder), flag="--restore")
+    flags = TruncationArguments(truncation=reading.truncation)
+    cut = choose_truncation(flags, config, CODE, tokenizer, reading.length)
+    tokens = tokenize(frame, tokenizer, reading.length, CODE, config.type_vocab_size > 1, cut)
+    return int(np.sum(tokens["length"]))
+
+
 def make_tokenizer(output: Path, data: DataSet, settings: Settings) -> None:
     """Trains the tokenizer of a data set, unless it is there already and of the same functions."""
     from ltp_pipeline.train_tokenizer import train_tokenizer
