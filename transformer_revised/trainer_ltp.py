@@ -13,7 +13,11 @@ from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_pt_utils import LabelSmoother
 
 from .models.ltp.batch_tokens import attention_mask_of
-from .models.ltp.modeling_ltp_heads import LTPForSequenceClassification
+from .models.ltp.modeling_ltp_heads import (
+    LTPForMultipleChoice,
+    LTPForQuestionAnswering,
+    LTPForSequenceClassification,
+)
 from .models.ltp.pruning_budget import ComputeBudget, active_offsets, meet_target, restored_if_interrupted
 from .models.ltp.pruning_ranks import RANK_IMPORTANCE, Teacher, base_model, rank_loss
 from .training_args_ltp import DEFAULT_RANK_TEACHER, LTPTrainingArguments
@@ -120,6 +124,11 @@ class LTPTrainer(Trainer):
         if not self.args.rank_distillation or not any(self.model.pruners()):
             return None
         model = base_model(self.model)
+        if isinstance(model, (LTPForQuestionAnswering, LTPForMultipleChoice)):
+            raise ValueError(
+                f"rank_distillation is not for {type(model).__name__}, whose global tokens the teacher does not know; "
+                "expected 0"
+            )
         classifies = isinstance(model, LTPForSequenceClassification)
         before = model.config.rank_teacher if self.args.masking_mode == "hard" else None
         teacher = self.args.rank_teacher or before or (DEFAULT_RANK_TEACHER if classifies else "attention")

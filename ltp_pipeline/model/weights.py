@@ -4,6 +4,7 @@ Only safetensors files are read, and no code from a checkpoint is executed.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def load_with_missing(
     where = f"{flag} {path}"
     options = {"config": config, "dtype": dtype, **hub_options(path), **safetensors_revision(path, flag)}
     options |= {"ignore_mismatched_sizes": True, "use_safetensors": True, "trust_remote_code": False}
-    with as_user_error(path, flag, "weights"), _quiet_library():
+    with as_user_error(path, flag, "weights"), _quiet_library(where):
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
         renamed, prefix = _renamed(model, info["unexpected_keys"]) if info["missing_keys"] else ({}, "")
         if renamed:
@@ -179,13 +180,22 @@ def _first(names: list[str]) -> str:
 
 
 @contextmanager
-def _quiet_library() -> Iterator[None]:
-    """Suppresses the library's warning that a Longformer checkpoint is loaded as LTP, which is intended here."""
+def _quiet_library(where: str) -> Iterator[None]:
+    """Suppresses the library's warning that a Longformer checkpoint is loaded as LTP, which is intended here.
+
+    Prints the model's warning about learned thresholds that another prune mode does not use as a note about `where`.
+    """
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings(record=True) as caught:
+            yield
     finally:
         logging.set_verbosity(verbosity)
+    for each in caught:
+        if "learned thresholds" in str(each.message):
+            print(f"note: {where}: {each.message}")
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)

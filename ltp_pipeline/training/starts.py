@@ -185,37 +185,41 @@ class PruningStage(Start):
         if self.stage.eval:
             return evaluation_folder(self.stage, self.data, self.args, self.task)
         # A folder is named after a weight and a teacher only if they are not this project's choices.
-        args = with_values(self.args, rank_teacher=None)
-        usual = {
-            "rank_distillation": chosen_ranks(with_values(args, rank_distillation=None), config)["rank_distillation"],
-            "rank_teacher": chosen_ranks(args, config)["rank_teacher"],
-        }
+        usual = usual_ranks(self.args, config)
         unusual = {name: None if value == usual[name] else value for name, value in self.ranks.items()}
-        args = with_values(args, **unusual)
+        args = with_values(self.args, **unusual)
         folder, self.named_after = stage_folder(self.stage, self.data, args, self.task, self.pruning)
         return folder
 
 
 def chosen_ranks(args: FineTuningArguments, config: PreTrainedConfig | None = None) -> dict[str, Any]:
-    """The values of --rank_distillation and --rank_teacher. Those that are not given are this project's choices.
+    """The values of --rank_distillation and --rank_teacher. Those that are not given are those of `usual_ranks`.
+
+    Raises UserError for a teacher without a weight.
+    """
+    usual = usual_ranks(args, config)
+    weight = usual["rank_distillation"] if args.rank_distillation is None else args.rank_distillation
+    if args.rank_teacher is not None and not weight:
+        raise UserError(f"--rank_teacher {args.rank_teacher}: expected a weight --rank_distillation above 0")
+    return {
+        "rank_distillation": weight,
+        "rank_teacher": args.rank_teacher or usual["rank_teacher"] if weight else None,
+    }
+
+
+def usual_ranks(args: FineTuningArguments, config: PreTrainedConfig | None) -> dict[str, Any]:
+    """This project's choice of --rank_distillation and --rank_teacher, whatever the flags are.
 
     Soft training with a budget teaches the ranking. Hard training of a model that was taught goes on with its teacher:
     without the loss it would forget the order.
 
     `config`: that of the checkpoint to prune; None: a fine-tuning, which teaches nothing unless a weight is given.
-    Raises UserError for a teacher without a weight.
     """
-    weight, teacher = args.rank_distillation, args.rank_teacher
     before = getattr(config, "rank_teacher", None) if args.masking_mode == "hard" else None
-    if weight is None:
-        budget = None if config is None else args.target_flops or getattr(config, "target_flops", None)
-        taught = before is not None if args.masking_mode == "hard" else budget is not None
-        weight = BUDGET_RANK_DISTILLATION if taught else 0.0
-    if teacher is not None and not weight:
-        raise UserError(f"--rank_teacher {teacher}: expected a weight --rank_distillation above 0")
-    if weight:
-        teacher = teacher or before or DEFAULT_RANK_TEACHER
-    return {"rank_distillation": weight, "rank_teacher": teacher}
+    budget = None if config is None else args.target_flops or getattr(config, "target_flops", None)
+    taught = before is not None if args.masking_mode == "hard" else budget is not None
+    weight = BUDGET_RANK_DISTILLATION if taught else 0.0
+    return {"rank_distillation": weight, "rank_teacher": before or DEFAULT_RANK_TEACHER}
 
 
 def _check_prunes(config: PreTrainedConfig, values: dict[str, Any]) -> None:

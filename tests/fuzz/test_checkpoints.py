@@ -45,6 +45,7 @@ CONFIG = {
     "dtype": "float32",
     "prune_mode": "absolute_threshold",
     "final_token_threshold": 0.01,
+    "prune_first_layer": False,
     "temperature": 1e-5,
     "token_keep_rate": 1.0,
     "score_normalization": "max",

@@ -10,7 +10,13 @@ from datasets import Dataset
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import Trainer, TrainingArguments
 
-from transformer_revised import LTPForTokenClassification, LTPTrainer, LTPTrainingArguments
+from transformer_revised import (
+    LTPForMultipleChoice,
+    LTPForQuestionAnswering,
+    LTPForTokenClassification,
+    LTPTrainer,
+    LTPTrainingArguments,
+)
 from transformer_revised.models.ltp.pruning_ranks import RANK_IMPORTANCE, Teacher
 
 from .models.ltp.tiny import random_batch, tiny_config, tiny_model
@@ -255,6 +261,12 @@ def test_only_sequence_classifiers_have_a_relevance(tmp_path, examples, teacher,
     assert trainer._teacher.name == expected
     with pytest.raises(ValueError, match="relevance .* not LTPForTokenClassification.*attention"):
         LTPTrainer(model, arguments(tmp_path, rank_teacher="relevance", **settings), train_dataset=examples)
+
+
+@pytest.mark.parametrize("head", [LTPForQuestionAnswering, LTPForMultipleChoice])
+def test_heads_with_other_global_tokens_are_not_taught(tmp_path, examples, head):
+    with pytest.raises(ValueError, match=f"rank_distillation is not for {head.__name__}.*expected 0"):
+        LTPTrainer(head(tiny_config()), arguments(tmp_path, rank_distillation=1.0, **SOFT), train_dataset=examples)
 
 
 def test_adapters_learn_with_a_teacher(tmp_path, examples):

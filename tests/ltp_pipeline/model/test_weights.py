@@ -13,6 +13,7 @@ from ltp_pipeline.model.starting_model import ModelArguments, load_classifier
 from ltp_pipeline.task.tasks import CODE
 from tests.ltp_pipeline.model.refusals import load, refused
 from tests.ltp_pipeline.model.test_config_values import edit
+from tests.pruned_checkpoint import save_checkpoint
 
 WEIGHTS = "model.safetensors"
 ENCODER = "longformer."
@@ -22,6 +23,13 @@ def rewrite(folder, change) -> None:
     """Replaces the weights of a checkpoint, a dict by name, by what `change` makes of them."""
     weights = {name: weight.clone() for name, weight in change(load_file(folder / WEIGHTS)).items()}
     save_file(weights, folder / WEIGHTS, {"format": "pt"})
+
+
+def test_learned_thresholds_that_are_not_used_are_a_note(tmp_path, capsys, recwarn):
+    save_checkpoint(tmp_path)
+    load_pruning_model(tmp_path, flag="--restore", prune_mode="topk", token_keep_rate=0.5)
+    assert f"note: --restore {tmp_path}: the checkpoint has 4 learned thresholds" in capsys.readouterr().out
+    assert not recwarn.list
 
 
 def fine_tuned(folder):

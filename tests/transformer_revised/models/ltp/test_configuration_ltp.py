@@ -31,6 +31,7 @@ WRONG = {
     "prune_mode": ["random", "", 1, True, ["topk"]],
     "score_normalization": ["sum", None, 1],
     "final_token_threshold": [-0.1, 4.1, NAN, INF, "0.1", True, None, [0.1]],
+    "prune_first_layer": ["yes", 1, None],
     "token_threshold": [-0.1, 1.1, NAN, INF, "0.1", True, None],
     "token_keep_rate": [-0.1, 1.1, NAN, -INF, "0.1", True, None],
     "temperature": [0, -0.1, NAN, INF, "0.1", True, None],
