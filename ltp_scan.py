@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Scans source files with a trained checkpoint: which functions, and which of their lines, to read first."""
 
 from __future__ import annotations
