@@ -21,6 +21,7 @@ _GENERATED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 GENERATED_WITHIN = 3000  # characters from the start of a file
+_FIRST_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\n|\Z)|[ \t]*<#.*?(?:#>|\Z))*", re.DOTALL)
 _DATA = re.compile(r'"[^"\n]*"|\s+|\b(?:\d\w*,?|\w+,)')  # strings, white space, numbers and lists of names
 _SPACED = re.compile(r"(?<=[^\w\s])\s|\s(?=[^\w\s])")  # white space that a minifier would remove
 _SPACED_BY_HAND = 0.02  # of the characters; in code that a person wrote it is 0.1 and more
@@ -29,11 +30,14 @@ _SPACED_BY_HAND = 0.02  # of the characters; in code that a person wrote it is 0
 def why_generated(text: str, language: Language) -> str:
     """Why a file is taken for the work of a program, GENERATED or MINIFIED; "" if it is not.
 
-    Long lines do not count in scripts: nobody minifies them to publish them, but many malicious scripts are one line.
+    In scripts, only the comments in front of the code count: a script may generate files and hold their comments.
+    Long lines do not count there: nobody minifies scripts to publish them, but many malicious ones are one line.
     """
+    if language.name not in ("c", "cpp"):
+        return GENERATED if says_generated(_FIRST_COMMENTS.match(text[:GENERATED_WITHIN])[0]) else ""
     if says_generated(text):
         return GENERATED
-    return MINIFIED if language.name in ("c", "cpp") and _is_minified(text) else ""
+    return MINIFIED if _is_minified(text) else ""
 
 
 def is_generated(text: str) -> bool:

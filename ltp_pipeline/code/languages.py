@@ -35,6 +35,12 @@ LANGUAGES = {
         ),
     )
 }
+# Endings of source files in other languages
+OTHER_SUFFIXES = frozenset(
+    ".asm .awk .bas .bash .bat .cgi .cl .cmd .cs .cu .cuh .d .dart .go .groovy .hta .java .jl .js .jse .jsx .kt .kts "
+    ".lua .m .mjs .mm .pas .php .pl .pm .psd1 .pyi .pyw .r .rb .rs .s .scala .sh .sol .sql .swift .tcl .ts .tsx .v "
+    ".vb .vba .vbe .vbs .wsf .zsh".split()
+)
 
 
 def language_of(path: str) -> Language:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.text_encoding import decode_text, is_binary, plain_text
-from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
+from ltp_pipeline.code.languages import LANGUAGES, OTHER_SUFFIXES, suffixes_of
 from ltp_pipeline.data.flags import ColumnArguments
 from ltp_pipeline.data.folder_labels import FOLDER, NAME, Reading, choose_reading, class_folder, projects_beside
 from ltp_pipeline.files.file_formats import FORMATS, SHOWN
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 LEFT_OUT = "left_out"  # key in a frame's `attrs`: why files of the folder were left out -> how many
 ENCODINGS = "encodings"  # key in a frame's `attrs`: encoding of the files that were read -> how many
-# Endings of source files besides those of LANGUAGES
-OTHER_SUFFIXES = frozenset(
-    ".asm .awk .bas .bash .bat .cgi .cl .cmd .cs .cu .cuh .d .dart .go .groovy .hta .java .jl .js .jse .jsx .kt .kts "
-    ".lua .m .mjs .mm .pas .php .pl .pm .psd1 .pyi .pyw .r .rb .rs .s .scala .sh .sol .sql .swift .tcl .ts .tsx .v "
-    ".vb .vba .vbe .vbs .wsf .zsh".split()
-)
 NO_SOURCES = frozenset({*FORMATS, ".gz"})  # a folder of such files holds tables
 
 

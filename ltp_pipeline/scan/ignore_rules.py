@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 GITIGNORE = ".gitignore"
+_MARK = "(?P<ps_d>"  # of the library: the group that matches the slash after a folder
 
 
 def repository_root(folder: str) -> str | None:
@@ -23,15 +24,32 @@ def repository_root(folder: str) -> str | None:
     return folder
 
 
+class _Patterns:
+    """The patterns of a file, which hold below a folder."""
+
+    def __init__(self, folder: str, patterns: Sequence[GitIgnoreSpecPattern]) -> None:
+        self._begin = len(folder.rstrip("/")) + 1
+        self._patterns = patterns[::-1]
+        # one search for all patterns: most paths match none
+        self._any = re.compile("|".join(one.regex.pattern.replace(_MARK, "(?:") for one in patterns))
+
+    def verdict(self, path: str, is_folder: bool) -> bool | None:
+        """What the last pattern says that matches an entry: whether it is ignored. None if no pattern matches."""
+        inner = path[self._begin :]
+        if not self._any.search(f"{inner}/" if is_folder else inner):
+            return None
+        return next((bool(one.include) for one in self._patterns if _matches(one, inner, is_folder)), None)
+
+
 @dataclass(frozen=True)
 class IgnoreRules:
-    """The rules that hold in a folder: pairs of a folder and its patterns, the weakest first.
+    """The rules that hold in a folder, the weakest first.
 
     A rule decides about the entries of a folder one by one: what is inside an ignored folder is ignored with it, so
     ask about the folder first.
     """
 
-    rules: tuple[tuple[str, Sequence[GitIgnoreSpecPattern]], ...] = ()
+    rules: tuple[_Patterns, ...] = ()
 
     @classmethod
     def around(cls, folder: str) -> IgnoreRules:
@@ -60,12 +78,8 @@ class IgnoreRules:
 
     def ignores(self, path: str, is_folder: bool = False) -> bool:
         """Whether an entry (an absolute path) is ignored. The last rule that matches it decides."""
-        for folder, patterns in reversed(self.rules):
-            inner = path[len(folder) :].lstrip("/")
-            for pattern in reversed(patterns):
-                if _matches(pattern, inner, is_folder):
-                    return bool(pattern.include)
-        return False
+        verdicts = (rule.verdict(path, is_folder) for rule in reversed(self.rules))
+        return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
 def patterns_of(lines: Sequence[str]) -> list[GitIgnoreSpecPattern]:
@@ -79,11 +93,6 @@ def patterns_of(lines: Sequence[str]) -> list[GitIgnoreSpecPattern]:
         if pattern.include is not None:
             patterns.append(pattern)
     return patterns
-
-
-def glob_spec(globs: Sequence[str]) -> GitIgnoreSpec:
-    """Globs of the command line as patterns that match files, and all files in the folders that they match."""
-    return GitIgnoreSpec.from_lines(globs)
 
 
 def _matches(pattern: GitIgnoreSpecPattern, path: str, is_folder: bool) -> bool:
@@ -101,7 +110,7 @@ def _matches(pattern: GitIgnoreSpecPattern, path: str, is_folder: bool) -> bool:
     return False
 
 
-def _read(folder: str, path: str) -> tuple[tuple[str, Sequence[GitIgnoreSpecPattern]], ...]:
+def _read(folder: str, path: str) -> tuple[_Patterns, ...]:
     """The rules of a file, which hold below `folder`; none if it cannot be read."""
     try:
         with open(path, "rb") as file:
@@ -109,7 +118,7 @@ def _read(folder: str, path: str) -> tuple[tuple[str, Sequence[GitIgnoreSpecPatt
     except OSError:
         return ()
     patterns = patterns_of(os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n"))
-    return ((folder, patterns),) if patterns else ()
+    return (_Patterns(folder, patterns),) if patterns else ()
 
 
 def _common_folder(root: str) -> str:

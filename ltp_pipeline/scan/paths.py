@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
+from pathspec import GitIgnoreSpec
+
+from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.code.languages import LANGUAGES, OTHER_SUFFIXES, suffixes_of
 from ltp_pipeline.scan.finding import SkippedFile
-from ltp_pipeline.scan.ignore_rules import IgnoreRules, glob_spec
+from ltp_pipeline.scan.ignore_rules import IgnoreRules, patterns_of
 
 STANDARD_INPUT = "-"
 HIDDEN = "hidden"
@@ -25,14 +28,17 @@ FOLDER_LINK = "a link to a folder"
 LINK_TO_SCANNED = "a link to a file that is scanned"
 BROKEN_LINK = "a link to nothing"
 OTHER_ENDING = "another ending"
+OTHER_LANGUAGE = "in another language"
 MISSING = "no such file"
 
 SUFFIXES = suffixes_of(LANGUAGES)
-VENDORED_FOLDERS = frozenset(
-    "third_party third-party thirdparty 3rdparty 3rd_party 3rd-party vendor vendors vendored _vendor _vendored "
-    "node_modules bower_components extern external externals dep deps _deps dependencies subprojects site-packages "
-    "Pods Carthage".split()
+# Names of folders with copies of other projects, in upper or lower case
+VENDORED_FOLDERS = re.compile(
+    "(?:third|3rd)[-_]?party|_?vendor(?:s|ed)?|vendored[-_].*|node_modules|bower_components|extern(?:als?)?|_?deps"
+    "|subprojects|site-packages|pods|carthage",
+    re.IGNORECASE,
 )
+VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # in the top folder of a Python environment
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".bzr"))
 
 
@@ -42,6 +48,7 @@ class FoundFile:
 
     path: Path  # what to open
     shown: str  # the path as it is reported, see `shown_path`
+    is_named: bool = False  # whether the user named it, instead of a folder that it is in: it is scanned in any case
 
 
 def find_files(
@@ -70,7 +77,7 @@ def find_files(
 def shown_path(path: str) -> str:
     """A path as it is reported: relative to the current folder, with `/`.
 
-    A path above the current folder begins with `..` if the user typed it so; other paths outside are absolute.
+    A path outside the current folder begins with `..` if the user typed a relative one; otherwise it is absolute.
     Characters that are not printable and bytes that are not UTF-8 are escapes, such as `\\n` and `\\xe9`.
     """
     here = os.getcwd()
@@ -79,7 +86,7 @@ def shown_path(path: str) -> str:
     if inner is None and os.path.isabs(path):
         inner = _below(os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute)), here)
     if inner is None:
-        inner = absolute if os.path.isabs(path) else os.path.normpath(path)
+        inner = absolute if os.path.isabs(path) else os.path.relpath(absolute, here)
     return _escaped(PurePosixPath(inner).as_posix())
 
 
@@ -107,17 +114,26 @@ def _listed() -> Iterable[str]:
     return [os.fsdecode(line) for line in (one.rstrip(b"\r") for one in content.split(separator)) if line]
 
 
-def is_source(name: str) -> bool:
-    """Whether a file has an ending of a language that is read, in upper or lower case."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _globs(flag: str, globs: Sequence[str]) -> GitIgnoreSpec | None:
+    """Patterns that match files, and all files in the folders that they match. Raises UserError for a wrong one."""
+    patterns = []
+    for glob in globs:
+        found = patterns_of([glob])
+        if not found:
+            raise UserError(f"{flag} {printable(glob)!r}: expected a pattern as in .gitignore, such as *.c or tests/")
+        patterns += found
+    return GitIgnoreSpec(patterns) if patterns else None
 
 
 class _Search:
     """What was found so far, by real path."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str], gitignore: bool) -> None:
-        self.include = glob_spec(include) if include else None
-        self.exclude = glob_spec(exclude) if exclude else None
+        self.include, self.exclude = _globs("--include", include), _globs("--exclude", exclude)
         self.gitignore = gitignore
         self.found: dict[str, FoundFile] = {}
         self.skipped: dict[str, SkippedFile] = {}
@@ -146,11 +162,11 @@ class _Search:
             raise UserError(f"PATH {shown}: {reason}; expected a file or folder") from None
         real = os.path.realpath(path)
         if stat.S_ISDIR(status.st_mode):
-            self._walk(path, real, "" if shown == "." else f"{shown}/")
-        elif stat.S_ISREG(status.st_mode) and is_source(path):
+            self._walk(path, real)
+        elif stat.S_ISREG(status.st_mode) and _suffix(path) in SUFFIXES:
             if reason := self._why_not(shown):
                 return self._skip(real, shown, reason)
-            self.found.setdefault(real, FoundFile(Path(path), shown))
+            self.found[real] = FoundFile(Path(path), shown, is_named=True)
         elif is_listed:
             self._skip(real, shown, OTHER_ENDING if stat.S_ISREG(status.st_mode) else NOT_REGULAR)
         elif stat.S_ISREG(status.st_mode):
@@ -158,11 +174,14 @@ class _Search:
         else:
             raise UserError(f"PATH {shown}: {NOT_REGULAR}; expected a file or folder")
 
-    def _walk(self, top: str, real_top: str, shown_top: str) -> None:
+    def _walk(self, top: str, real_top: str) -> None:
+        """Adds the files below a folder, of which `real_top` is the real path."""
         rules = IgnoreRules.around(real_top) if self.gitignore else IgnoreRules()
-        waiting = [(top, real_top, shown_top, "", rules, False)]
+        waiting = [(top, real_top, "", rules, False)]
         while waiting:
-            folder, real, shown, inner, rules, is_vendored = waiting.pop()
+            folder, real, inner, rules, is_vendored = waiting.pop()
+            shown = shown_path(folder)
+            shown = "" if shown == "." else f"{shown.rstrip('/')}/"
             self.walked.add(real)
             if self.gitignore:
                 rules = rules.inside(real)
@@ -172,14 +191,15 @@ class _Search:
             except OSError as error:
                 self._skip(f"{real}/", shown or "./", f"unreadable: {error.strerror}", is_error=True)
                 continue
+            is_vendored |= any(entry.name == VIRTUAL_ENVIRONMENT for entry in found)
             for entry in found:
                 name = _escaped(entry.name)
-                place = f"{real}/{entry.name}", f"{shown}{name}", f"{inner}{name}"
+                place = os.path.join(real, entry.name), f"{shown}{name}", f"{inner}{name}"
                 if entry.is_dir(follow_symlinks=False):
                     if self._enters(entry, *place, rules):
-                        vendored = is_vendored or entry.name in VENDORED_FOLDERS
+                        vendored = is_vendored or VENDORED_FOLDERS.fullmatch(entry.name) is not None
                         path = os.path.join(folder, entry.name)
-                        waiting.append((path, place[0], f"{place[1]}/", f"{place[2]}/", rules, vendored))
+                        waiting.append((path, place[0], f"{place[2]}/", rules, vendored))
                 else:
                     self._add_entry(entry, os.path.join(folder, entry.name), *place, rules, is_vendored)
 
@@ -204,12 +224,15 @@ class _Search:
         """Adds an entry of a folder that is no folder."""
         if entry.is_symlink() and os.path.isdir(path):
             return self._skip(real, f"{shown}/", FOLDER_LINK)
-        if not is_source(entry.name):
+        suffix = _suffix(entry.name)
+        if suffix not in SUFFIXES and suffix not in OTHER_SUFFIXES:
             return None
         reason = HIDDEN if entry.name.startswith(".") else self._why_not(shown, inner)
         if not reason and rules.ignores(real):
             reason = IGNORED
         reason = reason or (VENDORED if vendored else "")
+        if suffix not in SUFFIXES:
+            return None if reason else self._skip(real, shown, OTHER_LANGUAGE)
         if reason:
             return self._skip(real, shown, reason)
         if entry.is_symlink():

@@ -7,9 +7,10 @@ import stat
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text, plain_text
+from ltp_pipeline.code.c.heads import LIST, MEMBERS
 from ltp_pipeline.code.function_names import function_name
 from ltp_pipeline.code.functions import SourceFile, find_functions, whole_file
-from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, says_generated, why_generated
+from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, why_generated
 from ltp_pipeline.code.languages import language_of
 from ltp_pipeline.files.source_files import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
 from ltp_pipeline.scan.finding import CodeUnit, SkippedFile
@@ -38,32 +39,34 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
     if not reason:
         decoded = decode_text(content)[0]
         text = plain_text(decoded)
-        reason = why_no_text(decoded) or why_generated(text, language)
+        reason = why_no_text(decoded) or ("" if file.is_named else why_generated(text, language))
     if reason:
-        return [], [SkippedFile(file.shown, reason, is_error=reason in (BINARY, TOO_LARGE))]
+        return [], [SkippedFile(file.shown, reason, is_error=reason in (BINARY, TOO_LARGE, NOT_REGULAR))]
     source, comments = SourceFile("", file.path.name, text), IgnoreComments(text, language)
     if granularity == FILE or (granularity == AUTO and language.name == "powershell"):
         ignored_by = comments.of(1, text.count("\n") + 1)
         return [CodeUnit(file.shown, 1, "", language.name, one.source, ignored_by) for one in whole_file(source)], []
     try:
         functions, lost = find_functions(source)
-    except UserError as error:  # the grammar is not installed
-        return [], [SkippedFile(file.shown, str(error), is_error=True)]
+    except UserError:  # the grammar is not installed
+        package = language.module.replace("_", "-")
+        return [], [SkippedFile(file.shown, f"needs the package {package}: pip install {package}", is_error=True)]
     units = []
     for one in functions:
         name, ignored_by = function_name(one.source, language), comments.of(one.first_line, one.last_line)
         units.append(CodeUnit(file.shown, one.first_line, name, language.name, one.source, ignored_by))
-    skipped = [SkippedFile(file.shown, one.reason, True, one.first_line) for one in lost]
+    skipped = [SkippedFile(file.shown, one.reason, one.reason not in (LIST, MEMBERS), one.first_line) for one in lost]
     return units, skipped if units or skipped else [SkippedFile(file.shown, NO_FUNCTION)]
 
 
 def _read(file: FoundFile) -> tuple[bytes, str]:
     """The content of a file, and why it is left out ("": it is not)."""
-    status = os.stat(file.path)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(os.stat(file.path).st_mode):
         return b"", NOT_REGULAR
     with open(file.path, "rb") as opened:
         content = opened.read(MAX_FILE_BYTES + 1)
     if len(content) <= MAX_FILE_BYTES:
         return content, ""
-    return b"", GENERATED if says_generated(decode_text(content[: 4 * GENERATED_WITHIN])[0]) else TOO_LARGE
+    begin = plain_text(decode_text(content[: 4 * GENERATED_WITHIN])[0])
+    reason = "" if file.is_named else why_generated(begin, language_of(file.path.name))
+    return b"", GENERATED if reason == GENERATED else TOO_LARGE

@@ -9,6 +9,7 @@ from ltp_pipeline.code.c.branches import View
 from ltp_pipeline.code.c.lexer import Tokens
 
 FUNCTION, SCOPE, STATEMENT, WORDS, OTHER = "function", "scope", "statement", "words", "other"
+LIST, MEMBERS = "a list after a macro", "members of a structure after a macro"  # what a block holds that is no body
 LONGEST_HEAD = 200  # tokens in front of a brace that are looked at, not counting those in parentheses
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
@@ -135,7 +136,7 @@ def data_in(tokens: Tokens, shape: str, opening: int, pairs: Mapping[int, int]) 
     kinds, closing = tokens.kinds, pairs[opening]
     if re.search("^S|^a*w?wP$", shape) and kinds.startswith(";", closing + 1):
         if _MEMBERS.fullmatch(kinds, opening + 1, closing):
-            return "members of a structure after a macro"
+            return MEMBERS
     token, commas, parentheses = opening + 1, False, 0
     while token < closing:
         kind = kinds[token]
@@ -144,7 +145,7 @@ def data_in(tokens: Tokens, shape: str, opening: int, pairs: Mapping[int, int]) 
         parentheses += (kind == "(") - (kind == ")")
         commas |= kind == "," and parentheses == 0
         token = pairs.get(token, token) + 1
-    return "a list after a macro" if commas else ""
+    return LIST if commas else ""
 
 
 def _simplified(shape: str) -> str:
