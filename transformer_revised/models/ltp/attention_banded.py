@@ -118,16 +118,27 @@ def banded_plan(packed: PackedSequence, half_window: int) -> BandedPlan:
     return packed.cache[key]
 
 
-def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
+def banded_pairs(packed: PackedSequence, half_window: int) -> np.ndarray:
+    """`pairs` of the plan, `[B]` int64, without the plan: its masks take a CPU much longer than a GPU."""
+    _, stretch, slots, _ = _sizes(packed, half_window)
+    return packed.lengths * (stretch + slots)
+
+
+def _sizes(packed: PackedSequence, half_window: int) -> tuple[int, int, int, bool]:
+    """The queries of a block, the keys around it, the places for global tokens, and whether all pairs are in reach."""
     longest = max(1, int(packed.lengths.max()))
-    all_in_reach = packed.shape[1] - 1 <= half_window and bool((packed.lengths == longest).all())
-    if all_in_reach:  # no mask, and so nothing to align
-        size = stretch = longest
-    else:
-        most = min(max(half_window, MIN_QUERY_BLOCK), MAX_QUERY_BLOCK)
-        size = _up_to_8(-(-longest // -(-longest // most)))
-        stretch = _up_to_8(min(size + 2 * half_window, longest))
-    table = packed.to_device(_block_table(packed, size, stretch, half_window))
+    if packed.shape[1] - 1 <= half_window and bool((packed.lengths == longest).all()):
+        return longest, longest, 0, True  # no mask, and so nothing to align
+    most = min(max(half_window, MIN_QUERY_BLOCK), MAX_QUERY_BLOCK)
+    size = _up_to_8(-(-longest // -(-longest // most)))
+    stretch = _up_to_8(min(size + 2 * half_window, longest))
+    slots = _up_to_8(int(packed.num_global.max(initial=0))) if stretch < longest else 0
+    return size, stretch, slots, False
+
+
+def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
+    size, stretch, num_slots, all_in_reach = _sizes(packed, half_window)
+    table = packed.to_device(_block_table(packed, size, stretch, num_slots, half_window))
     first, end, key_start = table[:, :3, None].unbind(1)
     index = first + torch.arange(size, device=table.device)
     is_query, queries = index < end, torch.minimum(index, end - 1)
@@ -148,10 +159,9 @@ def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
     return BandedPlan(queries, is_query, keys, allowed, place, packed.length_tensor * keys.shape[1])
 
 
-def _block_table(packed: PackedSequence, size: int, stretch: int, half_window: int) -> np.ndarray:
-    """`[M, 3 + S]` int64. For each block: its first query, the end of its sequence and its first key (packed indices);
-    then, if `stretch` is shorter than a sequence, the global tokens of its sequence as indices into
-    `packed.global_index`, filled up with -1.
+def _block_table(packed: PackedSequence, size: int, stretch: int, num_slots: int, half_window: int) -> np.ndarray:
+    """`[M, 3 + num_slots]` int64. For each block: its first query, the end of its sequence and its first key (packed
+    indices); then the global tokens of its sequence as indices into `packed.global_index`, filled up with -1.
     """
     starts, ends = np.array(packed.offsets[:-1]), np.array(packed.offsets[1:])
     blocks = -(-packed.lengths // size)
@@ -159,10 +169,9 @@ def _block_table(packed: PackedSequence, size: int, stretch: int, half_window: i
     rank = np.arange(len(of)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
     first = starts[of] + rank * size
     key_start = np.maximum(np.minimum(first - half_window, ends[of] - stretch), starts[of])
-    num_global = packed.num_global if stretch < packed.lengths.max(initial=0) else np.zeros_like(packed.lengths)
-    slot = np.arange(_up_to_8(int(num_global.max(initial=0))))
+    slot = np.arange(num_slots)
     first_global = np.cumsum(packed.num_global) - packed.num_global
-    slots = np.where(slot < num_global[of, None], first_global[of, None] + slot, -1)
+    slots = np.where(slot < packed.num_global[of, None], first_global[of, None] + slot, -1)
     return np.concatenate([np.stack([first, ends[of], key_start], axis=1), slots], axis=1)
 
 

@@ -9,9 +9,10 @@ The library's setting `attn_implementation` names one of two; `None` leaves the 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from .attention_banded import BandedPlan, banded_attention, banded_plan
+from .attention_banded import BandedPlan, banded_attention, banded_pairs, banded_plan
 from .attention_tile_plan import tile_plan
 from .attention_tiles import TilePlan, tiled_attention
 from .packed_sequence import PackedSequence
@@ -34,6 +35,11 @@ def choose_implementation(requested: str | None, device: torch.device, output_at
 def local_attention_plan(implementation: str, packed: PackedSequence, half_window: int) -> TilePlan | BandedPlan:
     """The plan with which `implementation` computes the local attention of all alive tokens."""
     return tile_plan(packed, half_window) if implementation == "eager" else banded_plan(packed, half_window)
+
+
+def local_attention_pairs(implementation: str, packed: PackedSequence, half_window: int) -> np.ndarray:
+    """The query-key pairs that `implementation` computes for each sequence, `[B]` int64."""
+    return tile_plan(packed, half_window).pairs if implementation == "eager" else banded_pairs(packed, half_window)
 
 
 def local_attention(

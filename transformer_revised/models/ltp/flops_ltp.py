@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .attention_banded import MAX_QUERY_BLOCK, MIN_QUERY_BLOCK
-from .attention_dispatch import choose_implementation, local_attention_plan
+from .attention_dispatch import choose_implementation, local_attention_pairs
 from .attention_global import folded_keys, folding_is_cheaper
 from .attention_tile_plan import QUERY_BLOCK, SHORT_SEQUENCE, first_token_plan
 from .batch_tokens import global_tokens
@@ -94,8 +94,7 @@ def _flops(config, alive: list[PackedSequence], device: torch.device | None, ful
             pairs, kept = first_token_plan(packed, window // 2).pairs, np.ones_like(kept)
             num_global = np.array([start in own for start, own in zip(packed.offsets, packed.global_indices)])
         else:
-            pairs = local_attention_plan(implementation, packed, window // 2).pairs
-            pairs = pairs.cpu().numpy() if isinstance(pairs, torch.Tensor) else pairs
+            pairs = local_attention_pairs(implementation, packed, window // 2)
             num_global = packed.num_global
         counts = LayerCounts(packed.lengths, kept, pairs, num_global.astype(np.int64))
         total = total + layer_flops(config, counts, fold=not full)

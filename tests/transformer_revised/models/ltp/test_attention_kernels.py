@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from transformer_revised import LTPForSequenceClassification
 from transformer_revised.models.ltp import attention_banded, attention_tile_plan, device_policy
 from transformer_revised.models.ltp.attention_banded import BandedPlan
-from transformer_revised.models.ltp.attention_dispatch import IMPLEMENTATIONS, local_attention, local_attention_plan
+from transformer_revised.models.ltp.attention_dispatch import (
+    IMPLEMENTATIONS,
+    local_attention,
+    local_attention_pairs,
+    local_attention_plan,
+)
 from transformer_revised.models.ltp.attention_tile_plan import QUERY_BLOCK
 from transformer_revised.models.ltp.attention_tiles import Tile, TilePlan
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
@@ -139,6 +144,18 @@ def test_pairs_of_the_bands():
     """Blocks of 64 queries against 192 keys, and 8 places for global tokens."""
     packed = draw_packed([128 * 20], 1.0, None)
     assert local_attention_plan("sdpa", packed, 64).pairs.tolist() == [128 * 20 * (192 + 8)]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("bands", BANDS)
+def test_pairs_are_counted_without_masks(bands, implementation, layout):
+    """A plan on the CPU for each evaluation batch would take longer than the GPU needs to compute the batch."""
+    with mock.patch.multiple(attention_banded, **BANDS[bands]):
+        plan = local_attention_plan(implementation, *layout)
+        layout[0].cache.clear()
+        with mock.patch.object(attention_banded, "_plan_of_blocks", side_effect=AssertionError):
+            counted = local_attention_pairs(implementation, *layout)
+    assert counted.dtype == "int64" and counted.tolist() == plan.pairs.tolist()
 
 
 @pytest.mark.parametrize("mode", MODES)
