@@ -97,11 +97,13 @@ class _Head:
             if inner or not re.fullmatch("[*&]*w", inside):
                 return inner
             return self._text(closing - 1)  # `int (f)(int a)`
-        types = [word for word in words if word < self._first_of_name(last)]
-        if not types and not self._is_parameter_list(last, closing, end):
-            return ""
         name = self._chain(last)
-        if not types and _CAPITALS.fullmatch(name) and self._is_macro_argument(opening, closing):
+        has_type = any(word < self._first_of_name(last) for word in words)
+        is_macro = _CAPITALS.fullmatch(name) is not None
+        if (is_macro or not has_type) and not self._is_parameter_list(last, closing, end):
+            return ""
+        has_more = self._kinds.startswith("(", closing + 1)  # `void NAME(f)(int a)`
+        if is_macro and (has_more or not has_type) and self._is_macro_argument(opening, closing):
             return _one_line(self._tokens.text[self._tokens.starts[last] : self._tokens.ends[closing]])
         return name
 
