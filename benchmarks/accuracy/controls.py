@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ltp_pipeline.data.batches import sorted_batches
 from ltp_pipeline.training.starts import PruningStage
 from transformer_revised.models.ltp.flops_ltp import unpruned_flops
 from transformer_revised.models.ltp.packed_sequence import PackedSequence
@@ -113,14 +114,16 @@ def equal_length(candidate: Candidate, budget: float) -> int:
 
 def flops_of_lengths(candidate: Candidate, lengths: np.ndarray) -> np.ndarray:
     """The FLOPs of an unpruned model for sequences of these lengths, `[W]`."""
-    model = candidate.model
-    return np.concatenate([unpruned_flops(model.config, packed, device=model.device) for packed in _packed(lengths)])
+    model, flops = candidate.model, np.zeros(len(lengths), dtype=np.int64)
+    own = [unpruned_flops(model.config, packed, device=model.device) for packed in _packed(lengths)]
+    flops[np.concatenate(sorted_batches(lengths))] = np.concatenate(own)
+    return flops
 
 
-def _packed(lengths: np.ndarray, at_once: int = 256) -> Iterator[PackedSequence]:
-    """Batches of sequences of these lengths."""
-    for begin in range(0, len(lengths), at_once):
-        own = torch.from_numpy(lengths[begin : begin + at_once])
+def _packed(lengths: np.ndarray) -> Iterator[PackedSequence]:
+    """Sequences of these lengths in the batches of an evaluation: on a GPU, FLOPs depend on the longest of a batch."""
+    for batch in sorted_batches(lengths):
+        own = torch.from_numpy(lengths[batch])
         mask = torch.arange(int(own.max()))[None] < own[:, None]
         yield PackedSequence.from_masks(mask.long(), None)
 

@@ -89,6 +89,18 @@ def test_the_lowest_budget_is_the_lowest_that_can_be_met(candidates, first_layer
         meet_target(model, batches, floor - 0.02)
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_flops_are_those_of_an_evaluation(implementation, checkpoints):
+    """On a GPU ("sdpa") the FLOPs of a sequence depend on the others of its batch."""
+    frame = functions(200)
+    frame["functionSource"] = [text[: 20 + 3 * i] for i, text in enumerate(frame["functionSource"])]
+    unpruned = load(checkpoints[0], frame, Reading(128, "head"), "float32")
+    unpruned.model.set_attn_implementation(implementation)
+    assert len(unpruned.batches) > 1
+    counted = flops_of_lengths(unpruned, np.asarray(unpruned.tokens["length"]))
+    assert counted.tolist() == evaluate(unpruned)[2][:, 1].tolist()
+
+
 @pytest.mark.parametrize("budget", [0.2, 0.9])
 def test_the_length_of_equal_flops(budget, candidates):
     unpruned, lengths = candidates[0], np.asarray(candidates[0].tokens["length"])
