@@ -29,7 +29,7 @@ from ltp_pipeline.code.code_tokens import code_tokens
 from ltp_pipeline.code.functions import extract_functions
 from ltp_pipeline.code.languages import language_of, suffixes_of
 from ltp_pipeline.code.parts import Function, SourceFile
-from ltp_pipeline.files.source_files import decode_source
+from ltp_pipeline.files.source_text import decode_source
 
 CHALLENGES = "challenges"
 CB_MULTIOS = Repository(

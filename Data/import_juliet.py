@@ -26,7 +26,7 @@ from ltp_pipeline.code.languages import LANGUAGES
 from ltp_pipeline.code.literals import COMMENT, masked, spans
 from ltp_pipeline.code.parts import Function, SourceFile
 from ltp_pipeline.code.telling_names import telling_words
-from ltp_pipeline.files.source_files import decode_source
+from ltp_pipeline.files.source_text import decode_source
 
 REPOSITORY = Repository(
     name="arichardson/juliet-test-suite-c",

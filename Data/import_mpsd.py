@@ -30,7 +30,7 @@ from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.code_tokens import code_tokens, token_hash
 from ltp_pipeline.code.languages import LANGUAGES
-from ltp_pipeline.files.source_files import decode_source
+from ltp_pipeline.files.source_text import decode_source
 from ltp_pipeline.quality.near_duplicates import near_duplicate_groups
 
 MALICIOUS, BENIGN, MIXED = "malicious_pure", "powershell_benign_dataset", "mixed_malicious"

@@ -27,7 +27,7 @@ from Data.sources.file_report import (
 from Data.sources.source_files import encodable, is_source, read_source
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.code.functions import SourceFile
-from ltp_pipeline.files.source_files import MAX_FILE_BYTES, TOO_LARGE
+from ltp_pipeline.files.source_text import MAX_FILE_BYTES, TOO_LARGE
 
 MAX_ARCHIVE_BYTES = 1 << 30  # unpacked
 MAX_ARCHIVE_MEMBERS = 100_000

@@ -11,7 +11,7 @@ from Data.sources.file_report import HIDDEN, NOT_REGULAR, FileReport
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text, plain_text
 from ltp_pipeline.code.functions import SourceFile
-from ltp_pipeline.files.source_files import MAX_FILE_BYTES, TOO_LARGE, why_no_text
+from ltp_pipeline.files.source_text import MAX_FILE_BYTES, TOO_LARGE, why_no_text
 
 
 def read_folder(

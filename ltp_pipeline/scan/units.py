@@ -12,7 +12,7 @@ from ltp_pipeline.code.function_names import function_name
 from ltp_pipeline.code.functions import SourceFile, find_functions, whole_file
 from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, why_generated
 from ltp_pipeline.code.languages import language_of
-from ltp_pipeline.files.source_files import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
+from ltp_pipeline.files.source_text import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
 from ltp_pipeline.scan.finding import CodeUnit, SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
 from ltp_pipeline.scan.suppressions import IgnoreComments

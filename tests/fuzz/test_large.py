@@ -32,7 +32,7 @@ from ltp_pipeline.code.functions import SourceFile, find_functions
 from ltp_pipeline.code.code_tokens import code_tokens
 from ltp_pipeline.code.languages import language_of
 from Data.sources.choose_files import choose_files
-from ltp_pipeline.files.source_files import decode_source
+from ltp_pipeline.files.source_text import decode_source
 pieces = {pieces!r}
 for piece in pieces:
     for text in (piece * ({depth} // max(1, len(piece) // 4)), (piece * {size})[:{size} // 20]):

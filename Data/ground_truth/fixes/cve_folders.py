@@ -21,7 +21,7 @@ from Data.sources.source_files import is_source
 from ltp_pipeline.base.text_encoding import decode_text
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import suffixes_of
-from ltp_pipeline.files.source_files import decode_source
+from ltp_pipeline.files.source_text import decode_source
 
 SUFFIXES = suffixes_of(("c", "cpp")) | {".inc"}
 _CVE = re.compile(r"CVE[-_](\d{4})[-_](\d+)", re.IGNORECASE)

@@ -93,7 +93,7 @@ def test_many_findings_on_one_line_take_no_memory_for_each():
 
 
 def test_findings_of_utf_16_and_other_texts_have_their_lines():
-    from ltp_pipeline.files.source_files import decode_source
+    from ltp_pipeline.files.source_text import decode_source
 
     text = "// \u043f\u0440\u0438 \u2028 \x0c \x85\n\n" + BAD
     for content in (

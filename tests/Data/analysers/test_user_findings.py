@@ -86,7 +86,7 @@ def test_a_folder_or_a_huge_cwe_is_an_error(tmp_path):
 def test_labels_of_files_that_are_left_out(tmp_path):
     from Data.sources.choose_files import choose_files
     from Data.sources.file_report import FileReport
-    from ltp_pipeline.files.source_files import TOO_LARGE
+    from ltp_pipeline.files.source_text import TOO_LARGE
 
     generated = SourceFile("q", "gen.c", "// @generated\nint a;\n")
     same = [SourceFile("q", "one.c", "int b;\n"), SourceFile("r", "sub/two.c", "int b;\n")]

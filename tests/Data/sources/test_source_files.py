@@ -6,7 +6,6 @@ import pytest
 
 from Data.sources.source_files import read_folder
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.files.source_files import decode_source
 
 CODE = b"int f(void) { return 1; }\n"
 C = frozenset({".c", ".h"})
@@ -27,33 +26,6 @@ def test_names_that_are_not_utf8_become_writable(tmp_path):
     assert [f.path for f in read_folder(tmp_path, "p", C)] == ["caf?.c"]
     (tmp_path / os.fsdecode(b"caf\xe8.c")).write_bytes(CODE)
     assert sorted(f.path for f in read_folder(tmp_path, "p", C)) == ["caf%E9.c", "caf?.c"]
-
-
-@pytest.mark.parametrize(
-    "content, text",
-    [
-        (b"a\r\nb\rc\n", "a\nb\nc\n"),
-        (b"\xef\xbb\xbfint \xc3\xa4;", "int \u00e4;"),
-        (b"int \xe4;", "int \u00e4;"),
-        (b"a\0b", "ab"),
-        (b"a\r\0\nb", "a\nb"),
-        (b"a\rb\rc", "a\nb\nc"),
-        (b"a\r\nb\nc\rd\r\n\r\n", "a\nb\nc\nd\n\n"),
-        (b"a\x0c\x0b\xc2\x85\xe2\x80\xa8b", "a\x0c\x0b\x85\u2028b"),  # none of them ends a line
-        (b"say \x93hello\x94", "say \u201chello\u201d"),
-        (b"int a;\n" + bytes(300), "int a;\n"),
-    ],
-)
-def test_decode_source(content, text):
-    assert decode_source(content) == text
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_one_newline_a_line_in_every_encoding(encoding, mark, newline):
-    text = "function Get-\u041f\u0440\u0438 {\n    # \u4e2d \u00e9\n    1\n}\n\nlast\n"
-    assert decode_source((mark + text.replace("\n", newline)).encode(encoding)) == text
 
 
 def test_encodings_and_files_left_out_are_counted(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from ltp_pipeline.code import tree_functions
 from ltp_pipeline.code.generated import GENERATED, MINIFIED
-from ltp_pipeline.files.source_files import BINARY, EMPTY, MAX_FILE_BYTES, TOO_LARGE
+from ltp_pipeline.files.source_text import BINARY, EMPTY, MAX_FILE_BYTES, TOO_LARGE
 from ltp_pipeline.scan.finding import SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
 from ltp_pipeline.scan.units import NO_FUNCTION, units_of
