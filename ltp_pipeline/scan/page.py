@@ -18,7 +18,7 @@ from ltp_pipeline.view.page.document import Column, Document, Function, Table, r
 COLUMNS = [
     Column("Probability", "probability", "least"),
     Column("Function"),
-    Column("Place"),
+    Column("Place", cut_begin=True),
     Column("Class", filter="choice"),
     Column("Lines", "number", "range"),
     Column("Tokens", "number"),
@@ -28,11 +28,12 @@ NEW, KNOWN = "new", "in the baseline"
 
 def write_page(report: ScanReport, path: str | Path) -> None:
     """Writes the report, whole or not at all. Raises UserError if the file cannot be written."""
+    columns = _columns(report)
     document = Document(
         heading="Findings",
         title=f"model: {report.model}",
-        columns=_columns(report),
-        functions=[_function(finding, bool(report.baseline)) for finding in report.findings],
+        columns=columns,
+        functions=[_function(finding, columns) for finding in report.findings],
         num_layers=max((finding.kept.num_layers for finding in report.findings if finding.kept), default=0),
         note=report.ranking_note or None,
         figures=_figures(report),
@@ -43,13 +44,15 @@ def write_page(report: ScanReport, path: str | Path) -> None:
 
 
 def _columns(report: ScanReport) -> list[Column]:
-    """With a baseline, a column more; new findings are shown first."""
+    """Without the class if there is one only. With a baseline, a column more; new findings are shown first."""
+    has_classes = len({finding.label for finding in report.findings}) > 1
+    columns = [column for column in COLUMNS if has_classes or column.title != "Class"]
     has_new = any(finding.is_new for finding in report.findings)
     baseline = Column("Baseline", filter="choice", initial=NEW if has_new else "")
-    return [*COLUMNS, baseline] if report.baseline else COLUMNS
+    return [*columns, baseline] if report.baseline else columns
 
 
-def _function(finding: Finding, has_baseline: bool) -> Function:
+def _function(finding: Finding, columns: list[Column]) -> Function:
     unit, kept = finding.unit, finding.kept
     spans: list[tuple[int, int, int]] = []
     alive: list[int] = []
@@ -58,18 +61,19 @@ def _function(finding: Finding, has_baseline: bool) -> Function:
         survived = np.array(kept.layers_survived)
         alive = [int((survived >= layer).sum()) for layer in range(kept.num_layers + 1)]
     code, runs = code_runs(unit.text, spans, LANGUAGES.get(unit.language, LANGUAGES["c"]))
-    cells = [
-        finding.probability,
-        _name(unit),
-        f"{unit.path}:{unit.first_line}",
-        finding.label,
-        unit.last_line - unit.first_line + 1,
-        finding.tokens,
-    ]
+    cells = {
+        "Probability": finding.probability,
+        "Function": _name(unit),
+        "Place": f"{unit.path}:{unit.first_line}",
+        "Class": finding.label,
+        "Lines": unit.last_line - unit.first_line + 1,
+        "Tokens": finding.tokens,
+        "Baseline": NEW if finding.is_new else KNOWN,
+    }
     return Function(
         name=_name(unit),
         verdict=f"{finding.label}, probability {finding.probability:.3f}",
-        cells=[*cells, NEW if finding.is_new else KNOWN] if has_baseline else cells,
+        cells=[cells[column.title] for column in columns],
         code=code,
         runs=runs,
         facts=[_place(unit), f"fingerprint {finding.fingerprint}"],

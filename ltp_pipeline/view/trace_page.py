@@ -30,16 +30,18 @@ def html_page(traces: list[FunctionTrace], title: str, note: str | None = None) 
     """
     functions = [_function(trace) for trace in traces]
     heading = "Tokens kept, layer by layer"
-    return render(Document(heading, title, COLUMNS, functions, traces[0].num_layers, note))
+    ranked = "lines that speak most for class 1"
+    return render(Document(heading, title, COLUMNS, functions, traces[0].num_layers, note, ranked=ranked))
 
 
 def _function(trace: FunctionTrace) -> Function:
     places = np.argsort(trace.alive_until, kind="stable").tolist()  # a shared character: of the token kept longest
     spans = [(*trace.offsets[token].tolist(), token) for token in places]
     code, runs = code_runs(trace.source[: trace.read_to], spans, language_of(trace.origin.get("path", "")))
-    scores = [] if trace.line_scores is None else trace.line_scores
-    ranked = [(int(i) + 1, float(scores[i])) for i in np.argsort(-np.asarray(scores), kind="stable") if scores[i] > 0]
-    facts = [trace.describe_kept(), trace.describe_flaws(), trace.describe_lines(), *trace.describe_unread()]
+    scores = np.array([]) if trace.line_scores is None else trace.line_scores
+    order = np.argsort(-scores, kind="stable").tolist()
+    ranked = [(line + 1, float(f"{scores[line]:.3g}")) for line in order if scores[line] > 0]
+    facts = [trace.describe_kept(), trace.describe_flaws(), *trace.describe_unread()]
     predicted = trace.prediction
     return Function(
         name=trace.heading(),

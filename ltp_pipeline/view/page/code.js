@@ -1,5 +1,8 @@
 // The code of a function: lines of runs, shaded, without or with the text that was pruned.
 const LOOKS = ["", "comment", "literal", "number", "keyword"];
+const BLOCK = 100, NEAR = 1500; // lines, and pixels above and below the view
+const LINE_HEIGHT = 1.6; // in em, as in page.css
+const LONGEST = 4000; // runs of a line; the rest of it is shown without colours
 // `wanted` is the shading that the reader chose; `shade` is that of this function, which may lack it
 const view = { layer: 0, pruned: "dim", shade: "none", wanted: "" };
 
@@ -26,7 +29,7 @@ function lines_of(f) {
 // The highest score in the layer of the slider of the tokens that are part of the code
 function top_score(f) {
   const specials = new Set(f.specials);
-  return Math.max(0, ...f.tokens.map((token, i) => (specials.has(i) ? 0 : token.scores[view.layer - 1] || 0)));
+  return f.tokens.reduce((top, token, i) => (specials.has(i) ? top : Math.max(top, token.scores[view.layer - 1] || 0)), 0);
 }
 
 function shade_of(f, run, top) {
@@ -47,49 +50,90 @@ function token_element(f, run, top) {
   return element;
 }
 
-// What stands for the runs of a line while pruned text is hidden: a dot for each gap
+// What stands for the runs of a line while pruned text is hidden: a dot for each gap, with the space in it
 function without_pruned(runs) {
-  const left = [];
+  const left = [], is_gap = run => run?.look === "gap";
   for (const run of runs) {
     if (run.value < 0 || run.kept >= view.layer) left.push(run);
-    else if (run.text.trim() && left.at(-1)?.text !== "·") left.push({ text: "·", value: -1, look: "gap" });
+    else if (run.text.trim()) {
+      if (left.at(-1)?.value < 0 && !left.at(-1).text.trim() && is_gap(left.at(-2))) left.pop();
+      if (!is_gap(left.at(-1))) left.push({ text: "·", value: -1, look: "gap" });
+    }
   }
   return left;
 }
 
-function render_code(f) {
-  const lines = f.split ??= lines_of(f);
-  const scores = new Map(f.lines), highest = f.lines?.length ? f.lines[0][1] : 0;
-  const top = view.shade === "scores" && view.layer ? top_score(f) : 0;
-  const hides = view.pruned === "hide" && view.layer > 0;
-  const block = document.createDocumentFragment();
-  let hidden = 0;
-  lines.forEach((runs, i) => {
+// What is shown of each line: its number and runs, or the first and the last of neighbouring lines that are left out
+function shown_lines(f) {
+  const hides = view.pruned === "hide" && view.layer > 0, shown = [];
+  split_lines(f).forEach((runs, i) => {
     const number = (f.first_line ?? 1) + i;
-    if (hides && !runs.some(run => run.value >= 0 && run.kept >= view.layer)) {
-      hidden += 1;
-      return;
-    }
-    if (hidden) block.append(hidden_lines(number - hidden, number - 1));
-    hidden = 0;
-    const is_flaw = f.flaw_lines?.includes(number);
-    const line = make("div", { class: is_flaw ? "line flaw" : "line", "data-n": number });
-    if (scores.get(number) > 0) {
-      shade(line, scores.get(number) / highest);
-      line.title = `line ${number}: score ${scores.get(number)}`;
-    }
-    line.append(...(hides ? without_pruned(runs) : runs).map(run => token_element(f, run, top)));
-    block.append(line);
+    if (!hides) shown.push({ number, runs });
+    else if (runs.some(run => run.value >= 0 && run.kept >= view.layer)) shown.push({ number, runs: without_pruned(runs) });
+    else if (shown.at(-1)?.last === number - 1) shown.at(-1).last = number;
+    else shown.push({ number, last: number });
   });
-  const last = (f.first_line ?? 1) + lines.length - 1;
-  if (hidden) block.append(hidden_lines(last - hidden + 1, last));
-  find("code").dataset.shade = view.shade;
-  find("code").replaceChildren(block);
+  return shown;
 }
 
-function hidden_lines(first, last) {
-  const named = first === last ? `line ${first}` : `lines ${first} to ${last}`;
-  return make("div", { class: "line pruned" }, `${named}: pruned`);
+let split = { of: null, lines: [] };
+function split_lines(f) {
+  if (split.of !== f) split = { of: f, lines: lines_of(f) };
+  return split.lines;
+}
+
+function line_element(f, { number, runs, last }, scores, top) {
+  if (last) {
+    const named = number === last ? `line ${number}` : `lines ${number} to ${last}`;
+    return make("div", { class: "line pruned" }, `${named}: no token alive`);
+  }
+  const line = make("div", { class: f.flaw_lines?.includes(number) ? "line flaw" : "line", "data-n": number });
+  if (scores.get(number) > 0) {
+    shade(line, scores.get(number) / f.lines[0][1]);
+    line.title = `line ${number}: score ${scores.get(number)}`;
+  }
+  line.append(...runs.slice(0, LONGEST).map(run => token_element(f, run, top)));
+  if (runs.length > LONGEST) line.append(runs.slice(LONGEST).map(run => run.text).join(""));
+  return line;
+}
+
+// Lines are made in blocks, when they come near the view. A block has its height before: lines are not wrapped.
+let blocks = [];
+function render_code(f) {
+  const shown = shown_lines(f), scores = new Map(f.lines);
+  const top = view.shade === "scores" && view.layer ? top_score(f) : 0;
+  blocks = [];
+  for (let i = 0; i < shown.length; i += BLOCK) {
+    const lines = shown.slice(i, i + BLOCK), element = make("div");
+    element.style.height = `${LINE_HEIGHT * lines.length}em`;
+    blocks.push({ element, last: lines.at(-1).last ?? lines.at(-1).number, is_made: false,
+      make: () => lines.map(line => line_element(f, line, scores, top)) });
+  }
+  find("code").dataset.shade = view.shade;
+  find("code").replaceChildren(...blocks.map(block => block.element));
+  make_near_blocks();
+}
+
+function make_block(block) {
+  if (block.is_made) return;
+  block.is_made = true;
+  block.element.append(...block.make());
+  block.element.style.height = "";
+}
+
+function make_near_blocks() {
+  for (const block of blocks) {
+    if (block.is_made) continue;
+    const { top, bottom } = block.element.getBoundingClientRect();
+    if (bottom > -NEAR && top < innerHeight + NEAR) make_block(block);
+  }
+}
+
+// The element of a line; null if it is left out
+function element_of_line(number) {
+  const block = blocks.find(block => number <= block.last);
+  if (block) make_block(block);
+  return find("code").querySelector(`[data-n="${number}"]`);
 }
 
 // The tooltip of a token is made when the pointer reaches it.

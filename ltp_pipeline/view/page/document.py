@@ -25,6 +25,7 @@ class Column:
     title: str
     kind: str = "text"  # "text", "number" or "probability"
     filter: str = "words"  # "words": none of its own; "choice": a menu; "range": from and to; "least"
+    cut_begin: bool = False  # where the text is too long, its end is shown
     initial: str = ""  # what the menu has chosen at first
 
 
@@ -72,7 +73,7 @@ class Document:
     figures: list[tuple[str, str]] = field(default_factory=list)  # name and value
     empty: str = ""  # what to say if there is no function
     tables: list[Table] = field(default_factory=list)
-    code_title: str = "Code"
+    ranked: str = "lines that speak most for the class"  # what their scores say
 
 
 def render(document: Document) -> str:
@@ -110,6 +111,7 @@ def _data(document: Document) -> str:
     shown = {
         "columns": [asdict(column) for column in document.columns],
         "layers": document.num_layers,
+        "ranked": document.ranked,
         "functions": [_plain(function) for function in document.functions],
     }
     text = json.dumps(shown, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

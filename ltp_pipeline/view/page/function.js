@@ -1,6 +1,6 @@
 // One function: its heading, figures, layers and code, and the controls of the view.
 const SHADES = {
-  lines: ["line scores", "darker: the line speaks more for the class"],
+  lines: ["line scores", "darker: a higher score"],
   layers: ["layers survived", "darker: kept by more layers; bold: kept by all"],
   scores: ["scores in the layer", "darker: a higher score in the layer of the slider"],
   none: ["nothing", ""],
@@ -31,7 +31,7 @@ function show(number) {
 function ranked_lines(f) {
   const best = (f.lines ?? []).filter(([, score]) => score > 0).slice(0, 8);
   const buttons = best.map(([line, score]) => make("button", { type: "button", "data-line": line }, `${line} (${score})`));
-  return buttons.length ? ["lines by score: ", ...buttons] : [];
+  return buttons.length ? [`${data.ranked}: `, ...buttons.flatMap(button => [button, " "])] : [];
 }
 
 function show_layers(f) {
@@ -55,7 +55,7 @@ function show_specials(f) {
   if (!f.specials) return;
   const elements = f.specials.map(place => token_element(f, { text: f.tokens[place].text, value: place, look: "special",
     kept: f.tokens[place].kept }, 0));
-  find("specials").replaceChildren("special tokens: ", ...elements);
+  find("specials").replaceChildren("special tokens: ", ...elements.flatMap(element => [element, " "]));
 }
 
 // Draws what depends on the slider and the menus.
@@ -87,6 +87,7 @@ function redraw_soon() {
 }
 
 function start_function() {
+  addEventListener("scroll", make_near_blocks, { passive: true, capture: true });
   find("layer")?.addEventListener("input", redraw_soon);
   find("pruned")?.addEventListener("change", redraw);
   find("shade").addEventListener("change", () => {
@@ -95,7 +96,7 @@ function start_function() {
   });
   for (const place of ["code", "specials"]) find(place).addEventListener("pointerover", explain);
   find("ranked").addEventListener("click", event => {
-    const line = event.target.dataset.line && find("code").querySelector(`[data-n="${event.target.dataset.line}"]`);
+    const line = event.target.dataset.line && element_of_line(+event.target.dataset.line);
     if (!line) return;
     line.scrollIntoView({ block: "center" });
     line.classList.add("found");

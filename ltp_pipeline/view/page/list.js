@@ -46,10 +46,10 @@ function row_of(number, place) {
   const row = make("tr", { "data-function": number, "aria-rowindex": place + 2 });
   data.columns.forEach((column, i) => {
     const text = shown(functions[number].cells[i], column.kind);
-    const cell = make("td", { class: column.kind, title: column.kind === "text" ? text : "" });
+    const cell = make("td", { class: column.cut_begin ? "text path" : column.kind, title: column.kind === "text" ? text : "" });
     const first = current < 0 ? place === 0 : number === current;
     cell.append(i === link_column
-      ? make("a", { href: `#f${number}`, tabindex: first ? 0 : -1 }, text || functions[number].name) : text);
+      ? make("a", { href: `#f${number}`, tabindex: first ? 0 : -1 }, text || functions[number].name) : make("bdi", {}, text));
     row.append(cell);
   });
   if (number === current) mark(row, true);

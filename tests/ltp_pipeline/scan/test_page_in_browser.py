@@ -173,7 +173,7 @@ def test_the_slider_dims_and_hides_pruned_text(browser, report):
     )
     assert browser.run(state)[1:] == [["copy", "gone"], ["c", "leaves"]]
     browser.press("h")
-    assert text(browser, "#code").split("\n") == ["int ·(·har *to)", "lines 11 to 18: pruned"]
+    assert text(browser, "#code").split("\n") == ["int ·(·har *to)", "lines 11 to 18: no token alive"]
     browser.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
     assert text(browser, "#alive") == "all text: 3 of 3 tokens" and "strcpy(own, to)" in text(browser, "#code")
 
@@ -252,6 +252,26 @@ def test_nothing_found(browser, tmp_path):
     assert text(browser, "main").startswith("No finding: none of 12 functions")
     assert "src/d.c" in text(browser, "body") and "lib/x.c" not in text(browser, "body")
     browser.press("n", "Escape", "ArrowRight")
+    assert browser.problems() == []
+
+
+def test_a_long_file_is_drawn_where_the_reader_is(browser, tmp_path):
+    lines = [f"int x{i} = {i};" for i in range(20_000)] + ["x;" * 20_000]
+    code = "\n".join(lines)
+    finding = make_finding(text=code, name="", first_line=1, lines=((15_000, 0.5),))
+    write_page(make_report([finding]), tmp_path / "report.html")
+    browser.open((tmp_path / "report.html").as_uri())
+    assert browser.run("document.querySelectorAll('#code .line').length") < 1000
+    height = "document.getElementById('code').scrollHeight"
+    before = browser.run(height)
+    browser.run("document.querySelector('#ranked button').click()")
+    browser.settle()
+    assert text(browser, "[data-n='15000']") == "int x14999 = 14999;"
+    browser.run("scrollTo(0, 1e7)")
+    browser.settle()
+    assert text(browser, "[data-n='20001']") == "x;" * 20_000
+    assert browser.run("document.querySelectorAll('[data-n=\"20001\"] *').length") <= 4000
+    assert abs(browser.run(height) - before) < 5
     assert browser.problems() == []
 
 

@@ -68,9 +68,9 @@ def test_a_character_of_several_tokens_belongs_to_the_one_that_is_kept_longest()
 
 
 def test_lines_are_ranked_by_their_scores():
-    (function,) = functions_of(make_trace(line_scores=np.array([0.5, 2.0, -np.inf, -1.0, -np.inf])))
-    assert function["lines"] == [[2, 2.0], [1, 0.5]]
-    assert "lines that speak most for class 1: 2 (2), 1 (0.5)" in function["facts"]
+    page = Page(html_page([make_trace(line_scores=np.array([0.5, 2.00001, -np.inf, -1.0, -np.inf]))], "t"))
+    assert page.data["functions"][0]["lines"] == [[2, 2.0], [1, 0.5]]
+    assert page.data["ranked"] == "lines that speak most for class 1"
 
 
 def test_layers_without_scores_and_tokens_without_layers():

@@ -92,7 +92,7 @@ def test_every_text_has_contrast():
     colours = {name: pair for name, *pair in COLOURS.findall(style)}
     code = ("fg", "soft", "comment", "literal", "number", "keyword", "bad")
     for behind, texts in {
-        "panel": code,
+        "panel": (*code, "dim"),
         "heat": code[:1] + code[2:],
         "bg": (*code[:2], "bad", "good", "accent"),
         "marked": ("fg", "accent"),
