@@ -1,4 +1,4 @@
-"""What a scan needs to know of a checkpoint before it reads files: the task, the tokenizer, the threshold."""
+"""What a scan needs to know of a checkpoint before it reads files: its task, its threshold, how long a text may be."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.data.truncation import WINDOWS, Truncation, sequence_length
-from ltp_pipeline.model.checkpoints import (
-    PRUNABLE,
-    as_ltp_config,
-    check_checkpoint,
-    check_tokenizer_fits,
-    load_config,
-    load_tokenizer,
-    position_limit,
-)
-from ltp_pipeline.scan.settings import ScanSettings
+from ltp_pipeline.data.truncation import WINDOWS, sequence_length
 from ltp_pipeline.task.class_names import CODE_CLASSES, WITHOUT_MEANING
 from ltp_pipeline.task.decision import stored_threshold
 from ltp_pipeline.task.labels import WORDS
@@ -27,31 +17,38 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 FLAG = "--model_name_or_path"
-DEFAULT_THRESHOLD = 0.5
 HEAD = "ForSequenceClassification"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Checkpoint:
-    """A detector that can be used for a scan. Its weights are not loaded yet."""
+    """Facts about a checkpoint that can be used for a scan, as JSON can hold them."""
 
-    path: str
-    config: PreTrainedConfig
-    tokenizer: PreTrainedTokenizerBase
-    task: Task  # CODE or VDISC
+    task: str  # CODE or VDISC
     labels: tuple[str, ...]  # what a finding may be; CODE: the name of class 1; VDISC: the groups
-    max_length: int  # tokens that the model reads at once
-    truncation: Truncation
-    threshold: float | None  # probability above which a unit is a finding; None with `top`
-
-    @property
-    def prunes(self) -> bool:
-        """Whether the model removes tokens."""
-        return self.config.model_type == "ltp" and self.config.prune_mode is not None
+    threshold: float | None  # the decision threshold that was chosen in training; None: none was
+    longest: int | None  # tokens that the model can read at once; None: any number
+    max_length: int  # tokens that it reads at once if no flag says otherwise
+    window_stride: int | None  # of the windows that it was trained with; None: half a window, or no windows
+    ranking_note: str  # see `model.ranking_note`; "" if the model does not prune
 
 
-def open_checkpoint(path: str, settings: ScanSettings) -> Checkpoint:
-    """Reads configuration and tokenizer of a checkpoint. Raises UserError if it cannot be used for a scan."""
+def open_checkpoint(path: str) -> tuple[Checkpoint, PreTrainedConfig, PreTrainedTokenizerBase]:
+    """Reads configuration and tokenizer, and checks that the weights are there. Raises UserError if it is no detector.
+
+    A Longformer's configuration becomes that of an LTP model without pruning, which is faster.
+    """
+    from ltp_pipeline.model.checkpoints import (  # late: they import torch
+        PRUNABLE,
+        as_ltp_config,
+        check_checkpoint,
+        check_tokenizer_fits,
+        load_config,
+        load_tokenizer,
+        position_limit,
+    )
+    from ltp_pipeline.model.ranking_note import ranking_note
+
     where = f"{FLAG} {path}"
     check_checkpoint(path, flag=FLAG)
     config = load_config(path, flag=FLAG)
@@ -62,23 +59,16 @@ def open_checkpoint(path: str, settings: ScanSettings) -> Checkpoint:
     if not tokenizer.is_fast:
         raise UserError(f"{where}: its tokenizer gives no character offsets; expected a fast one (tokenizer.json)")
     check_tokenizer_fits(tokenizer, config, flag=where)
-    limit = position_limit(config)
-    if settings.max_length is not None and not 3 <= settings.max_length <= (limit or settings.max_length):
-        raise UserError(f"--max_length {settings.max_length}: expected 3 to {limit}, the positions of {where}")
-    threshold = settings.threshold
-    if settings.top is None and threshold is None:
-        stored = stored_threshold(config) if task is CODE else None
-        threshold = DEFAULT_THRESHOLD if stored is None else stored
-    return Checkpoint(
-        path,
-        config,
-        tokenizer,
-        task,
+    facts = Checkpoint(
+        task.name,
         labels,
-        sequence_length(settings.max_length, config, tokenizer),
-        _truncation(settings, config),
-        threshold,
+        stored_threshold(config) if task is CODE else None,
+        position_limit(config),
+        sequence_length(None, config, tokenizer),
+        getattr(config, "window_stride", None) if getattr(config, "truncation", None) == WINDOWS else None,
+        ranking_note(config, task) or "",
     )
+    return facts, config, tokenizer
 
 
 def detected(config: PreTrainedConfig, where: str) -> tuple[Task, tuple[str, ...]]:
@@ -116,16 +106,8 @@ def detected(config: PreTrainedConfig, where: str) -> tuple[Task, tuple[str, ...
 def _check_order(names: tuple[str, ...], where: str) -> None:
     """Raises UserError if the names of two classes say that class 0 is the finding."""
     first, second = (re.sub(r"[\s_-]", "", name).lower() for name in names)
-    if any(words.get(first) == 1 or words.get(second) == 0 for words in (*WORDS, {"clean": 0, "defective": 1})):
+    if any(words.get(first) == 1 or words.get(second) == 0 for words in WORDS):
         raise UserError(
             f"{where}: class 0 is {printable(names[0])} and class 1 {printable(names[1])}; expected class 1 to be the "
             "finding: change id2label if only the names are wrong, else train it with the other order"
         )
-
-
-def _truncation(settings: ScanSettings, config: PreTrainedConfig) -> Truncation:
-    """Which tokens of long texts are read. Windows have the stride that the checkpoint was trained with."""
-    stride = None
-    if settings.truncation == WINDOWS and getattr(config, "truncation", None) == WINDOWS:
-        stride = getattr(config, "window_stride", None)
-    return Truncation(settings.truncation, stride)

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.model.ranking_note import ranking_note
-from ltp_pipeline.scan.checkpoint import Checkpoint, open_checkpoint
-from ltp_pipeline.scan.explain import check_line_scores, explain
-from ltp_pipeline.scan.finding import CodeUnit, Finding, ScanReport, SkippedFile
-from ltp_pipeline.scan.fingerprints import fingerprints
+from ltp_pipeline.scan.baseline import mark_new, read_baseline
+from ltp_pipeline.scan.cache import ResultCache
+from ltp_pipeline.scan.changed import changed_since
+from ltp_pipeline.scan.detector import Detector
+from ltp_pipeline.scan.finding import CodeUnit, Finding, KeptTokens, ScanReport, Suppressed
 from ltp_pipeline.scan.paths import find_files
-from ltp_pipeline.scan.predict import Predictor
+from ltp_pipeline.scan.prepare import Window, in_background, windows
 from ltp_pipeline.scan.settings import ScanSettings
-from ltp_pipeline.scan.units import units_of
-from ltp_pipeline.view.encode import encode_windows
+from ltp_pipeline.scan.suppressions import Suppressions, read_suppressions
+from ltp_pipeline.scan.workers import Workers
 
-WINDOW = 1024  # units that are classified together, in batches of similar length
 DIGITS = 6  # of probabilities
+EXPLAINED_AT_ONCE = 256  # findings
 # The settings that decide what is found; the others only say how the scan runs
 DECIDING = ("include", "exclude", "no_gitignore", "granularity", "threshold", "top", "truncation", "line_scores")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the model says of a text."""
-
-    probability: float
-    label: int  # index in `Checkpoint.labels`
-    tokens: int  # of the whole text
-    read: int  # tokens that the model read, in all windows
-    executed: int  # FLOPs
-    unpruned: int  # FLOPs
 
 
 def scan(paths: Sequence[str | Path], model_name_or_path: str | Path, **settings: Any) -> ScanReport:
@@ -57,106 +44,111 @@ def scan(paths: Sequence[str | Path], model_name_or_path: str | Path, **settings
 def run_scan(paths: Sequence[str], model_name_or_path: str, settings: ScanSettings) -> ScanReport:
     """As [`scan`]."""
     start = time.monotonic()
-    checkpoint = open_checkpoint(model_name_or_path, settings)
-    files, skipped = find_files(paths, settings.include, settings.exclude, not settings.no_gitignore)
-    predictor = Predictor(checkpoint, settings)
-    method = check_line_scores(settings.line_scores, checkpoint, predictor)
-    report = ScanReport(
-        [],
-        list(skipped),
-        [],
-        model_name_or_path,
-        model_hash(model_name_or_path),
-        checkpoint.threshold,
-        {**{name: asdict(settings)[name] for name in DECIDING}, "max_length": checkpoint.max_length},
-        len(files),
-        ranking_note=ranking_note(checkpoint.config, checkpoint.task) or "",
-    )
-    chosen: list[tuple[Finding, int]] = []
-    flops = np.zeros(2, dtype=np.int64)
-    with progress_bar(desc="scanning", unit=" functions", disable=settings.quiet) as bar:
-        for window in windows(files, settings, report.skipped):
-            results = classify([unit.text for unit, _ in window], checkpoint, predictor)
-            for (unit, name), result in zip(window, results, strict=True):
-                report.units += 1
-                report.tokens += result.read
-                flops += result.executed, result.unpruned
-                if checkpoint.threshold is None or result.probability > checkpoint.threshold:
-                    label, probability = checkpoint.labels[result.label], round(result.probability, DIGITS)
-                    chosen.append((Finding(unit, probability, label, name, tokens=result.tokens), result.label))
-            chosen = best(chosen, settings.top)
-            bar.update(len(window))
-    report.findings = list(explained(chosen, checkpoint, predictor, method))
-    report.relative_flops = round(float(flops[0] / flops[1]), DIGITS) if flops[1] else None
+    suppressions = read_suppressions(settings.suppressions)
+    baseline = None if settings.baseline is None else read_baseline(settings.baseline)
+    note = _no_note if settings.quiet else _note
+    with ResultCache(settings.cache, note) as cache, Workers(settings.workers) as workers:
+        detector = Detector(model_name_or_path, settings, cache, workers)
+        files, skipped = find_files(paths, settings.include, settings.exclude, not settings.no_gitignore)
+        wanted = _all
+        if settings.changed_since is not None:
+            changed = changed_since(settings.changed_since, files)
+            files, wanted = changed.files(files), changed.touches
+        report = _empty_report(detector, settings)
+        report.files, report.skipped = len(files), list(skipped)
+        prepared = detector.prepared(windows(files, workers, settings.granularity, wanted, detector.key))
+        with closing(in_background(prepared) if settings.workers else prepared) as prepared:
+            chosen = _classified(prepared, detector, settings, report)
+        _explain(chosen, detector, settings, report, suppressions)
+    if baseline is not None:
+        mark_new(report, baseline, settings.baseline)
     report.skipped.sort(key=lambda one: (one.path, one.first_line or 0))
-    report.seconds = time.monotonic() - start
+    report.seconds = round(time.monotonic() - start, 3)
     return report
 
 
-def windows(files, settings, skipped: list[SkippedFile]) -> Iterator[list[tuple[CodeUnit, str]]]:
-    """The units of the files with their fingerprints, `WINDOW` at a time. Adds to `skipped` what is left out."""
-    window: list[tuple[CodeUnit, str]] = []
-    for file in files:
-        units, left_out = units_of(file, settings.granularity)
-        skipped += left_out
-        for pair in zip(units, fingerprints(units), strict=True):
-            window.append(pair)
-            if len(window) == WINDOW:
-                yield window
-                window = []
-    if window:
-        yield window
+def _empty_report(detector: Detector, settings: ScanSettings) -> ScanReport:
+    given = asdict(settings)
+    deciding = {name: given[name] for name in DECIDING} | {"max_length": detector.max_length, "dtype": detector.dtype}
+    return ScanReport(
+        findings=[],
+        skipped=[],
+        suppressed=[],
+        model=detector.path,
+        model_hash=detector.model_hash,
+        threshold=detector.threshold,
+        settings={**deciding, "include": list(settings.include), "exclude": list(settings.exclude)},
+        ranking_note=detector.checkpoint.ranking_note,
+    )
 
 
-def classify(texts: Sequence[str], checkpoint: Checkpoint, predictor: Predictor) -> list[Result]:
-    """The result of each text. Equal texts are read once."""
-    unique = list(dict.fromkeys(texts))
-    encoded = encode_windows(unique, checkpoint.tokenizer, checkpoint.max_length, checkpoint.truncation)
-    text_of = [number for number, own in enumerate(encoded) for _ in own]
-    rows = [window for own in encoded for window in own]
-    probabilities = np.zeros((len(unique), len(checkpoint.labels)))
-    flops = np.zeros((len(unique), 2), dtype=np.int64)
-    for batch in predictor.batches([len(row) for row in rows]):
-        own = [text_of[i] for i in batch]
-        found, counts = predictor.run([rows[i].input_ids for i in batch])
-        np.maximum.at(probabilities, own, found)
-        np.add.at(flops, own, counts)
-    results = {
-        text: Result(
-            float(values.max()),
-            int(values.argmax()),
-            encoded[number][0].full_length,
-            sum(map(len, encoded[number])),
-            *map(int, flops[number]),
-        )
-        for number, (text, values) in enumerate(zip(unique, probabilities, strict=True))
-    }
-    return [results[text] for text in texts]
+def _classified(
+    prepared: Iterator[Window], detector: Detector, settings: ScanSettings, report: ScanReport
+) -> list[tuple[Finding, int]]:
+    """The findings with the indices of their labels, in their order. Adds the counts of all units to the report."""
+    chosen: list[tuple[Finding, int]] = []
+    executed = unpruned = 0
+    with progress_bar(desc="scanning", unit=" functions", disable=settings.quiet) as bar:
+        if detector.is_new:
+            detector.load()  # while the first files are read
+        for window in prepared:
+            report.skipped += window.skipped
+            results, cached = detector.results(window, bar.update)
+            report.cached += cached
+            for unit, name, result in zip(window.units, window.names, results, strict=True):
+                report.units += 1
+                report.tokens += result.read
+                executed, unpruned = executed + result.executed, unpruned + result.unpruned
+                if detector.threshold is None or result.probability > detector.threshold:
+                    probability = round(result.probability, DIGITS)
+                    label = detector.checkpoint.labels[result.label]
+                    chosen.append((Finding(unit, probability, label, name, tokens=result.tokens), result.label))
+            chosen.sort(key=_order)
+            del chosen[len(chosen) if settings.top is None else settings.top :]
+    report.relative_flops = round(executed / unpruned, DIGITS) if unpruned else None
+    return chosen
 
 
-def best(chosen: list[tuple[Finding, int]], top: int | None) -> list[tuple[Finding, int]]:
-    """The findings in order: the highest probability first, equal ones by path and line; with `top` that many."""
-    chosen = sorted(chosen, key=lambda one: (-one[0].probability, one[0].unit.path, one[0].unit.first_line))
-    return chosen if top is None else chosen[:top]
+def _order(one: tuple[Finding, int]) -> tuple[float, str, int, str]:
+    """Findings are in the order of this: the highest probability first, equal ones by path and line."""
+    finding = one[0]
+    return -finding.probability, finding.unit.path, finding.unit.first_line, finding.fingerprint
 
 
-def explained(chosen, checkpoint: Checkpoint, predictor: Predictor, method: str) -> Iterator[Finding]:
-    """The findings with their lines and kept tokens."""
-    for begin in range(0, len(chosen), WINDOW):
-        part = chosen[begin : begin + WINDOW]
-        texts, labels = [finding.unit.text for finding, _ in part], [label for _, label in part]
-        for (finding, _), own in zip(part, explain(texts, labels, checkpoint, predictor, method), strict=True):
-            first = finding.unit.first_line - 1
-            lines = tuple((first + line, score) for line, score in own.lines)
-            yield replace(finding, lines=lines, kept=own.kept)
+def _explain(
+    chosen: list[tuple[Finding, int]],
+    detector: Detector,
+    settings: ScanSettings,
+    report: ScanReport,
+    suppressions: Suppressions,
+) -> None:
+    """Adds the findings with their lines and kept tokens to the report. What is suppressed is not explained."""
+    shown = []
+    for finding, label in chosen:
+        if by := suppressions.hidden_by(finding):
+            report.suppressed.append(Suppressed(finding, by))
+        else:
+            shown.append((finding, label))
+    hidden = settings.quiet or len(shown) <= EXPLAINED_AT_ONCE
+    with progress_bar(desc="explaining", unit=" findings", total=len(shown), disable=hidden) as bar:
+        for begin in range(0, len(shown), EXPLAINED_AT_ONCE):
+            part = shown[begin : begin + EXPLAINED_AT_ONCE]
+            texts, labels = [finding.unit.text for finding, _ in part], [label for _, label in part]
+            for (finding, _), (lines, kept) in zip(part, detector.explanations(texts, labels), strict=True):
+                above = finding.unit.first_line - 1
+                placed = tuple((above + line, score) for line, score in lines)
+                tokens = None if kept is None else KeptTokens(*map(tuple, kept[:3]), kept[3])
+                report.findings.append(replace(finding, lines=placed, kept=tokens))
+            bar.update(len(part))
 
 
-def model_hash(path: str) -> str:
-    """SHA-256 of weights, configuration and tokenizer."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).glob("*")):
-        if file.suffix in (".json", ".safetensors", ".txt", ".model"):
-            digest.update(file.name.encode())
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+def _all(unit: CodeUnit) -> bool:
+    return True
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
+def _no_note(line: str) -> None:
+    pass

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.data.tokenization import cache_folder
 from ltp_pipeline.data.truncation import MODES, WINDOWS
 
 GRANULARITIES = ("auto", "function", "file")
 DTYPES = ("auto", "float32", "bfloat16")
-LINE_SCORES = "gradient_x_input"  # as the default of `view.token_scores`, which imports torch
+# The default of `view.token_scores`, and NONE of `view.line_results`, which import torch
+LINE_SCORES, NO_LINE_SCORES = "gradient_x_input", "none"
 MOST_WORKERS = 8  # more than these read faster than a GPU classifies
 
 
@@ -34,6 +37,11 @@ class ScanSettings:
     device: str | None = None  # such as "cuda:0"; None: a GPU if there is one, else the CPU
     max_tokens_per_batch: int | None = None
     num_workers: int | None = None  # processes that read and tokenize; 0: this one does; None: `default_workers`
+    changed_since: str | None = None  # scan only units that Git's diff from this commit touches
+    suppressions: str | None = None  # file of findings to hide; None: .ltpignore in the current folder
+    baseline: str | None = None  # SARIF file of an earlier scan, whose findings are not new
+    cache_dir: str | None = None  # folder of results of earlier scans; None: `default_cache`
+    no_cache: bool = False  # neither read nor keep such results
     quiet: bool = False  # no progress bar and no notes
 
     def __post_init__(self) -> None:
@@ -50,8 +58,17 @@ class ScanSettings:
         for flag in ("top", "max_tokens_per_batch"):
             if getattr(self, flag) is not None and getattr(self, flag) < 1:
                 raise UserError(f"--{flag} {getattr(self, flag)}: expected 1 or more")
+        if self.cache_dir is not None and self.no_cache:
+            raise UserError("--cache_dir and --no_cache contradict each other; expected one of them")
         if self.num_workers is not None and self.num_workers < 0:
             raise UserError(f"--num_workers {self.num_workers}: expected 0 or more")
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder of the cache; None: there is none."""
+        if self.no_cache:
+            return None
+        return default_cache() if self.cache_dir is None else Path(self.cache_dir)
 
     @property
     def workers(self) -> int:
@@ -63,3 +80,11 @@ def default_workers() -> int:
     """Half the cores that this process may use, at least 1 and at most `MOST_WORKERS`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(max(cores // 2, 1), MOST_WORKERS)
+
+
+def default_cache() -> Path | None:
+    """The folder `scan` in the project's cache; None without a home folder."""
+    try:
+        return cache_folder() / "scan"
+    except RuntimeError:
+        return None

@@ -16,8 +16,8 @@ from ltp_pipeline.base.display_width import columns, cut, cut_begin
 from ltp_pipeline.base.errors import printable
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.scan.finding import Finding, ScanReport
-from ltp_pipeline.view.trace import TAB
-from ltp_pipeline.view.trace import printable as printable_code
+from ltp_pipeline.view.escapes import TAB
+from ltp_pipeline.view.escapes import printable as printable_code
 
 SHOWN = 10  # findings whose lines are shown, unless the user asks for another number
 TABLE_ROWS = 50

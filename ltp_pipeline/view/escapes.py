@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+TAB = "    "  # how a tab is shown
+
 # Printable by their category, and shown as nothing or as a space: fillers, joiners, variation selectors, an empty cell
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"

@@ -15,7 +15,7 @@ import torch
 from ltp_pipeline.task.decision import stored_threshold
 from ltp_pipeline.task.tasks import has_labels
 from ltp_pipeline.view.encode import FunctionTokens
-from ltp_pipeline.view.escapes import on_one_line, printable
+from ltp_pipeline.view.escapes import TAB, on_one_line, printable
 from ltp_pipeline.view.kept_tokens import PrunedFunction
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from transformer_revised import LTPForSequenceClassification
 
-TAB = "    "
 MAX_LINES_NAMED = 8
 MAX_TOKEN_TEXT = 256  # characters
 
