@@ -6,7 +6,8 @@ A token's score is judged by the area under the ROC curve (AUC) for lying in a f
 functions of which the model reads a flaw line and another line. A line's score is the maximum, the sum or the mean of
 its tokens'. It is judged by the measures of docs/measures.md, as if every function were predicted defective. Controls
 are random scores, the length of the line and the attention of an unpruned model. Intervals are 95 % bootstrap
-intervals over functions. All methods take turns after each batch, so that their times can be compared.
+intervals over functions. Differences are to `--reference` (the maximum of its tokens), on the same draws of functions.
+All methods take turns after each batch, so that their times can be compared.
 
 Writes line_scores.json, line_scores.csv and line_scores.md.
 """
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from transformers.hf_argparser import HfArg
 
+from benchmarks.line_judging import MEANS, POOLED, Functions, judge
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
 from ltp_pipeline.base.flags import check_positive, parse_arguments
@@ -30,12 +32,12 @@ from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, DTYPES, chosen_dtype, default_device, dtype_name
+from ltp_pipeline.view.token_scores import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedTokenizerBase
 
-    from ltp_pipeline.view.encode import FunctionTokens
     from transformer_revised import LTPForSequenceClassification
 
     Scorer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -43,10 +45,7 @@ if TYPE_CHECKING:
 UNPRUNED = "unpruned: "  # begins the names of methods on the model `--unpruned`
 ON_UNPRUNED = ("gradient_x_input", "attention", "attention_sum")  # methods that also run on the model `--unpruned`
 EVALUATION = "evaluation"  # a pass without scores, for the times
-AGGREGATES = ("max", "sum", "mean")
-# Means over functions, which have a bootstrap interval
-INTERVALS = ("token_auc", "line_top_10_any", "line_top_10_first", "line_ifa_mean")
-SHOWN = (*INTERVALS, "line_effort_at_20_recall", "line_recall_at_1_loc", "line_detection_alignment")
+SHOWN = (*MEANS, *POOLED, "line_detection_alignment")
 
 
 @dataclass
@@ -58,6 +57,7 @@ class BenchmarkArguments(ReadingArguments, TruncationArguments):
     unpruned: str | None = HfArg(default=None, help="Folder of the model before pruning, for controls and times.")
     output_dir: str = HfArg(default="line_scores", help="Folder of the tables.")
     methods: list[str] | None = HfArg(default=None, help="Only these methods and the controls (default: all).")
+    reference: str = HfArg(default=DEFAULT, help="The method to which the others are compared.")
     max_length: int | None = HfArg(
         default=None, aliases=["--max_seq_length"], help="Cut functions to this many tokens (default: as trained)."
     )
@@ -66,23 +66,6 @@ class BenchmarkArguments(ReadingArguments, TruncationArguments):
     bootstrap: int = HfArg(default=1000, help="Number of bootstrap samples.")
     seed: int = HfArg(default=0, help="Seed of the random scores and of the bootstrap.")
     dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help="Data type of the computation.")
-
-
-@dataclass
-class Functions:
-    """The functions of a file, as one model reads them: `W` windows of `N` functions."""
-
-    texts: list[str]  # [N]
-    flaw_lines: list[tuple[int, ...]]  # [N]
-    labels: np.ndarray  # [N]
-    windows: list[FunctionTokens]  # [W]
-    function_of: np.ndarray  # [W], ascending
-    pairs: list[tuple[np.ndarray, np.ndarray]]  # [W], of each window `lines_of_tokens`
-
-    def token_truth(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens of a window that are in a line, and whether that is a flaw line."""
-        tokens, lines = self.pairs[window]
-        return tokens, np.isin(lines + 1, self.flaw_lines[self.function_of[window]])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -111,10 +94,10 @@ def main(argv: list[str] | None = None) -> None:
         if other.get_vocab() != tokenizer.get_vocab():
             raise UserError(f"--unpruned {args.unpruned}: its tokenizer is not that of {args.model_name_or_path}")
     functions = encode_functions(frame, flaws, model, tokenizer, args)
-    scorers = find_scorers(model, unpruned, args.methods)
+    scorers = find_scorers(model, unpruned, args.methods, args.reference)
     scores, seconds, probabilities = score_functions(scorers, functions, model, args)
     scores |= _controls(functions, args.seed)
-    rows = judge(functions, scores, probabilities, args.bootstrap, args.seed)
+    rows = judge(functions, scores, probabilities, args.bootstrap, args.seed, args.reference)
     plain = seconds[EVALUATION]
     for row in rows:
         if row["method"] in seconds:
@@ -164,7 +147,7 @@ def encode_functions(
     return Functions(texts, flaws, frame["label"].to_numpy(), flat, function_of, pairs)
 
 
-def find_scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[str, Scorer]:
+def find_scorers(model: Any, unpruned: Any, chosen: list[str] | None, reference: str) -> dict[str, Scorer]:
     """The methods that can be computed, by name; a pass without scores of each model is one of them."""
     from ltp_pipeline.view import token_scores as methods
 
@@ -177,6 +160,11 @@ def find_scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[st
         for name in methods.METHODS:
             if (prunes or name not in methods.NEED_PRUNING) and (not prefix or name in ON_UNPRUNED):
                 found[prefix + name] = lambda batch, one=one, name=name: methods.token_scores(one, batch, name)
+        if not prefix:
+            found |= {
+                name: lambda batch, make=make: methods.shares(make(model, batch), batch)
+                for name, make in _variants().items()
+            }
         for layer in layers:
             found[f"{prefix}attention, layer {layer + 1}"] = lambda batch, one=one, layer=layer: (
                 methods.attention_by_layer(one, batch)[layer]
@@ -185,12 +173,28 @@ def find_scorers(model: Any, unpruned: Any, chosen: list[str] | None) -> dict[st
                 found[f"{prefix}importance, layer {layer + 1}"] = lambda batch, one=one, layer=layer: (
                     methods.importance_by_layer(one, batch)[layer]
                 )
+    for flag, names in (("--methods", chosen or []), ("--reference", [reference])):
+        for name in names:
+            if name not in found:
+                raise UserError(f"{flag} {name}: expected some of {', '.join(found)}")
     if chosen is None:
         return found
-    wrong = [name for name in chosen if name not in found]
-    if wrong:
-        raise UserError(f"--methods {wrong[0]}: expected some of {', '.join(found)}")
-    return {name: scorer for name, scorer in found.items() if name in chosen or name.endswith(EVALUATION)}
+    wanted = {*chosen, reference}
+    return {name: scorer for name, scorer in found.items() if name in wanted or name.endswith(EVALUATION)}
+
+
+def _variants() -> dict[str, Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]]:
+    """What tells which part of the method `relevance` matters: its number of steps, and the mean over neighbours."""
+    from ltp_pipeline.view.token_scores import averaged, gradient_x_input, integrated_gradients
+
+    return {
+        "gradient_x_input, mean of 9": lambda model, batch: averaged(gradient_x_input(model, batch), batch),
+        "integrated_gradients, 1 step": lambda model, batch: integrated_gradients(model, batch, 1),
+        "integrated_gradients, 1 step, mean of 9": lambda model, batch: averaged(
+            integrated_gradients(model, batch, 1), batch
+        ),
+        "integrated_gradients, 2 steps": lambda model, batch: integrated_gradients(model, batch, 2),
+    }
 
 
 @torch.inference_mode()
@@ -235,92 +239,6 @@ def _controls(functions: Functions, seed: int) -> dict[str, list[np.ndarray]]:
         values[tokens] = np.array([len(line.strip()) for line in functions.texts[number].split("\n")])[lines]
         lengths.append(values)
     return {"random": [random.random(len(window)) for window in functions.windows], "line length": lengths}
-
-
-def judge(
-    functions: Functions, scores: dict[str, list[np.ndarray]], probabilities: np.ndarray, samples: int, seed: int
-) -> list[dict[str, Any]]:
-    """A row for each method and aggregate: `method`, `lines`, the token AUC and the line measures.
-
-    The interval of each of `INTERVALS` is in `<name>_low` and `<name>_high`.
-    """
-    everything = np.arange(len(functions.texts))
-    defective = [i for i in everything if functions.labels[i] == 1 and functions.flaw_lines[i]]
-    rows = []
-    for method, values in progress_bar(scores.items(), desc="judging", unit="method"):
-        aucs = _token_aucs(functions, values)
-        for how in AGGREGATES if method != "line length" else ("mean",):
-            lines = aggregated(functions, values, how)
-            row = {"method": method, "lines": how, "token_auc_functions": int(np.isfinite(aucs).sum())}
-            row |= {"token_auc": float(np.nanmean(aucs)) if np.isfinite(aucs).any() else None}
-            row |= _measure(lines, functions, probabilities, everything)
-            single = [_measure(lines, functions, probabilities, np.array([i])) for i in defective]
-            for name in INTERVALS:
-                own = aucs if name == "token_auc" else np.array([measures[name] for measures in single if measures])
-                row |= _interval(name, own[np.isfinite(own)], samples, seed)
-            rows.append(row)
-    return rows
-
-
-def _interval(name: str, values: np.ndarray, samples: int, seed: int) -> dict[str, float]:
-    """The 95 % bootstrap interval of the mean of `values`; {} without values."""
-    from ltp_pipeline.measures.intervals import interval
-
-    if not len(values):
-        return {}
-    random = np.random.default_rng(seed)  # the same samples for every method
-    means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(samples)]
-    low, high = interval(np.array(means))
-    return {f"{name}_low": low, f"{name}_high": high}
-
-
-def _measure(
-    lines: list[np.ndarray], functions: Functions, probabilities: np.ndarray, chosen: np.ndarray
-) -> dict[str, float]:
-    """The line measures of the functions `chosen`, as if every one were predicted defective."""
-    from ltp_pipeline.measures.lines import TRUE_POSITIVES, line_measures
-
-    measures = line_measures(
-        [lines[i] for i in chosen],
-        [functions.flaw_lines[i] for i in chosen],
-        probabilities[chosen],
-        np.ones(len(chosen), dtype=int),
-        functions.labels[chosen],
-    )
-    return {name: value for name, value in measures.items() if not name.endswith(TRUE_POSITIVES)}
-
-
-def _token_aucs(functions: Functions, scores: list[np.ndarray]) -> np.ndarray:
-    """The AUC of each function's tokens for lying in a flaw line, `[N]`; NaN without both kinds of tokens."""
-    from sklearn.metrics import roc_auc_score
-
-    aucs = np.full(len(functions.texts), np.nan)
-    begins = np.searchsorted(functions.function_of, np.arange(len(aucs) + 1))
-    for number, (begin, end) in enumerate(zip(begins, begins[1:])):
-        if functions.labels[number] != 1:
-            continue
-        parts = [(functions.token_truth(window), scores[window]) for window in range(begin, end)]
-        truth = np.concatenate([own for (_, own), _ in parts])
-        if 0 < truth.sum() < len(truth):
-            values = np.concatenate([own[tokens] for (tokens, _), own in parts])
-            aucs[number] = roc_auc_score(truth, values)
-    return aucs
-
-
-def aggregated(functions: Functions, scores: list[np.ndarray], how: str) -> list[np.ndarray]:
-    """The score of each line of each function: the maximum, the sum or the mean of its tokens'; of several windows
-    the highest; minus infinity without tokens.
-    """
-    lines = [np.full(text.count("\n") + 1, -np.inf) for text in functions.texts]
-    for number, (tokens, line), values in zip(functions.function_of, functions.pairs, scores, strict=True):
-        own = np.full(len(lines[number]), -np.inf)
-        if how == "max":
-            np.maximum.at(own, line, values[tokens])
-        else:
-            counts, sums = (np.bincount(line, weights, len(own)) for weights in (None, values[tokens]))
-            own[counts > 0] = sums[counts > 0] / (counts[counts > 0] if how == "mean" else 1)
-        np.maximum(lines[number], own, out=lines[number])
-    return lines
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from transformer_revised.models.ltp import rank_teacher_relevance as teacher
 from transformer_revised.models.ltp.rank_teacher_relevance import gradient_x_input, integrated_gradients
 
 if TYPE_CHECKING:
@@ -34,8 +35,23 @@ def token_scores(model: PreTrainedModel, batch: Batch, method: str = DEFAULT) ->
         batch: `input_ids` and `attention_mask`, `[B, L]` each, maybe `token_type_ids`.
         method: a name in `METHODS`.
     """
-    scores = METHODS[method](model, batch).float().masked_fill(batch["attention_mask"] == 0, 0.0)
+    return shares(METHODS[method](model, batch), batch)
+
+
+def shares(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Scores `[B, L]` divided by the sum of their absolute values in the sequence, float32; 0 at padding."""
+    scores = scores.float().masked_fill(batch["attention_mask"] == 0, 0.0)
     return scores / scores.abs().sum(1, keepdim=True).clamp(min=TINY)
+
+
+def averaged(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The mean of the scores `[B, L]` of a token and its neighbours, as the teacher "relevance" averages them."""
+    return teacher.neighbourhood_means(scores, batch["attention_mask"] > 0)
+
+
+def relevance(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """The relevance of the teacher of that name, `[B, L]`; also the part below 0, which speaks for class 0."""
+    return averaged(integrated_gradients(model, batch, teacher.STEPS), batch)
 
 
 @torch.no_grad()
@@ -78,6 +94,7 @@ def attention_by_layer(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 METHODS: dict[str, Callable[[PreTrainedModel, Batch], torch.Tensor]] = {
     "gradient_x_input": gradient_x_input,
     "absolute_gradient_x_input": lambda model, batch: gradient_x_input(model, batch).abs(),
+    "relevance": relevance,
     "integrated_gradients": lambda model, batch: integrated_gradients(model, batch, STEPS),
     "attention": lambda model, batch: attention_by_layer(model, batch)[-1],
     "attention_sum": lambda model, batch: attention_by_layer(model, batch).sum(0),

@@ -26,6 +26,7 @@ from ltp_pipeline.view.token_scores import (
 )
 from tests.pruned_checkpoint import FUNCTIONS, MAX_LENGTH, THRESHOLDS
 from transformer_revised.models.ltp.pruning_ranks import Teacher
+from transformer_revised.models.ltp.rank_teacher_relevance import FLOOR
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,16 @@ def test_integrated_gradients_agree_with_captum(pruned_model, batch):
         n_steps=8, method="riemann_middle",
     )  # fmt: skip
     assert torch.allclose(integrated_gradients(model, batch, 8), theirs.sum(-1).float(), atol=1e-5)
+
+
+def test_relevance_above_0_is_that_of_the_teacher(unpruned, batch):
+    found = token_scores(unpruned, batch, "relevance")
+    above = found.clamp(min=0)
+    sums = above.sum(1, keepdim=True).clamp(min=1e-30)  # one function speaks for class 0 alone
+    expected = Teacher(unpruned, "relevance").importance(batch)
+    real = batch["attention_mask"] > 0
+    torch.testing.assert_close((above / sums + FLOOR)[real], expected[real], rtol=1e-5, atol=1e-6)
+    assert (found < 0).any() and (found > 0).any(1).sum() > 1
 
 
 def test_attention_of_the_last_layer_is_that_of_the_teacher(unpruned, batch):

@@ -42,11 +42,11 @@ def relevance(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | N
     target = target or default_target(model.config, labels)
     own = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
     scores = integrated_gradients(model, own, STEPS, lambda logits: _value(logits, labels, target))
-    scores = _neighbourhood_means(scores.abs() if target == "absolute" else scores, real).clamp(min=0)
+    scores = neighbourhood_means(scores.abs() if target == "absolute" else scores, real).clamp(min=0)
     return (scores / scores.sum(dim=1, keepdim=True).clamp(min=TINY) + FLOOR).masked_fill(~real, 0.0)
 
 
-def _neighbourhood_means(scores: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def neighbourhood_means(scores: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """The mean over each token and its `NEIGHBOURS` real tokens on each side, `[B, L]`; 0 where `real` is False."""
     both = torch.stack([scores.masked_fill(~real, 0.0), real.to(scores.dtype)]).flatten(0, 1)[:, None]
     # A mean of zeros and ones is the share of real tokens. (Autocast would compute a convolution in bfloat16.)
