@@ -5,6 +5,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./ltp_env.sh
 
+# The tests of HTML pages need Chromium. They are skipped without it, and the summary at the end says so.
+if ! command -v chromium chromium-browser google-chrome >/dev/null &&
+    [ "$(id -u)" = 0 ] && grep -qsx ID=debian /etc/os-release; then
+    echo "installing Debian's package chromium for the tests of HTML pages (113 MB and libraries)"
+    apt=(timeout 300 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20)
+    { "${apt[@]}" update && DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends chromium; } \
+        >/dev/null 2>&1 || echo "Chromium could not be installed: the tests of HTML pages are skipped"
+fi
+
 status=0
 "$LTP_PYTHON" -m ruff check . || status=1
 "${LTP_PYTHON%/*}/lint-imports" --no-cache --no-logo || status=1

@@ -61,5 +61,10 @@ def browser(tmp_path_factory):
     if CHROMIUM is None:
         pytest.skip(MISSING)
     browser = Browser(tmp_path_factory.mktemp("chromium"))
+    try:
+        browser.call("Browser.getVersion")
+    except (AssertionError, OSError) as error:
+        browser.close()
+        pytest.skip(f"{CHROMIUM} does not start: {error}")
     yield browser
     browser.close()

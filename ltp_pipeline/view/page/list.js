@@ -1,5 +1,5 @@
 // The list: filters, order, and rows, which are made as they come near the view.
-const ROWS = 200; // that are made at a time
+const ROWS = 100; // that are made at a time
 const compare_texts = new Intl.Collator("en", { numeric: true }).compare; // a.c:9 comes before a.c:10
 const words_of = functions.map(f => data.columns.map((column, i) => (column.kind === "text" ? f.cells[i] : ""))
   .join("\n").toLowerCase());
