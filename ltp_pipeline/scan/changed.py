@@ -58,11 +58,10 @@ def changed_since(ref: str, files: Sequence[FoundFile]) -> Changed:
     """
     by_root: dict[str, list[tuple[str, FoundFile]]] = defaultdict(list)
     for file in files:
-        real = os.path.realpath(file.path)
-        root = _outer_root(os.path.dirname(real))
+        root, inner = _place(file)
         if root is None:
             raise UserError(f"{FLAG} {printable(ref)}: {file.shown} is in no Git repository")
-        by_root[root].append((os.path.relpath(real, root), file))
+        by_root[root].append((inner, file))
     if not files:  # the commit is checked all the same
         here = _outer_root(os.getcwd())
         if here is None:
@@ -98,6 +97,15 @@ def _parts(
         if path in tracked:  # a submodule
             return WHOLE if path in names else ()
     return WHOLE
+
+
+def _place(file: FoundFile) -> tuple[str | None, str]:
+    """The repository of a file, and its path there. A link to a file of another repository stands for itself."""
+    own = os.path.join(os.path.realpath(file.path.parent), file.path.name)
+    target = os.path.realpath(own)
+    root = _outer_root(os.path.dirname(own))
+    real = target if root == _outer_root(os.path.dirname(target)) else own
+    return root, os.path.relpath(real, root or "/")
 
 
 def _has_lone_cr(file: FoundFile) -> bool:

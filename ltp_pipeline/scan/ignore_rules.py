@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 GITIGNORE = ".gitignore"
-_MARK = "(?P<ps_d>"  # of the library: the group that matches the slash after a folder
+_DOUBLE = re.compile(r"\A\*{3,}\Z")  # Git reads it as `**`
+_ANYTHING, _END = "[^/]*", "(?:(?P<ps_d>/)|$)"  # in the library's regular expressions: `*`, and the end of a pattern
 
 
 def repository_root(folder: str) -> str | None:
@@ -24,21 +26,35 @@ def repository_root(folder: str) -> str | None:
     return folder
 
 
-class _Patterns:
-    """The patterns of a file, which hold below a folder."""
+@dataclass(frozen=True)
+class _Pattern:
+    """A line of a .gitignore file, which says of an entry whether it is ignored.
 
-    def __init__(self, folder: str, patterns: Sequence[GitIgnoreSpecPattern]) -> None:
-        self._begin = len(folder.rstrip("/")) + 1
-        self._patterns = patterns[::-1]
-        # one search for all patterns: most paths match none
-        self._any = re.compile("|".join(one.regex.pattern.replace(_MARK, "(?:") for one in patterns))
+    The time of a match is bounded: the tree may be that of an attacker, and regular expressions for several `*` or
+    `**` take exponential time. So each name is matched by itself.
+    """
 
-    def verdict(self, path: str, is_folder: bool) -> bool | None:
-        """What the last pattern says that matches an entry: whether it is ignored. None if no pattern matches."""
-        inner = path[self._begin :]
-        if not self._any.search(f"{inner}/" if is_folder else inner):
-            return None
-        return next((bool(one.include) for one in self._patterns if _matches(one, inner, is_folder)), None)
+    names: tuple[re.Pattern[str] | None, ...]  # of the path; None: any number of folders
+    is_ignored: bool
+    of_folders: bool  # whether it holds for folders only
+
+    def matches(self, path: Sequence[str], is_folder: bool) -> bool:
+        """Whether it matches an entry by itself, not for a folder around it. `path`: its names, from the folder on."""
+        if (self.of_folders and not is_folder) or not self.names[-1].match(path[-1]):
+            return False
+        place = name = 0
+        retry: tuple[int, int] | None = None  # after `**`: the next part of the pattern, and the name to go on with
+        while name < len(path):
+            if place < len(self.names) and self.names[place] is None:
+                place, retry = place + 1, (place + 1, name)
+            elif place < len(self.names) and self.names[place].match(path[name]):
+                place, name = place + 1, name + 1
+            elif retry is not None:
+                place, name = retry[0], retry[1] + 1
+                retry = place, name
+            else:
+                return False
+        return place == len(self.names)
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class IgnoreRules:
     ask about the folder first.
     """
 
-    rules: tuple[_Patterns, ...] = ()
+    rules: tuple[tuple[str, tuple[_Pattern, ...]], ...] = ()  # folder, and its patterns from the last to the first
 
     @classmethod
     def around(cls, folder: str) -> IgnoreRules:
@@ -78,8 +94,12 @@ class IgnoreRules:
 
     def ignores(self, path: str, is_folder: bool = False) -> bool:
         """Whether an entry (an absolute path) is ignored. The last rule that matches it decides."""
-        verdicts = (rule.verdict(path, is_folder) for rule in reversed(self.rules))
-        return next((verdict for verdict in verdicts if verdict is not None), False)
+        for folder, patterns in reversed(self.rules):
+            inner = os.path.relpath(path, folder).split(os.sep)
+            for pattern in patterns:
+                if pattern.matches(inner, is_folder):
+                    return pattern.is_ignored
+        return False
 
 
 def patterns_of(lines: Sequence[str]) -> list[GitIgnoreSpecPattern]:
@@ -87,38 +107,56 @@ def patterns_of(lines: Sequence[str]) -> list[GitIgnoreSpecPattern]:
     patterns = []
     for line in lines:
         try:
-            pattern = GitIgnoreSpecPattern(line)
-        except GitIgnorePatternError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of `re`, for a bracket such as [[:alpha:]]
+                pattern = GitIgnoreSpecPattern(line)
+        except (GitIgnorePatternError, re.error):  # re.error: such as [z-a]
             continue
         if pattern.include is not None:
             patterns.append(pattern)
     return patterns
 
 
-def _matches(pattern: GitIgnoreSpecPattern, path: str, is_folder: bool) -> bool:
-    """Whether a pattern matches an entry by itself. The library also matches what is inside a folder that matches."""
-    match = pattern.regex.search(path)
-    if match and (match.groupdict().get("ps_d") is None or match.end("ps_d") == len(path)):
-        return True
-    if not is_folder:
-        return False
-    marked = f"{path}/"
-    for start in (0, len(path)):  # from the end: a pattern such as `*/` is a search for any slash
-        match = pattern.regex.search(marked, start)
-        if match and match.groupdict().get("ps_d") is not None and match.end("ps_d") == len(marked):
-            return True
-    return False
+def _pattern(line: str) -> _Pattern | None:
+    """The pattern in a line; None if there is none."""
+    read = patterns_of([line])
+    if not read:
+        return None
+    text = line if line.endswith("\\ ") else line.rstrip()
+    text = text.removeprefix("!") if not read[0].include else text
+    parts = [_DOUBLE.sub("**", part) for part in text.removesuffix("/").removeprefix("/").split("/")]
+    if "/" not in text.removesuffix("/"):
+        parts.insert(0, "**")
+    if parts[-1] == "**":
+        parts.append("*")  # what is in the folder, not the folder
+    names = [None if part == "**" else _name(part) for part in parts]
+    return _Pattern(tuple(names), bool(read[0].include), text.endswith("/"))
 
 
-def _read(folder: str, path: str) -> tuple[_Patterns, ...]:
+def _name(part: str) -> re.Pattern[str]:
+    """What matches a name, for a part of a pattern without slashes. Takes time that is linear in the name."""
+    bare = part.rstrip(" ")
+    read = patterns_of([f"/{bare}" + "\\ " * (len(part) - len(bare))])
+    if not read:
+        return re.compile("(?!)")  # such as the part between two slashes: nothing matches
+    first, *more = read[0].regex.pattern.removeprefix("^").removesuffix(_END).split(_ANYTHING)
+    # what follows a `*` is taken where it occurs first, if another `*` comes later
+    steps = [f"(?=(?P<step{number}>{_ANYTHING}?{text}))(?P=step{number})" for number, text in enumerate(more[:-1])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile("".join([first, *steps, *(_ANYTHING + text for text in more[-1:])]) + r"\Z")
+
+
+def _read(folder: str, path: str) -> tuple[tuple[str, tuple[_Pattern, ...]], ...]:
     """The rules of a file, which hold below `folder`; none if it cannot be read."""
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError:
         return ()
-    patterns = patterns_of(os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n"))
-    return (_Patterns(folder, patterns),) if patterns else ()
+    lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n")
+    patterns = tuple(pattern for line in reversed(lines) if (pattern := _pattern(line)))
+    return ((folder, patterns),) if patterns else ()
 
 
 def _common_folder(root: str) -> str:

@@ -109,7 +109,11 @@ def _escaped(name: str) -> str:
 
 def _listed() -> Iterable[str]:
     """The paths on standard input."""
-    content = sys.stdin.buffer.read()
+    try:
+        content = sys.stdin.buffer.read()
+    except (OSError, AttributeError, ValueError) as error:  # a folder, or standard input is closed
+        reason = getattr(error, "strerror", None) or "it is closed"
+        raise UserError(f"PATH {STANDARD_INPUT}: cannot read the list on standard input: {reason}") from None
     separator = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(line) for line in (one.rstrip(b"\r") for one in content.split(separator)) if line]
 

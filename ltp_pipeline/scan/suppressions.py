@@ -50,9 +50,11 @@ class IgnoreComments:
         if not self._by_line:
             return ""
         first_line -= self._lines_above(first_line)
-        line = next((one for one in self._by_line if first_line <= one <= last_line), None)
-        if line is None:
+        lines = list(self._by_line)
+        place = bisect_left(lines, first_line)
+        if place == len(lines) or lines[place] > last_line:
             return ""
+        line = lines[place]
         reason = self._by_line[line]
         return f"comment in line {line}" + (f": {printable(reason)}" if reason else "")
 

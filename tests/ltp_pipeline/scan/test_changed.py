@@ -118,6 +118,18 @@ def test_files_whose_lines_git_counts_otherwise(repository, content, new):
     assert touched() == {"b.c": "fgh"}
 
 
+def test_links_to_files(repository, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "o.c"
+    outside.write_text(TEXT)
+    Path("sub").mkdir()
+    os.symlink("../a.c", "sub/inside.c")
+    os.symlink(outside, "sub/outside.c")
+    commit()
+    Path("a.c").write_text(TEXT.replace("g(int a)", "g(int b)"))
+    outside.write_text(TEXT.replace("g(int a)", "g(int b)"))
+    assert touched("sub") == {"sub/inside.c": "g"}  # of the file outside, Git knows only the link
+
+
 def test_settings_of_the_user_change_nothing(repository):
     for name, value in (
         ("diff.noprefix", "true"), ("diff.mnemonicPrefix", "true"), ("diff.interHunkContext", "99"),

@@ -3,11 +3,12 @@
 import os
 import random
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from ltp_pipeline.scan.ignore_rules import repository_root
+from ltp_pipeline.scan.ignore_rules import IgnoreRules, repository_root
 from ltp_pipeline.scan.paths import IGNORED, find_files
 
 PARTS = ["a", "b", "*.c", "a.c", "*", "**", "?", "[ab]", "x*", "*b", "a b", "[!a]*", "\\!x.c", "\\#x.c", " "]
@@ -51,7 +52,8 @@ def not_ignored():
         "*\n!*/\n!*.c", "*.c\n!a.c", "*.c\n!src/**/*.c", "/*\n!/src\n/src/*\n!/src/build", "**", "*/",
         "# build/\n\n\\#x.c", "build/   ", "a\\ b.c", "[ab].c", "[!a].c", "[a", "?.c", "src//build", "/",
         "\ufeffbuild/", "\\*.c", "src/build/", "./build", "BUILD", "a.c/", "src/**/a.c", "sr?/b*", "*.[ch]", "*.c\r",
-        "!*.c", "src/*/a.c",
+        "!*.c", "src/*/a.c", "***/a.c", "src/***", "s**c/*", "*.*.c", "a*b*.c\n!*a*b*", "[[:alpha:]]", "[z-a].c",
+        "a b .c/x", "[z-a]*\n*.c",
     ],
     ids=repr,
 )  # fmt: skip
@@ -142,6 +144,24 @@ def test_odd_files_of_rules_are_read_as_git_reads_them(content):
     tree(os.fsdecode(b"caf\xe9.c"), "a.c")
     Path(".gitignore").write_bytes(content)
     assert [os.fsdecode(bytes(file.path)).removeprefix("./") for file in find_files(["."])[0]] == not_ignored()
+
+
+@pytest.mark.parametrize(
+    "pattern, path",
+    [
+        ("*a*a*a*a*a*a*b", "a" * 250),
+        ("?*" * 50 + "b", "a" * 250),
+        ("**/a/**/a/**/a/**/b", "a/" * 1000 + "b"),
+        ("**/" * 300 + "b", "a/" * 1000 + "c"),
+    ],
+)
+def test_patterns_of_an_attacker_take_linear_time(repository, pattern, path):
+    Path(".gitignore").write_text(pattern + "\n")
+    rules = IgnoreRules().inside(str(repository))
+    begin = time.process_time()
+    for _ in range(20):
+        rules.ignores(f"{repository}/{path}")
+    assert time.process_time() - begin < 1
 
 
 def test_a_folder_called_gitignore():

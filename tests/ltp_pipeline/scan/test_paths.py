@@ -209,6 +209,12 @@ def test_a_list_on_standard_input(monkeypatch, separator):
     }
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert find_files(["-"]) == ([], [])
+    for closed in (None, io.TextIOWrapper(io.BytesIO())):
+        if closed:
+            closed.close()
+        monkeypatch.setattr(sys, "stdin", closed)
+        with pytest.raises(UserError, match="PATH -: .*closed"):
+            find_files(["-"])
 
 
 @pytest.mark.parametrize(
