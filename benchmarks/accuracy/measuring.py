@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ltp_pipeline.comparison import Candidate
 
 # A token's score -> whether only models that prune have it
-LINE_METHODS = {"gradient_x_input": False, "layers_survived": True}
+LINE_METHODS = {"gradient_x_input": False, "relevance": False, "layers_survived": True}
 LINE_MEASURES = ("token_auc", "line_top_10_any", "line_top_10_first", "line_ifa_mean")
 
 
@@ -182,8 +182,9 @@ def _lines(trained: Trained, frame: pd.DataFrame, settings: Settings) -> dict[st
         truncation=trained.reading.truncation, max_tokens_per_batch=2048,
     )  # fmt: skip
     own = encode_functions(frame.iloc[places], [flaws[i] for i in places], chosen.model, tokenizer, args)
-    scores, _, probabilities = score_functions(find_scorers(chosen.model, None, methods), own, chosen.model, args)
-    rows = judge(own, scores, probabilities, 1, 0)
+    scorers = find_scorers(chosen.model, None, methods, methods[0])
+    scores, _, probabilities = score_functions(scorers, own, chosen.model, args)
+    rows = judge(own, scores, probabilities, 1, 0, methods[0])
     return {
         row["method"]: {"functions": len(places)} | {name: row[name] for name in LINE_MEASURES if name in row}
         for row in rows

@@ -257,7 +257,8 @@ def _shown_compute(row: dict[str, Any]) -> dict[str, str]:
         "training tokens": f"{row['training_tokens']['mean'] / 1e6:.2f} M" if "training_tokens" in row else "-",
         "training seconds": f"{row['training_seconds']['mean']:.0f}" if "training_seconds" in row else "-",
     }
-    for method, title in (("layers_survived", "survival"), ("gradient_x_input", "gradient")):
+    titles = {"layers_survived": "survival", "gradient_x_input": "gradient", "relevance": "relevance"}
+    for method, title in titles.items():
         own = row.get("lines", {}).get(method, {})
         cells[f"{title}: token AUC"] = _percent(own.get("token_auc"), spread=False)
         cells[f"{title}: Top-10"] = _percent(own.get("line_top_10_any"), spread=False)
