@@ -1,6 +1,7 @@
 """Which functions have changed since a commit."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,15 +28,23 @@ def commit(cwd="."):
     git("commit", "-qm", "x", cwd=cwd)
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A repository with a.c, which has the functions f, g and h."""
+    folder = tmp_path_factory.mktemp("template")
+    git("init", "-q", "-b", "main", "--template=", cwd=folder)
+    (folder / "a.c").write_text(TEXT)
+    commit(folder)
+    return folder
+
+
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """The current folder: a repository with a.c, which has the functions f, g and h."""
+def repository(template, tmp_path, monkeypatch):
+    """The current folder: a copy of the template."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
-    git("init", "-q", "-b", "main")
-    Path("a.c").write_text(TEXT)
-    commit()
     return tmp_path
 
 

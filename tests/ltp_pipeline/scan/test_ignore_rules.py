@@ -12,6 +12,14 @@ from ltp_pipeline.scan.ignore_rules import IgnoreRules, repository_root
 from ltp_pipeline.scan.paths import IGNORED, find_files
 
 PARTS = ["a", "b", "*.c", "a.c", "*", "**", "?", "[ab]", "x*", "*b", "a b", "[!a]*", "\\!x.c", "\\#x.c", " "]
+PATTERNS = [
+    "build/", "build", "/build", "src/build", "**/build", "build/**", "build/*\n!build/a.c", "build/\n!build/a.c",
+    "*\n!*/\n!*.c", "*.c\n!a.c", "*.c\n!src/**/*.c", "/*\n!/src\n/src/*\n!/src/build", "**", "*/",
+    "# build/\n\n\\#x.c", "build/   ", "a\\ b.c", "[ab].c", "[!a].c", "[a", "?.c", "src//build", "/",
+    "\ufeffbuild/", "\\*.c", "src/build/", "./build", "BUILD", "a.c/", "src/**/a.c", "sr?/b*", "*.[ch]", "*.c\r",
+    "!*.c", "src/*/a.c", "***/a.c", "src/***", "s**c/*", "*.*.c", "a*b*.c\n!*a*b*", "[[:alpha:]]", "[z-a].c",
+    "a b .c/x", "[z-a]*\n*.c",
+]  # fmt: skip
 FILES = ["a.c", "b.c", "xb.c", "a b.c", "#x.c", "!x.c"]
 
 
@@ -25,7 +33,8 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         monkeypatch.delenv(name, raising=False)
-    git("init", "-q")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    git("init", "-q", "--template=")
     return tmp_path
 
 
@@ -45,48 +54,49 @@ def not_ignored():
     return sorted(os.fsdecode(name) for name in names if name.endswith(b".c"))
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "build/", "build", "/build", "src/build", "**/build", "build/**", "build/*\n!build/a.c", "build/\n!build/a.c",
-        "*\n!*/\n!*.c", "*.c\n!a.c", "*.c\n!src/**/*.c", "/*\n!/src\n/src/*\n!/src/build", "**", "*/",
-        "# build/\n\n\\#x.c", "build/   ", "a\\ b.c", "[ab].c", "[!a].c", "[a", "?.c", "src//build", "/",
-        "\ufeffbuild/", "\\*.c", "src/build/", "./build", "BUILD", "a.c/", "src/**/a.c", "sr?/b*", "*.[ch]", "*.c\r",
-        "!*.c", "src/*/a.c", "***/a.c", "src/***", "s**c/*", "*.*.c", "a*b*.c\n!*a*b*", "[[:alpha:]]", "[z-a].c",
-        "a b .c/x", "[z-a]*\n*.c",
-    ],
-    ids=repr,
-)  # fmt: skip
-def test_patterns_as_git_reads_them(lines):
-    folders = ("", "build/", "src/", "src/build/", "src/build/deep/")
-    tree(*(f"{folder}{name}" for folder in folders for name in ("a.c", "b.c", "a b.c", "#x.c", "x.py.c")))
-    Path(".gitignore").write_text(lines + "\n", newline="")
-    assert found() == not_ignored()
+def test_patterns_as_git_reads_them():
+    inside = ("", "build/", "src/", "src/build/", "src/build/deep/")
+    for number, lines in enumerate(PATTERNS):
+        tree(*(f"{number}/{folder}{name}" for folder in inside for name in ("a.c", "b.c", "a b.c", "#x.c", "x.py.c")))
+        Path(f"{number}/.gitignore").write_text(lines + "\n", newline="")
+    check_by_folder(PATTERNS)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_random_patterns_as_git_reads_them(seed):
-    draw = random.Random(seed)
+def test_random_patterns_as_git_reads_them():
     folders = ["", "a/", "b/", "a/b/", "a/b/a/", "x/", "x/b/"]
-    tree(*(f"{folder}{name}" for folder in folders for name in FILES))
-    for folder in draw.sample(folders, 3):
-        lines = []
-        for _ in range(draw.randint(1, 5)):
-            pattern = "/".join(draw.choices(PARTS, k=draw.choice([1, 1, 2, 3])))
-            ends = (
-                draw.choice(["", "", "!"]),
-                draw.choice(["", "", "/", "**/"]),
-                draw.choice(["", "/", "/**", "/*", " "]),
-            )
-            lines.append(f"{ends[0]}{ends[1]}{pattern}{ends[2]}\n")
-        Path(folder, ".gitignore").write_text("".join(lines))
-    assert found() == not_ignored()
+    cases = []
+    for seed in range(40):
+        draw = random.Random(seed)
+        tree(*(f"{seed}/{folder}{name}" for folder in folders for name in FILES))
+        for folder in draw.sample(folders, 3):
+            lines = []
+            for _ in range(draw.randint(1, 5)):
+                pattern = "/".join(draw.choices(PARTS, k=draw.choice([1, 1, 2, 3])))
+                ends = draw.choice(["", "", "/", "**/"]), draw.choice(["", "/", "/**", "/*", " "])
+                lines.append(f"{draw.choice(['', '', '!'])}{ends[0]}{pattern}{ends[1]}\n")
+            Path(str(seed), folder, ".gitignore").write_text("".join(lines))
+        cases.append(f"seed {seed}")
+    check_by_folder(cases)
+
+
+def check_by_folder(cases):
+    """The folders 0, 1, ... hold a case each: the same files are found as Git does not ignore."""
+    ours, theirs = ([[] for _ in cases] for _ in range(2))
+    for paths, by_case in ((found(), ours), (not_ignored(), theirs)):
+        for path in paths:
+            number, _, inner = path.partition("/")
+            by_case[int(number)].append(inner)
+    assert {case: a for case, a, b in zip(cases, ours, theirs) if a != b} == {
+        case: b for case, a, b in zip(cases, ours, theirs) if a != b
+    }
+    assert sum(map(len, ours)) > 100
 
 
 def test_nested_files_and_info_exclude_hold_below_the_root(repository):
     tree("a.c", "src/a.c", "src/b.c", "src/deep/a.c", "src/deep/b.c", "lib/a.c", "lib/c.c")
     Path(".gitignore").write_text("a.c\n")
     Path("src/deep/.gitignore").write_text("!a.c\nb.c\n")
+    Path(".git/info").mkdir()
     Path(".git/info/exclude").write_text("*.c\n!b.c\n!lib/**\n")
     expected = ["lib/c.c", "src/b.c", "src/deep/a.c"]
     assert found() == not_ignored() == expected
@@ -125,6 +135,7 @@ def test_a_repository_inside_has_its_own_rules():
     Path("tree/.git").write_text("gitdir: ../.git/worktrees/tree\n")  # a work tree: exclude of the main repository
     Path(".git/worktrees/tree").mkdir(parents=True)
     Path(".git/worktrees/tree/commondir").write_text("../..\n")
+    Path(".git/info").mkdir()
     Path(".git/info/exclude").write_text("b.c\n")
     assert found() == ["libs/x/a.c", "tree/a.c"]
 

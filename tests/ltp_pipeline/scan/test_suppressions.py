@@ -103,16 +103,21 @@ def finding(path="src/a b/x.cc", name="A::f", fingerprint=FINGERPRINT, ignored_b
         ("", False),
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_lines_of_the_file(tmp_path, line, hides, encoding):
+def test_lines_of_the_file(tmp_path, line, hides):
     file = tmp_path / "hide"
-    file.write_text(f"# comment\r\nno/such.c\r\n{line}\r\n", encoding=encoding, newline="")
+    file.write_text(f"# comment\nno/such.c\n{line}\n")
     suppressions = read_suppressions(str(file))
     assert suppressions.hidden_by(finding()) == (f"{file}:3" if hides else "")
     assert suppressions.hidden_by(finding("other.h", "g", "f" * 32)) == ""
     is_rule = bool(line) and not line.startswith("#")
     unused = [f"{file}:2: no/such.c"] + ([f"{file}:3: {line.strip()}"] if is_rule and not hides else [])
     assert suppressions.unused() == unused
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_of_the_file(tmp_path, encoding):
+    (tmp_path / "hide").write_text("# comment\r\nx.cc\r\n", encoding=encoding, newline="")
+    assert read_suppressions(str(tmp_path / "hide")).hidden_by(finding()).endswith("hide:2")
 
 
 def test_the_file_of_the_current_folder(tmp_path, monkeypatch):
