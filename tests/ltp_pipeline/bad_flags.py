@@ -32,6 +32,12 @@ def start_at_random(flags: list[str]) -> None:
     run_glue_code_metrics.main(["--output_dir", "out", "--train_file", "good.csv", *flags])
 
 
+def scan(flags: list[str]) -> None:
+    import ltp_scan
+
+    ltp_scan.main([".", "--model_name_or_path", "pruned", "--no_cache", *flags])
+
+
 def _flags(run: Callable[[list[str]], None], flags: str, says: str, **files: str) -> Case:
     """A case. `files`: content by name, without the ending .csv."""
     return Case(run, flags, flags, {f"{name}.csv": content for name, content in files.items()}, says=says)
@@ -163,4 +169,11 @@ FLAG_CASES = (
     _flags(import_vdisc, "a.hdf5 --limit 3 --seed -1", "--seed -1: expected 0 to 4294967295"),
     _flags(import_mpsd, "--source . --seed -1", "--seed -1: expected 0 to 4294967295"),
     _flags(visualise, "--train_file good.csv --num_functions 0", "--num_functions 0: .* 1 or more"),
+    _flags(scan, "--baseline none.sarif", "--baseline none.sarif: No such file"),
+    _flags(scan, "--baseline good.csv", "--baseline good.csv: not JSON .* expected a SARIF or JSON report"),
+    _flags(scan, "--sarif good.csv/x", "--sarif good.csv/x: cannot be written: .*good.csv is no folder"),
+    _flags(scan, "--html .", "--html .: cannot be written: .* expected the name of a file"),
+    _flags(scan, "--json new --csv new", "--csv new: is the file of --json"),
+    _flags(scan, "--fail_on 90", "--fail_on 90.0: expected a probability from 0 to 1"),
+    _flags(scan, "--show -1", "--show -1: expected 0 .all. or more"),
 )
