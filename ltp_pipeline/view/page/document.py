@@ -15,6 +15,7 @@ from ltp_pipeline.model.ranking_note import WARNING
 from ltp_pipeline.view.escapes import on_one_line, printable
 
 FOLDER = Path(__file__).parent
+NO_TEXT = ("code", "runs", "alive", "lines", "flaw_lines", "specials")  # fields that hold numbers, or escapes already
 SCRIPTS = ("data.js", "list.js", "code.js", "function.js", "keys.js")  # the order in which they run
 
 
@@ -124,7 +125,7 @@ def _plain(function: Function) -> dict[str, Any]:
 
 
 def _escaped(value: Any, name: str) -> Any:
-    if name in ("code", "runs", "alive"):
+    if name in NO_TEXT:
         return value
     if isinstance(value, str):
         return printable(value) if name == "tip" else on_one_line(value)

@@ -1,10 +1,5 @@
 // One function: its heading, figures, layers and code, and the controls of the view.
-const SHADES = {
-  lines: ["line scores", "darker: a higher score"],
-  layers: ["layers survived", "darker: kept by more layers; bold: kept by all"],
-  scores: ["scores in the layer", "darker: a higher score in the layer of the slider"],
-  none: ["nothing", ""],
-};
+const SHADES = { lines: "line scores", layers: "layers survived", scores: "scores in the layer", none: "nothing" };
 
 function shades_of(f) {
   return [f.lines && "lines", data.layers && f.alive && "layers", f.tokens && "scores", "none"].filter(Boolean);
@@ -18,7 +13,7 @@ function show(number) {
   find("verdict").className = f.is_right === undefined ? "" : f.is_right ? "right" : "wrong";
   find("facts").textContent = (f.facts ?? []).join("; ");
   const shades = shades_of(f), wanted = view.wanted || (f.tokens ? "layers" : "lines");
-  find("shade").replaceChildren(...shades.map(name => make("option", { value: name }, SHADES[name][0])));
+  find("shade").replaceChildren(...shades.map(name => make("option", { value: name }, SHADES[name])));
   find("shade").value = shades.includes(wanted) ? wanted : shades[0];
   find("ranked").replaceChildren(...ranked_lines(f));
   show_layers(f);
@@ -37,7 +32,6 @@ function ranked_lines(f) {
 function show_layers(f) {
   find("layers").hidden = !f.alive;
   if (!f.alive) return;
-  find("layers").open = Boolean(f.layers);
   const rows = f.alive.slice(1).map((alive, i) => {
     const bar = make("i");
     bar.style.width = `${(100 * alive / f.alive[0]).toFixed(2)}%`;
@@ -58,6 +52,20 @@ function show_specials(f) {
   find("specials").replaceChildren("special tokens: ", ...elements.flatMap(element => [element, " "]));
 }
 
+// What the shades mean
+function legend_of(f) {
+  const lines = f.lines && view.shade !== "lines" ? "; shaded line number: score of the line" : "";
+  if (view.shade === "none") return [lines.slice(2)];
+  if (view.shade !== "layers") return [`darker: a higher score${lines}`];
+  const swatches = Array.from({ length: data.layers + 1 }, (_, kept) => {
+    const swatch = make("span", { class: "t swatch" }, kept < data.layers ? String(kept + 1) : "kept");
+    shade(swatch, kept / data.layers);
+    return swatch;
+  });
+  return ["removed in layer ", ...swatches.flatMap(swatch => [swatch, " "]),
+    f.tokens ? "point at a token to see its scores" : "", lines];
+}
+
 // Draws what depends on the slider and the menus.
 function redraw() {
   const f = functions[current];
@@ -67,7 +75,7 @@ function redraw() {
   view.pruned = data.layers ? find("pruned").value : "dim";
   render_code(f);
   show_specials(f);
-  find("legend").textContent = SHADES[view.shade][1];
+  find("legend").replaceChildren(...legend_of(f));
   document.querySelectorAll("[data-layer]").forEach(row => row.classList.toggle("now", +row.dataset.layer === view.layer));
   if (!data.layers) return;
   const where = view.layer ? `after layer ${view.layer} of ${data.layers}` : "all text";
@@ -87,6 +95,7 @@ function redraw_soon() {
 }
 
 function start_function() {
+  find("layers").open = Boolean(functions[0].layers);
   addEventListener("scroll", make_near_blocks, { passive: true, capture: true });
   find("layer")?.addEventListener("input", redraw_soon);
   find("pruned")?.addEventListener("change", redraw);

@@ -10,6 +10,7 @@ function step(by) {
   const next = place < 0 ? 0 : Math.max(0, Math.min(order.functions.length - 1, place + by));
   const in_list = find("list").contains(document.activeElement);
   open_function(order.functions[next]);
+  if (find("name").getBoundingClientRect().top < 0) find("name").scrollIntoView(); // the reader was further down
   if (in_list) row_at(next).querySelector("a").focus({ preventScroll: true });
   speak();
 }

@@ -95,6 +95,16 @@ def test_the_list_is_filtered(browser, report):
     assert browser.problems() == []
 
 
+def test_with_a_baseline_the_new_findings_are_shown_first(browser, tmp_path):
+    findings = [replace(make_finding(path=path), is_new=i % 3 == 0) for i, path in enumerate(NAMES)]
+    write_page(make_report(findings, baseline="old.sarif"), tmp_path / "report.html")
+    browser.open((tmp_path / "report.html").as_uri())
+    assert rows(browser) == [f"src/f{i}.c:10" for i in (0, 3, 6, 9)]
+    fill(browser, "select[data-column='5']", "in the baseline")
+    assert len(rows(browser)) == 8
+    assert browser.problems() == []
+
+
 def test_keys_go_through_the_list_and_back(browser, report):
     browser.open(report)
     place = "location.hash"
@@ -190,8 +200,11 @@ def test_lines_and_tokens_are_shaded_on_demand(browser, report):
     assert browser.run("document.querySelector('.line.found').dataset.n") == "16"
     fill(browser, "#shade", "layers")
     assert browser.run(colour) != by_line
-    tokens = "[...document.querySelectorAll('.t')].map(t => t.style.getPropertyValue('--shade'))"
+    tokens = "[...document.querySelectorAll('#code .t')].map(t => t.style.getPropertyValue('--shade'))"
     assert browser.run(tokens) == ["1.000", "", "0.500"]
+    assert text(browser, "#legend").split() == [
+        *("removed", "in", "layer", "1", "2", "kept", ";", "shaded", "line", "number:", "score", "of", "the", "line")
+    ]
     browser.press("n")
     assert browser.run("document.getElementById('shade').value") == "layers"  # the choice stays
 
