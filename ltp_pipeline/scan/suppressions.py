@@ -82,9 +82,8 @@ class IgnoreComments:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A line of the suppression file. It holds for units whose path, name and fingerprint it matches."""
+    """A line of the suppression file: a fingerprint, or paths and perhaps a name."""
 
-    text: str
     paths: GitIgnoreSpec | None = None
     name: str = ""
     fingerprint: str = ""
@@ -102,17 +101,13 @@ class Suppressions:
 
     def __init__(self, file: str = "", rules: dict[int, _Rule] | None = None) -> None:
         self._file, self._rules = file, rules or {}
-        self._used: set[int] = set()
 
     def hidden_by(self, finding: Finding) -> str:
         """What hides a finding, such as "comment in line 12" or ".ltpignore:3"; "" if nothing does."""
-        lines = [line for line, rule in self._rules.items() if rule.hides(finding)]
-        self._used.update(lines)
-        return finding.unit.ignored_by or (f"{self._file}:{lines[0]}" if lines else "")
-
-    def unused(self) -> list[str]:
-        """The lines of the file that have hidden no finding so far, such as ".ltpignore:3: src/a.c::f"."""
-        return [f"{self._file}:{line}: {rule.text}" for line, rule in self._rules.items() if line not in self._used]
+        if finding.unit.ignored_by:
+            return finding.unit.ignored_by
+        line = next((line for line, rule in self._rules.items() if rule.hides(finding)), None)
+        return "" if line is None else f"{self._file}:{line}"
 
 
 def read_suppressions(path: str | None = None) -> Suppressions:
@@ -150,7 +145,7 @@ def _rule(text: str, where: str) -> _Rule:
     if _HEX.fullmatch(text):
         if len(text) != FINGERPRINT_DIGITS:
             raise UserError(f"{wrong}: {len(text)} hex digits; {expected}")
-        return _Rule(text, fingerprint=text.lower())
+        return _Rule(fingerprint=text.lower())
     glob, separator, name = text.partition("::")
     glob, name = glob.strip(), name.strip()
     if not glob or glob.startswith("!") or (separator and not name):
@@ -160,4 +155,4 @@ def _rule(text: str, where: str) -> _Rule:
     patterns = patterns_of([glob.removeprefix("./")])
     if not patterns:
         raise UserError(f"{wrong}: {expected}")
-    return _Rule(text, GitIgnoreSpec(patterns), name)
+    return _Rule(GitIgnoreSpec(patterns), name)

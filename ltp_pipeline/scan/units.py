@@ -12,6 +12,7 @@ from ltp_pipeline.code.function_names import function_name
 from ltp_pipeline.code.functions import SourceFile, find_functions, whole_file
 from ltp_pipeline.code.generated import GENERATED, GENERATED_WITHIN, why_generated
 from ltp_pipeline.code.languages import language_of
+from ltp_pipeline.code.tree_functions import grammar
 from ltp_pipeline.files.source_text import BINARY, MAX_FILE_BYTES, TOO_LARGE, why_no_text
 from ltp_pipeline.scan.finding import CodeUnit, SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
@@ -19,6 +20,7 @@ from ltp_pipeline.scan.suppressions import IgnoreComments
 
 AUTO, FUNCTION, FILE = "auto", "function", "file"
 NO_FUNCTION = "no function in it"
+NOT_PARSED = "a syntax error, and no function found"
 
 
 def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], list[SkippedFile]]:
@@ -56,7 +58,10 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
         name, ignored_by = function_name(one.source, language), comments.of(one.first_line, one.last_line)
         units.append(CodeUnit(file.shown, one.first_line, name, language.name, one.source, ignored_by))
     skipped = [SkippedFile(file.shown, one.reason, one.reason not in (LIST, MEMBERS), one.first_line) for one in lost]
-    return units, skipped if units or skipped else [SkippedFile(file.shown, NO_FUNCTION)]
+    if not units and not skipped:
+        is_error = language.name == "python" and grammar(language).parse(text.encode()).root_node.has_error
+        skipped = [SkippedFile(file.shown, NOT_PARSED if is_error else NO_FUNCTION, is_error)]
+    return units, skipped
 
 
 def _read(file: FoundFile) -> tuple[bytes, str]:

@@ -13,7 +13,7 @@ from ltp_pipeline.code.generated import GENERATED, MINIFIED
 from ltp_pipeline.files.source_text import BINARY, EMPTY, MAX_FILE_BYTES, TOO_LARGE
 from ltp_pipeline.scan.finding import SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
-from ltp_pipeline.scan.units import NO_FUNCTION, units_of
+from ltp_pipeline.scan.units import NO_FUNCTION, NOT_PARSED, units_of
 
 C = "#include <a.h>\n\nint f(int a)\n{\n    return a;\n}\n\nstatic int *\ng(void) { return 0; }\n"
 PYTHON = "import a\n\nclass A:\n    @x\n    def f(self):\n        return 1\n\nasync def g():\n    def inner(): pass\n"
@@ -89,6 +89,20 @@ def test_every_branch_is_a_unit_of_the_same_lines(units):
 )
 def test_files_that_are_left_out(units, content, reason):
     assert units(content) == ([], [reason])
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("print 'Python 2'\nexec 'x'\n", f" {NO_FUNCTION}"),
+        ("# nothing\n", f" {NO_FUNCTION}"),
+        ("int f(int a) {\n    return a;\n}\n", f"! {NOT_PARSED}"),
+        ("<html>\n", f"! {NOT_PARSED}"),
+    ],
+)
+def test_python_that_is_none(units, text, reason):
+    assert units(text, "a.py") == ([], [reason])
+    assert units(text, "a.py", "file") == ([f" 1-{text.count(chr(10))}"], [])
 
 
 def test_a_generated_file_that_is_named_is_scanned(units):
