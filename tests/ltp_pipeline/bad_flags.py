@@ -176,4 +176,9 @@ FLAG_CASES = (
     _flags(scan, "--json new --csv new", "--csv new: is the file of --json"),
     _flags(scan, "--fail_on 90", "--fail_on 90.0: expected a probability from 0 to 1"),
     _flags(scan, "--show -1", "--show -1: expected 0 .all. or more"),
+    _flags(scan, "--include /", "--include '/': expected a pattern as in .gitignore"),
+    _flags(scan, "--exclude !", "--exclude '!': expected a pattern as in .gitignore"),
+    _flags(scan, "--suppressions none", "--suppressions none: No such file .* expected a file of suppressions"),
+    _flags(scan, "--suppressions .", "--suppressions .: Is a directory; expected a file of suppressions"),
+    _flags(scan, "--changed_since main", "--changed_since main: the current folder is in no Git repository"),
 )
