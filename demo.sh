@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every stage on real code: data set -> tokenizer -> fine-tune -> soft prune -> hard prune -> visualise -> extract
-# -> compare. It sets up .venv first if needed. All results are written to demo_output/.
+# -> compare -> scan a project that the model has not seen. It sets up .venv first if needed. All results are written
+# to demo_output/.
 #
 #   bash demo.sh            about 15 minutes on two idle CPU cores, after the downloads
 #   bash demo.sh --quick    the same stages on a small subset, about 5 minutes, in demo_output_quick/
@@ -14,7 +15,7 @@ case "${1:-}" in
     "") OUTPUT=${OUTPUT:-demo_output} ;;
     --quick) OUTPUT=${OUTPUT:-demo_output_quick} ;;
     -h | --help)
-        sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *)
@@ -25,10 +26,10 @@ esac
 SEED=${SEED:-42}
 if [ "${1:-}" = --quick ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200
-    LENGTH=256 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.03
+    LENGTH=256 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.03 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
     SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000
-    LENGTH=512 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.003
+    LENGTH=512 EPOCHS=3 SOFT_EPOCHS=1 LR_THRESHOLD=0.003 TREE=scan_tree
 fi
 
 source ./ltp_env.sh
@@ -73,10 +74,18 @@ run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --task_name code \
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft="$SOFT" hard="$HARD" --test_file data/test.csv \
     --max_length "$LENGTH" --rounds 3 --output_dir .
+# This project is in no list of the demo.
+run "download another project" "$ROOT/Data/unpack_source.py" lmdb==3.0.0 \
+    sha256:06dda0723545e14d56ac7dcd6f582d9922c2ed5e16f1c3f8d0e670a96ec2ee65 --output_dir scan_tree
+STATUS=0
+run "scan it" "$ROOT/ltp_scan.py" $TREE --model_name_or_path "$HARD" --top 20 --show 3 \
+    --html scan.html --sarif scan.sarif || STATUS=$?
+[ $STATUS -le 1 ] || exit $STATUS # 1: there are findings
 
 cat <<END
 
 Made in $(((SECONDS - START) / 60)) min $(((SECONDS - START) % 60)) s, in $OUTPUT:
+  scan report     scan.html (open it in a browser), scan.sarif
   data set        data/train_subset.csv data/validation.csv data/test.csv
   fine-tuned      code_test
   soft-pruned     $SOFT

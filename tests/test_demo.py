@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from Data.sources.source_list import read_source_list
 
 ROOT = Path(__file__).parents[1]
 MADE = (
@@ -17,6 +20,21 @@ MADE = (
     "pruned_data/train_pruned.csv",
     "pruned_data/dev_pruned.csv",
     "comparison.csv",
+    "scan.html",
+)
+# Stands in for Python: prints what it is asked to run, and fails there with STUB_STATUS where FAIL matches.
+STUB = '#!/usr/bin/env bash\necho "ran: $*"\ncase "$*" in *"$FAIL"*) exit "$STUB_STATUS" ;; esac\n'
+STEPS = (
+    "data set",
+    "tokenizer",
+    "fine-tune",
+    "soft pruning",
+    "hard pruning",
+    "visualise",
+    "extract",
+    "compare on unseen projects",
+    "download another project",
+    "scan it",
 )
 
 
@@ -42,6 +60,12 @@ def test_quick_demo(tmp_path):
     assert hard["tokens_kept_per_layer"][2] < 0.7 * fine_tuned["tokens_kept_per_layer"][2]
     assert all(0 <= row["auc"] <= 1 and row["functions_per_second"] > 0 for row in (fine_tuned, soft, hard))
 
+    (scan,) = json.loads((tmp_path / "scan.sarif").read_text())["runs"]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in scan["results"]]
+    assert len(places) == 20 and all((tmp_path / place).is_file() for place in places)
+    closing = result.stdout.split("Made in")[1].splitlines()
+    assert "scan.html" in closing[1]
+
     functions = pd.read_csv(tmp_path / "data/train_subset.csv", keep_default_na=False)
     pruned = pd.read_csv(tmp_path / "pruned_data/train_pruned.csv", keep_default_na=False)
     assert pruned["label"].tolist() == functions["label"].tolist()
@@ -55,3 +79,27 @@ def test_arguments(arguments, status, text):
     result = subprocess.run(["bash", "demo.sh", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == status
     assert text in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--quick",)])
+@pytest.mark.parametrize(
+    "fails, status, expected", [("ltp_scan.py", 0, 0), ("ltp_scan.py", 1, 0), ("ltp_scan.py", 2, 2), ("-m ", 1, 1)]
+)
+def test_the_steps_and_the_status_of_the_scan(tmp_path, arguments, fails, status, expected):
+    (tmp_path / "demo.sh").write_bytes((ROOT / "demo.sh").read_bytes())
+    (tmp_path / "ltp_env.sh").write_text("LTP_PYTHON=$PWD/python\n")
+    (tmp_path / "python").write_text(STUB)
+    (tmp_path / "python").chmod(0o755)
+    environment = {**os.environ, "OUTPUT": "out", "FAIL": fails, "STUB_STATUS": str(status)}
+    command = ["bash", str(tmp_path / "demo.sh"), *arguments]
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
+    assert done.returncode == expected, done.stderr
+    titles = re.findall(r"^== (.*) \(\d+ min\) ==$", done.stdout, re.MULTILINE)
+    assert tuple(titles) == (STEPS if fails == "ltp_scan.py" else STEPS[:2])
+    assert ("scan report     scan.html" in done.stdout) == (expected == 0)
+
+
+def test_the_scanned_project_is_in_no_list_of_the_demo():
+    (name,) = re.findall(r"unpack_source.py\" (\S+)==", (ROOT / "demo.sh").read_text())
+    for sources in ("sources_demo.txt", "sources_quick.txt"):
+        assert name not in [source.name for source in read_source_list(ROOT / "Data" / sources)]

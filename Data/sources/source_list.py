@@ -13,9 +13,7 @@ from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.text_encoding import decode_text
 
 SPLITS = ("train", "validation", "test")
-_LINE = re.compile(
-    r"(?P<split>\w+)\s+(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==(?P<version>\S+)\s+sha256:(?P<sha256>[0-9a-f]{64})"
-)
+_PIN = re.compile(r"(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==(?P<version>\S+)\s+sha256:(?P<sha256>[0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,25 @@ def read_source_list(path: str | Path) -> list[PinnedSource]:
 
 
 def _parse_line(line: str, place: str) -> PinnedSource:
-    match = _LINE.fullmatch(line)
-    if match is None or match["split"] not in SPLITS:
+    split, _, pin = line.replace("\t", " ").partition(" ")
+    if split not in SPLITS or _PIN.fullmatch(pin.strip()) is None:
         raise UserError(
             f"{place}: not a pinned source: {printable(line)!r}; expected 'SPLIT NAME==VERSION sha256:HEX' with "
             f"SPLIT one of {', '.join(SPLITS)} and 64 hexadecimal digits"
+        )
+    return pinned_source(pin.strip(), split, place)
+
+
+def pinned_source(pin: str, split: str, place: str) -> PinnedSource:
+    """The source that `pin`, `NAME==VERSION sha256:HEX`, names. Raises UserError, with `place`, if it names none."""
+    match = _PIN.fullmatch(pin)
+    if match is None:
+        raise UserError(
+            f"{place}: not a pinned source: {printable(pin)!r}; expected NAME==VERSION sha256:HEX with 64 hexadecimal "
+            "digits"
         )
     try:
         Version(match["version"])
     except ValueError:  # InvalidVersion is one; another is raised for a number of more than 4,300 digits
         raise UserError(f"{place}: not a version: {printable(match['version'])!r}") from None
-    return PinnedSource(**match.groupdict(), place=place)
+    return PinnedSource(split, **match.groupdict(), place=place)
