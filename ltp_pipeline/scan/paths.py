@@ -165,7 +165,9 @@ class _Search:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"PATH {shown}: {reason}; expected a file or folder") from None
         real = os.path.realpath(path)
-        if stat.S_ISDIR(status.st_mode):
+        if is_listed and os.path.islink(path) and stat.S_ISDIR(status.st_mode):
+            self._skip(path, f"{shown}/", FOLDER_LINK)  # a tool made the list, such as git ls-files
+        elif stat.S_ISDIR(status.st_mode):
             self._walk(path, real)
         elif stat.S_ISREG(status.st_mode) and _suffix(path) in SUFFIXES:
             if reason := self._why_not(shown):

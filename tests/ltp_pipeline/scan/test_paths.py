@@ -198,7 +198,8 @@ def test_a_path_that_cannot_be_scanned(given, words):
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
 def test_a_list_on_standard_input(monkeypatch, separator):
-    names = ["a b.c", "-x.c", os.fsdecode(b"caf\xe9.c"), "sub", "README.md", "", "gone.c", "a b.c"]
+    names = ["a b.c", "-x.c", os.fsdecode(b"caf\xe9.c"), "sub", "README.md", "", "gone.c", "a b.c", "link"]
+    os.symlink(".", "link")
     tree("a b.c", "-x.c", os.fsdecode(b"caf\xe9.c"), "sub/d.c", "README.md", "other.c")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(separator.join(names)))))
     files, skipped = find_files(["-", "other.c"])
@@ -206,6 +207,7 @@ def test_a_list_on_standard_input(monkeypatch, separator):
     assert {one.path: (one.reason, one.is_error) for one in skipped} == {
         "README.md": (paths.OTHER_ENDING, False),
         "gone.c": (paths.MISSING, True),
+        "link/": (paths.FOLDER_LINK, False),
     }
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert find_files(["-"]) == ([], [])
