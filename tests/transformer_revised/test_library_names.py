@@ -26,6 +26,7 @@ MODEL = "transformers.modeling_utils:PreTrainedModel"
 CONFIG = "transformers.configuration_utils:PreTrainedConfig"
 LONGFORMER = "transformers.models.longformer.modeling_longformer:"
 CALLBACK = "transformers.trainer_callback:TrainerCallback"
+PIPELINES = "transformers.pipelines."
 STEP = ["args", "state", "control"]
 # Module and name of a function or a method -> its first parameters (without `self`).
 FUNCTIONS = {
@@ -86,6 +87,11 @@ FUNCTIONS = {
     "transformers.utils.import_utils:define_import_structure": ["module_path"],
     "transformers.utils:can_return_tuple": ["func"],
     "transformers.initialization:zeros_": ["tensor"],
+    f"{PIPELINES}text_classification:TextClassificationPipeline._sanitize_parameters": ["function_to_apply", "top_k"],
+    f"{PIPELINES}text_classification:TextClassificationPipeline._forward": ["model_inputs"],
+    f"{PIPELINES}text_classification:TextClassificationPipeline.postprocess": ["model_outputs", "function_to_apply"],
+    f"{PIPELINES}base:ChunkPipeline.preprocess": ["input_"],
+    f"{PIPELINES}base:PipelineRegistry.register_pipeline": ["task", "pipeline_class", "pt_model", "default", "type"],
     "huggingface_hub.dataclasses:strict": [],
     "torch:_softmax_backward_data": None,  # built in: without a signature, as the next ones
     "torch:nonzero_static": None,
@@ -103,7 +109,7 @@ ATTRIBUTES = {
     "huggingface_hub.errors:StrictDataclassError": ["__cause__"],
     "transformers.modeling_layers:GradientCheckpointingLayer": ["gradient_checkpointing"],
 }  # fmt: skip
-OF_EVERY_CLASS = {"__init__", "forward"}
+OF_EVERY_CLASS = {"__init__", "forward", "_abc_impl"}
 
 
 def find(path):
