@@ -28,12 +28,14 @@ def main(path: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = Browser(Path(folder))
         try:
-            times = []
+            times, computed = [], []
             for _ in range(ROUNDS):
                 browser.open(path.resolve().as_uri())
                 times.append(browser.run(LOADED))
+                computed.append(1000 * browser.cpu_seconds())
             print(f"{path.stat().st_size / 1e6:.1f} MB, {browser.run('functions.length')} functions")
             report("load event, first rows and first function drawn", times)
+            report("CPU time of that, all threads", computed)
             for name, script in ACTIONS.items():
                 report(name, [browser.run(TIMED.format(script=script)) for _ in range(ROUNDS)])
             for name, element in (("list", "find('pane')"), ("page", "document.scrollingElement")):

@@ -8,19 +8,19 @@ const view = { layer: 0, pruned: "dim", shade: "none", wanted: "" };
 
 // The runs of each line: text, value of the token (-1: none), look, and how many layers kept it.
 function lines_of(f) {
-  const lines = [[]];
+  const lines = [[]], runs = f.runs ? f.runs.split(" ").map(Number) : []; // length and style of each run
   let begin = 0;
-  for (let i = 0; i < f.runs.length; i += 2) {
-    const value = Math.floor(f.runs[i + 1] / LOOKS.length) - 1, look = LOOKS[f.runs[i + 1] % LOOKS.length];
+  for (let i = 0; i < runs.length; i += 2) {
+    const value = Math.floor(runs[i + 1] / LOOKS.length) - 1, look = LOOKS[runs[i + 1] % LOOKS.length];
     const kept = value < 0 ? -1 : f.tokens ? f.tokens[value].kept : value;
-    f.code.slice(begin, begin + f.runs[i]).split("\n").forEach((text, part) => {
+    f.code.slice(begin, begin + runs[i]).split("\n").forEach((text, part) => {
       if (part) {
         if (value >= 0) lines.at(-1).push({ text: "\n", value, look, kept });
         lines.push([]);
       }
       if (text) lines.at(-1).push({ text, value, look, kept });
     });
-    begin += f.runs[i];
+    begin += runs[i];
   }
   if (lines.length > 1 && !lines.at(-1).length) lines.pop();
   return lines;

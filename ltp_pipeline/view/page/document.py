@@ -15,7 +15,7 @@ from ltp_pipeline.model.ranking_note import WARNING
 from ltp_pipeline.view.escapes import on_one_line, printable
 
 FOLDER = Path(__file__).parent
-NO_TEXT = ("code", "runs", "alive", "lines", "flaw_lines", "specials")  # fields that hold numbers, or escapes already
+NO_TEXT = ("code", "alive", "lines", "flaw_lines", "specials")  # fields that hold numbers, or escapes already
 SCRIPTS = ("data.js", "list.js", "code.js", "function.js", "keys.js")  # the order in which they run
 
 
@@ -125,6 +125,10 @@ def _plain(function: Function) -> dict[str, Any]:
 
 
 def _escaped(value: Any, name: str) -> Any:
+    if name == "runs":
+        return " ".join(
+            map(str, value)
+        )  # split when the function is opened: a browser reads a text sooner than numbers
     if name in NO_TEXT:
         return value
     if isinstance(value, str):

@@ -289,11 +289,11 @@ def test_a_long_file_is_drawn_where_the_reader_is(browser, tmp_path):
 
 
 def test_two_thousand_functions(browser, tmp_path):
-    """They open and are sorted well within the time that a reader waits; docs/scan.md has times of an idle machine."""
+    """CPU time, because the machine may be busy. It includes that of Chromium's start."""
     findings = [make_finding(1 - i / 4000, path=f"src/{i % 97}/{i}.c", text=COPY * 5) for i in range(2000)]
     write_page(make_report(findings), tmp_path / "report.html")
     browser.open((tmp_path / "report.html").as_uri())
-    assert browser.run("performance.getEntriesByType('navigation')[0].loadEventEnd") < 6000
+    assert browser.cpu_seconds() < 2
     assert len(rows(browser)) == 100
     browser.run("document.querySelectorAll('#rows th button')[2].click()")
     assert rows(browser)[0] == "src/0/0.c:10"

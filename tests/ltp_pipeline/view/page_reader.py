@@ -42,8 +42,9 @@ class Page(HTMLParser):
 
 def pieces(function: dict[str, Any]) -> list[tuple[str, int, int]]:
     """The runs of a function's code: text, value of the token (-1: none), and syntax (0: none)."""
-    units, begin, result = function["code"].encode("utf-16-le"), 0, []
-    for length, style in zip(function["runs"][::2], function["runs"][1::2], strict=True):
+    units, begin, result = function.get("code", "").encode("utf-16-le"), 0, []
+    runs = [int(number) for number in function.get("runs", "").split()]
+    for length, style in zip(runs[::2], runs[1::2], strict=True):
         text = units[2 * begin : 2 * (begin + length)].decode("utf-16-le")
         result.append((text, style // NUM_LOOKS - 1, style % NUM_LOOKS))
         begin += length

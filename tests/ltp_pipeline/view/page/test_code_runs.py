@@ -11,7 +11,7 @@ C = LANGUAGES["c"]
 
 def pieces_of(text, tokens, language=C):
     code, runs = code_runs(text, tokens, language)
-    return pieces({"code": code, "runs": runs})
+    return pieces({"code": code, "runs": " ".join(map(str, runs))})
 
 
 def test_runs_join_characters_of_the_same_token_and_syntax():
