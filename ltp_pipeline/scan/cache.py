@@ -24,6 +24,9 @@ COMMIT_SECONDS = 2.0  # what a killed scan loses at most, besides the batch that
 KEY_BYTES = 24
 KEYS_AT_ONCE = 500  # in one query
 PRIVATE = ("", ":memory:")  # SQLite's names for a temporary file and for memory
+FAILURES = (sqlite3.Error, OSError, ValueError)  # ValueError: also a name in a damaged file that is no UTF-8
+DAMAGE = (sqlite3.DatabaseError, ValueError)
+NO_DAMAGE = sqlite3.OperationalError  # such as a file that is locked, and a disk that is full
 TABLE = "CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, value BLOB NOT NULL, day INTEGER NOT NULL)"
 
 
@@ -79,7 +82,7 @@ class ResultCache:
                     value = _unpacked(key, stored)
                     if value is not None:
                         found[key] = value
-                        if day < self._today:
+                        if isinstance(day, int) and day < self._today:
                             self._used.add(key)
             for key in keys:
                 if key in self._new:
@@ -130,7 +133,7 @@ class ResultCache:
         while True:
             try:
                 return action()
-            except (sqlite3.Error, OSError) as error:
+            except FAILURES as error:
                 self._connection.close()
                 self._leave_place(error)
                 self._connection = self._open()
@@ -139,7 +142,7 @@ class ResultCache:
         while True:
             try:
                 return _connected(self._places[0])
-            except (sqlite3.Error, OSError) as error:
+            except FAILURES as error:
                 self._leave_place(error)
 
     def _leave_place(self, error: Exception) -> None:
@@ -148,7 +151,7 @@ class ResultCache:
             if len(self._places) == 1:
                 raise error
             self._places.pop(0)
-        elif type(error) is sqlite3.DatabaseError and self._remove_file():
+        elif isinstance(error, DAMAGE) and not isinstance(error, NO_DAMAGE) and self._remove_file():
             self._note(f"the cache {self._file} was damaged ({error}); a new one is made")
         else:
             self._note(f"results are not cached: {self._file}: {error} (--cache_dir names another folder)")
@@ -174,7 +177,7 @@ def _connected(place: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         with connection:
             connection.execute(TABLE)
-    except sqlite3.Error:
+    except FAILURES:
         connection.close()
         raise
     return connection

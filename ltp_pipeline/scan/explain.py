@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,10 +17,10 @@ from ltp_pipeline.view.encode import FunctionTokens, encode_windows
 from ltp_pipeline.view.line_results import NONE, SHARE
 from ltp_pipeline.view.line_scores import function_scores, line_maxima
 from ltp_pipeline.view.token_batches import padded
-from ltp_pipeline.view.token_scores import TINY, gradient_x_input, layers_survived
+from ltp_pipeline.view.token_scores import DEFAULT, TINY, gradient_x_input, layers_survived
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DIGITS = 6  # of line scores
 
@@ -73,19 +74,31 @@ class Explainer:
                 continue
             functions = [rows[i] for i in batch]
             with out_of_memory_names(*BATCH_FLAGS):
-                if self._method != NONE:
-                    scores = self._token_scores(functions, [labels[number] for number in own])
-                    for number, function, values in zip(own, functions, scores, strict=True):
-                        np.maximum(lines[number], line_maxima(texts[number], function, values), out=lines[number])
-                if self._predictor.prunes:
-                    layers = layers_survived(self._model, padded(functions, self._model)).tolist()
-                    for number, function, values in zip(own, functions, layers, strict=True):
-                        _add_layers(survived[number], function, values)
+                scores, layers = self._scores_and_layers(functions, [labels[number] for number in own])
+            for number, function, values in zip(own, functions, scores):
+                np.maximum(lines[number], line_maxima(texts[number], function, values), out=lines[number])
+            for number, function, values in zip(own, functions, layers):
+                _add_layers(survived[number], function, values)
             left.subtract(own)
             for number in dict.fromkeys(own):
                 if not left[number] and not known[number]:
                     kept = _kept(survived[number], self._layers) if self._predictor.prunes else None
                     yield number, (_ranked(lines[number]), kept)
+
+    def _scores_and_layers(
+        self, functions: list[FunctionTokens], labels: list[int]
+    ) -> tuple[list[np.ndarray], list[list[int]]]:
+        """The scores of the tokens of each function, and how many layers kept each; empty if nobody asks."""
+        scores, noted = [], []
+        prunes = self._predictor.prunes
+        if self._method == DEFAULT and prunes:  # its forward pass is that of a prediction: no other is needed
+            with _layers_noted(self._model, noted):
+                return self._token_scores(functions, labels), noted[0].tolist()
+        if self._method != NONE:
+            scores = self._token_scores(functions, labels)
+        if prunes:
+            noted = layers_survived(self._model, padded(functions, self._model)).tolist()
+        return scores, noted
 
     def _token_scores(self, functions: list[FunctionTokens], labels: list[int]) -> list[np.ndarray]:
         """The score of each token of each function, for the function's label; `[n]` float32 each."""
@@ -97,6 +110,24 @@ class Explainer:
         scores = scores.float().masked_fill(batch["attention_mask"] == 0, 0.0)
         scores = scores / scores.abs().sum(1, keepdim=True).clamp(min=TINY)
         return [row[: len(own)] for row, own in zip(scores.cpu().numpy(), functions, strict=True)]
+
+
+@contextmanager
+def _layers_noted(model: PreTrainedModel, noted: list[torch.Tensor]) -> Iterator[None]:
+    """Adds to `noted`, after each forward pass of a pruned model, how many layers kept each token, `[B, L]`."""
+
+    def ask(module: PreTrainedModel, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        return inputs, {**named, "output_pruning": True}
+
+    hooks = [
+        model.register_forward_pre_hook(ask, with_kwargs=True),
+        model.register_forward_hook(lambda *given: noted.append(torch.stack(given[-1].kept_tokens).sum(0))),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _add_layers(survived: dict[tuple[int, int], int], function: FunctionTokens, layers: list[int]) -> None:
