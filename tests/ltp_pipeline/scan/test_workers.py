@@ -1,7 +1,6 @@
 """Processes that do tasks beside the model: none is left over, and an end of one is known by its task."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,35 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from ltp_pipeline.scan.finding import SkippedFile
 from ltp_pipeline.scan.paths import FoundFile
 from ltp_pipeline.scan.prepare import Window, in_background, windows
 from ltp_pipeline.scan.workers import TaskFailed, Workers
+from tests.ltp_pipeline.scan import worker_tasks
+from tests.ltp_pipeline.scan.worker_tasks import work
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def work(shared, task, *rest):
-    """A task for the processes: they find this module by `sys.path`."""
-    if task == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if task == "exit":
-        os._exit(3)
-    if task == "print":
-        print("not a result")
-    if task == "raise":
-        raise RecursionError("too deep")
-    if task == "sleep":
-        time.sleep(60)
-    return os.getpid(), shared, rest
-
-
 @pytest.fixture(scope="module")
 def workers():
-    sys.path.append(str(Path(__file__).parent))
     with Workers(1) as own:
         yield own
-    sys.path.remove(str(Path(__file__).parent))
 
 
 def test_tasks_run_in_another_process_with_the_shared_value(workers):
@@ -79,7 +62,7 @@ def test_no_process_is_left_at_the_end():
 
 def test_processes_end_when_the_scan_is_killed():
     code = f"import sys, time; sys.path[:0] = [{str(ROOT)!r}]; from ltp_pipeline.scan.workers import Workers\n"
-    code += "from ltp_pipeline.scan.prepare import lru_cache\nimport os\nown = Workers(1)\n"
+    code += "own = Workers(1)\n"
     code += "own.submit(print, 1).result(); (process,) = own._running; print(process.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as scan:
         process = int(scan.stdout.readline())
@@ -104,20 +87,13 @@ def test_no_module_of_the_current_folder_is_imported(tmp_path, monkeypatch):
 
 
 def test_a_file_whose_process_dies_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("ltp_pipeline.scan.prepare.read_file", _read_or_die)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr("ltp_pipeline.scan.prepare.read_file", worker_tasks.read_or_die)
     files = [FoundFile(Path(name), name) for name in ("a.c", "die.c", "b.c")]
     with Workers(1) as own:
         (window,) = windows(files, own, "auto", lambda unit: True, str.encode)
     names = [one.path for one in window.skipped]
     assert names == ["a.c", "die.c", "b.c"] and [one.is_error for one in window.skipped] == [False, True, False]
     assert "SIGKILL" in window.skipped[1].reason
-
-
-def _read_or_die(_, file, granularity):
-    if file.shown == "die.c":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return [], [], [SkippedFile(file.shown, granularity)]
 
 
 def test_an_error_in_the_background_reaches_the_caller():
