@@ -149,13 +149,10 @@ def _result(finding: Finding, rule: int, has_baseline: bool, hidden: Suppressed 
     first, others = for_it[0] if for_it else unit.first_line, for_it[1 : 1 + RELATED_LINES]
     where = {"uri": uri(unit.path)}
     related = [(unit.first_line, unit.last_line), *((line, line) for line in others)]
-    location: dict[str, Any] = {
-        "physicalLocation": {
-            "artifactLocation": where,
-            "region": _region(first, first),
-            "contextRegion": _region(unit.first_line, unit.last_line),
-        }
-    }
+    physical: dict[str, Any] = {"artifactLocation": where, "region": _region(first, first)}
+    if unit.last_line > unit.first_line:  # the standard wants a larger region
+        physical["contextRegion"] = _region(unit.first_line, unit.last_line)
+    location: dict[str, Any] = {"physicalLocation": physical}
     if unit.name:
         location["logicalLocations"] = [{"name": printable(unit.name), "kind": "function"}]
     result = {

@@ -90,7 +90,7 @@ def _notes(report: ScanReport) -> list[str]:
     skipped = Counter(part.reason for part in report.skipped if not part.is_error)
     left_out = "; ".join(f"{count} {printable(reason)}" for reason, count in sorted(skipped.items()))
     cost = [f"{report.cached} of {report.units} from the cache"] if report.cached else []
-    if report.relative_flops is not None:
+    if report.relative_flops is not None and report.relative_flops < 1:
         cost.append(f"{report.relative_flops:.0%} of the FLOPs of the unpruned model")
     return ([f"left out: {left_out}"] if skipped else []) + ([", ".join(cost)] if cost else [])
 

@@ -85,6 +85,11 @@ def test_without_line_scores_the_place_is_the_first_line():
     assert result["message"]["text"] == "File ([lines 10-18](1)): predicted defective, probability 0.9500."
 
 
+def test_a_unit_of_one_line_has_no_context():
+    result = run_of(make_report([make_finding(text="f() { gets(a); }", lines=((10, 0.5),))]))["results"][0]
+    assert "contextRegion" not in result["locations"][0]["physicalLocation"]
+
+
 @pytest.mark.parametrize("probability, level", [(0.9, "error"), (0.89, "warning"), (0.5, "warning"), (0.49, "note")])
 def test_the_level_says_how_sure_the_model_is(probability, level):
     assert run_of(make_report([make_finding(probability)]))["results"][0]["level"] == level
