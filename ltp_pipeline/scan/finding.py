@@ -40,7 +40,7 @@ class KeptTokens:
 
 @dataclass(frozen=True)
 class Finding:
-    """A unit whose probability is at or above the threshold of the scan, or among its `top`."""
+    """A unit whose probability is above the threshold of the scan, or among its `top`."""
 
     unit: CodeUnit
     probability: float  # of the class `label`
@@ -84,13 +84,13 @@ class ScanReport:
     suppressed: list[Suppressed]
     model: str  # as the user named it
     model_hash: str  # SHA-256 of weights, configuration and tokenizer
-    threshold: float | None  # findings have at least this probability; None with `top`
+    threshold: float | None  # findings have a higher probability than this; None with `top`
     settings: dict[str, Any] = field(default_factory=dict)  # the flags that decide what is found
     files: int = 0  # that were scanned
     units: int = 0  # functions and whole files that were classified
     cached: int = 0  # of them, how many came from the cache
-    tokens: int = 0  # that the model read
-    relative_flops: float | None = None  # executed FLOPs by those of the unpruned model; None: everything was cached
+    tokens: int = 0  # that the model read, now or for the cache
+    relative_flops: float | None = None  # executed FLOPs by those of the unpruned model; None: not of type ltp
     seconds: float = 0.0  # the whole scan
     baseline: str = ""  # the earlier report that `Finding.is_new` compares with; "": none
     ranking_note: str = ""  # what it means that this model keeps a token, see `model.ranking_note`
