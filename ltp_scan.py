@@ -17,7 +17,7 @@ from ltp_pipeline.base.errors import UserError, run_main
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    args = make_parser().parse_args(argv)
+    args = _parse(sys.argv[1:] if argv is None else list(argv))
     from ltp_pipeline.scan.engine import run_scan  # late: --help needs none of it
     from ltp_pipeline.scan.exit_status import exit_status
     from ltp_pipeline.scan.outputs import STDOUT, WRITERS, check_outputs, write_outputs
@@ -40,13 +40,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(exit_status(report, args.fail_on))
 
 
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The flags and the PATHs, which may stand before, between and after flags; after `--` everything is a PATH."""
+    parser = make_parser()
+    end = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_intermixed_args(argv[:end])  # with `--` in it, it fails before Python 3.12
+    args.PATH += argv[end + 1 :]
+    if not args.PATH:
+        parser.error("expected a PATH: a file or folder to scan")
+    return args
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the command line. The flags of `ScanSettings` have its names."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "PATH", nargs="+", help="files and folders; -: a list of them on standard input, one a line or NUL-separated"
+        "PATH", nargs="*", help="files and folders; -: a list of them on standard input, one a line or NUL-separated"
     )
     parser.add_argument(
         "--model_name_or_path", required=True, metavar="CHECKPOINT", help="folder or hub name of a trained checkpoint"

@@ -70,6 +70,28 @@ def test_nothing_can_be_scanned(run, tmp_path):
     assert status == 2 and "not scanned, because of errors: 1\n  a b.c: " in printed
 
 
+@pytest.mark.parametrize(
+    ("words", "paths"),
+    [
+        ("a --top 3 b --quiet c", "a b c"),
+        ("--top 3 -- --top -x.c", "--top -x.c"),
+        ("a --top 3 -- -x.c", "a -x.c"),
+        ("- --top 3", "-"),
+        ("--include *.c --include *.h a --top 3", "a"),
+    ],
+)
+def test_paths_may_stand_anywhere(words, paths):
+    args = ltp_scan._parse(["--model_name_or_path", "m", *words.split()])
+    assert args.PATH == paths.split() and args.top == 3
+
+
+@pytest.mark.parametrize("words", ["--model_name_or_path m", "a", "a --model_name_or_path m --nope", "--top a"])
+def test_wrong_command_lines_end_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        ltp_scan.main(words.split())
+    assert end.value.code == 2 and "error: " in capsys.readouterr().err
+
+
 def test_help_names_every_flag(capsys):
     with pytest.raises(SystemExit):
         ltp_scan.main(["--help"])
