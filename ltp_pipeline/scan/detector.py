@@ -85,12 +85,15 @@ class Detector:
         _, config, tokenizer = self._open()
         self._workers.shared = tokenizer.backend_tokenizer.to_str()
         from ltp_pipeline.scan.explain import Explainer
-        from ltp_pipeline.scan.predict import Predictor
+        from ltp_pipeline.scan.predict import Predictor, notes_on_stderr
+        from ltp_pipeline.view.line_results import check_method
 
         settings = self._settings
         predictor = Predictor(self.path, config, self.dtype, self.device, settings.max_tokens_per_batch)
         reading = (tokenizer, self.max_length, self.truncation)
-        self._explainer = Explainer(predictor, *reading, settings.line_scores, self.one_label)
+        with notes_on_stderr():
+            method = check_method(settings.line_scores, predictor.model, tokenizer)
+        self._explainer = Explainer(predictor, *reading, method, self.one_label)
         self._predictor = predictor
 
     def prepared(self, windows: Iterator[Window]) -> Iterator[Window]:

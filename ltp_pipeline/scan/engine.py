@@ -89,7 +89,7 @@ def _classified(
     chosen: list[tuple[Finding, int]] = []
     executed = unpruned = 0
     with progress_bar(desc="scanning", unit=" functions", disable=settings.quiet) as bar:
-        if detector.is_new:
+        if report.files and detector.is_new:
             detector.load()  # while the first files are read
         for window in prepared:
             report.skipped += window.skipped

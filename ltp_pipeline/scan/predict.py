@@ -43,7 +43,7 @@ class Predictor:
         self.is_ltp = config.model_type == "ltp"
         self.prunes = self.is_ltp and config.prune_mode is not None
         self._max_tokens = max_tokens or DEFAULT_MAX_TOKENS
-        with _notes_on_stderr():
+        with notes_on_stderr():
             self.model: PreTrainedModel = load_weights(
                 AutoModelForSequenceClassification, path, config, flag=FLAG, dtype=dtype
             )
@@ -88,7 +88,7 @@ def chosen_type(name: str, device: str) -> str:
 
 
 @contextmanager
-def _notes_on_stderr() -> Iterator[None]:
+def notes_on_stderr() -> Iterator[None]:
     """Notes about weights go to standard error, beside the progress bar; the library shows no bar of its own."""
     from transformers.utils import logging
 
