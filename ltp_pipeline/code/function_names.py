@@ -12,8 +12,11 @@ LONGEST_HEAD = 5000  # characters
 DEEPEST = 9  # parentheses around a name
 
 _PYTHON = re.compile(r"(?:async(?:\s|\\\n)+)?def(?:\s|\\\n)+(\w+)")
+_BRACKETS = r"\[[^][\n]*\]"  # a type or an attribute, here of four levels such as `[List[int[]]]`
+for _ in range(3):
+    _BRACKETS = rf"\[[^][\n]*(?:{_BRACKETS}[^][\n]*)*\]"
 _POWERSHELL = re.compile(
-    r"(?:function|filter|workflow)\s+([^\s(){};,|&]+)|(?:(?:static\b|hidden\b|\[[^\n]*?\]+)\s*)*(\w+)\s*\(", re.I
+    rf"(?:function|filter|workflow)\s+([^\s(){{}};,|&]+)|(?:(?:static\b|hidden\b|{_BRACKETS})\s*)*(\w+)\s*\(", re.I
 )
 _SPECIFIERS = frozenset(
     "const consteval constexpr explicit extern inline register restrict static virtual volatile __inline __inline__ "

@@ -67,6 +67,8 @@ POWERSHELL = {
     "filter x{": "x",
     "static [Dictionary[string,int]] M() {": "M",
     "Foo() {": "Foo",
+    "[A(1, 'x')] [Dictionary[string[],List[int]]]\n hidden [int[]] Foo() {": "Foo",
+    "[A()] # why\nFoo() {": "",
 }
 CASES = [
     (name, *case)
@@ -80,7 +82,9 @@ def test_names(language, head, name):
     assert function_name(head, LANGUAGES[language]) == name
 
 
-@pytest.mark.parametrize("unit", ["(", "<", "a<", "a(", "::", "a::", "*", "operator", "[", "~", "M(x) "])
+@pytest.mark.parametrize(
+    "unit", ["(", "<", "a<", "a(", "::", "a::", "*", "operator", "[", "~", "M(x) ", "[a] ", "[a[b] "]
+)
 def test_linear_time_and_a_short_name(unit):
     begin = time.process_time()
     for language in LANGUAGES.values():
