@@ -171,8 +171,9 @@ def _changed_lines(commit: str, root: str) -> Iterator[tuple[bytes, Sequence[Par
         elif match := _HUNK.match(line):
             deleted, first, added = int(match[1] or 1), int(match[2]), int(match[3] or 1)
             parts.append((first, first + added - 1) if added else (first + 0.5, first + 0.5))
-            for _ in range(deleted + added):  # a line of the text may look like a header
-                next(lines)
+            remaining = deleted + added
+            while remaining:  # a line of the text may look like a header
+                remaining -= not next(lines).startswith(b"\\")  # "\ No newline at end of file" is none of the text
     if name and parts:
         yield name, tuple(parts)
 

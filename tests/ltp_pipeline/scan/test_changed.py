@@ -99,6 +99,16 @@ def test_new_renamed_and_deleted_files(repository):
     assert touched() == {} == touched(ref="HEAD")
 
 
+def test_a_last_line_without_an_end(repository):
+    Path("z.c").write_text("int z(int a)\n{\n    return a;\n}")
+    Path("y.c").write_text("int y(int a)\n{\n    return a;\n}")
+    commit()
+    Path("y.c").write_text("int y(int a)\n{\n    return a;\n}\n++ b/z.c")  # "+++ b/z.c" in the diff
+    Path("z.c").write_text("int z(int b)\n{\n    return b;\n}")
+    Path("a.c").write_text(TEXT.rstrip("\n"))
+    assert touched(ref="HEAD") == {"a.c": "h", "y.c": "y", "z.c": "z"}
+
+
 def test_names_of_odd_bytes_and_a_path_from_another_folder(repository, monkeypatch):
     name = os.fsdecode(b"\xe9 -a\n.c")
     Path(name).write_text(TEXT)
