@@ -22,20 +22,25 @@ _GENERATED = re.compile(
 )
 GENERATED_WITHIN = 3000  # characters from the start of a file
 _FIRST_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\n|\Z)|[ \t]*<#.*?(?:#>|\Z))*", re.DOTALL)
+# The same of C and C++, with directives in front of the first #include: flex writes #line and #define there
+_FIRST_C_COMMENTS = re.compile(r"(?:\s+|//[^\n]*|/\*.*?(?:\*/|\Z)|#(?![ \t]*include\b)[^\n]*)*", re.DOTALL)
 _DATA = re.compile(r'"[^"\n]*"|\s+|\b(?:\d\w*,?|\w+,)')  # strings, white space, numbers and lists of names
 _SPACED = re.compile(r"(?<=[^\w\s])\s|\s(?=[^\w\s])")  # white space that a minifier would remove
 _SPACED_BY_HAND = 0.02  # of the characters; in code that a person wrote it is 0.1 and more
 
 
-def why_generated(text: str, language: Language) -> str:
+def why_generated(text: str, language: Language, in_front: bool = False) -> str:
     """Why a file is taken for the work of a program, GENERATED or MINIFIED; "" if it is not.
+
+    `in_front`: in C and C++, too, only the comments in front of the first #include and of all code count. A comment
+    further down may speak of a part of the file.
 
     In scripts, only the comments in front of the code count: a script may generate files and hold their comments.
     Long lines do not count there: nobody minifies scripts to publish them, but many malicious ones are one line.
     """
     if language.name not in ("c", "cpp"):
         return GENERATED if says_generated(_FIRST_COMMENTS.match(text[:GENERATED_WITHIN])[0]) else ""
-    if says_generated(text):
+    if says_generated(_FIRST_C_COMMENTS.match(text[:GENERATED_WITHIN])[0] if in_front else text):
         return GENERATED
     return MINIFIED if _is_minified(text) else ""
 

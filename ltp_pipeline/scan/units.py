@@ -41,7 +41,7 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
     if not reason:
         decoded = decode_text(content)[0]
         text = plain_text(decoded)
-        reason = why_no_text(decoded) or ("" if file.is_named else why_generated(text, language))
+        reason = why_no_text(decoded) or ("" if file.is_named else why_generated(text, language, in_front=True))
     if reason:
         return [], [SkippedFile(file.shown, reason, is_error=reason in (BINARY, TOO_LARGE, NOT_REGULAR))]
     source, comments = SourceFile("", file.path.name, text), IgnoreComments(text, language)
@@ -73,5 +73,5 @@ def _read(file: FoundFile) -> tuple[bytes, str]:
     if len(content) <= MAX_FILE_BYTES:
         return content, ""
     begin = plain_text(decode_text(content[: 4 * GENERATED_WITHIN])[0])
-    reason = "" if file.is_named else why_generated(begin, language_of(file.path.name))
+    reason = "" if file.is_named else why_generated(begin, language_of(file.path.name), in_front=True)
     return b"", GENERATED if reason == GENERATED else TOO_LARGE
