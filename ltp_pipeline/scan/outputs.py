@@ -33,7 +33,7 @@ def check_outputs(paths: Mapping[str, str | None]) -> None:
 
     `paths`: flag, one of `WRITERS`, -> its file; None: it is not written.
     """
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for flag, given in paths.items():
         if given is None:
             continue
@@ -44,9 +44,10 @@ def check_outputs(paths: Mapping[str, str | None]) -> None:
             problem = error.strerror
         if problem:
             raise UserError(f"--{flag} {given}: cannot be written: {problem}; expected the name of a file")
-        if given not in STDOUT and path.absolute() in seen:
-            raise UserError(f"--{flag} {given}: is the file of --{seen[path.absolute()]}, too; expected another name")
-        seen[path.absolute()] = flag
+        real = os.path.realpath(path)
+        if real in seen:
+            raise UserError(f"--{flag} {given}: is the file of --{seen[real]}, too; expected another name")
+        seen[real] = flag
 
 
 def _problem(path: Path) -> str:

@@ -94,8 +94,9 @@ def _place(unit: CodeUnit) -> str:
 def _nothing_found(report: ScanReport) -> str:
     if not report.units:
         return "Nothing was scanned."
-    limit = "" if report.threshold is None else f" has a probability of {report.threshold:g} or more"
-    return f"No finding: none of {report.units:,} functions{limit}."
+    others = "the other " if report.suppressed else ""
+    limit = "" if report.threshold is None else f" has a probability above {report.threshold:g}"
+    return f"No finding: none of {others}{report.units - len(report.suppressed):,} functions{limit}."
 
 
 def _figures(report: ScanReport) -> list[tuple[str, str]]:

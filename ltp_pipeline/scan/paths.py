@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
@@ -39,6 +39,7 @@ VENDORED_FOLDERS = re.compile(
     re.IGNORECASE,
 )
 VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # in the top folder of a Python environment
+_ESCAPE = re.compile(r"(\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.))")
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".bzr"))
 
 
@@ -78,7 +79,8 @@ def shown_path(path: str) -> str:
     """A path as it is reported: relative to the current folder, with `/`.
 
     A path outside the current folder begins with `..` if the user typed a relative one; otherwise it is absolute.
-    Characters that are not printable and bytes that are not UTF-8 are escapes, such as `\\n` and `\\xe9`.
+    Backslashes, characters that are not printable and bytes that are not UTF-8 are escapes, such as `\\n` and
+    `\\xe9`; [`path_bytes`] reads them. Two paths are never shown alike.
     """
     here = os.getcwd()
     absolute = os.path.normpath(os.path.join(here, path))
@@ -90,6 +92,19 @@ def shown_path(path: str) -> str:
     return _escaped(PurePosixPath(inner).as_posix())
 
 
+def path_bytes(shown: str) -> bytes:
+    """The bytes of the path that [`shown_path`] shows so."""
+    parts = _ESCAPE.split(shown)  # text and escapes in turn
+    return b"".join(
+        bytes([int(part[2:], 16)])
+        if part.startswith("\\x")
+        else (part.encode().decode("unicode_escape") if part.startswith("\\") else part).encode(
+            "utf-8", "surrogateescape"
+        )
+        for part in parts
+    )
+
+
 def _below(path: str, folder: str) -> str | None:
     """The path relative to a folder; None if it is not in it."""
     if path == folder:
@@ -99,12 +114,18 @@ def _below(path: str, folder: str) -> str | None:
 
 
 def _escaped(name: str) -> str:
-    if name.isprintable():
+    if name.isprintable() and "\\" not in name:
         return name
-    return "".join(
-        one if one.isprintable() else f"\\x{ord(one) - 0xDC00:02x}" if "\udc80" <= one <= "\udcff" else repr(one)[1:-1]
-        for one in name
-    )
+    return "".join(map(_escape, name))
+
+
+def _escape(letter: str) -> str:
+    """A letter, or its escape. `\\x80` to `\\xff` are bytes that are not UTF-8, never letters."""
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    if "\x80" <= letter <= "\xff" and not letter.isprintable():
+        return f"\\u{ord(letter):04x}"
+    return letter if letter.isprintable() and letter != "\\" else repr(letter)[1:-1]
 
 
 def _listed() -> Iterable[str]:
@@ -172,7 +193,10 @@ class _Search:
         elif stat.S_ISREG(status.st_mode) and _suffix(path) in SUFFIXES:
             if reason := self._why_not(shown):
                 return self._skip(real, shown, reason)
-            self.found[real] = FoundFile(Path(path), shown, is_named=True)
+            file = FoundFile(Path(path), shown)
+            if os.path.islink(path):  # a file that was found already keeps its own name
+                file = self.found.get(real, file)
+            self.found[real] = replace(file, is_named=True)
         elif is_listed:
             self._skip(real, shown, OTHER_ENDING if stat.S_ISREG(status.st_mode) else NOT_REGULAR)
         elif stat.S_ISREG(status.st_mode):

@@ -17,6 +17,7 @@ from ltp_pipeline.base.files import write_text
 from ltp_pipeline.scan.exit_status import NOT_RUN, exit_status
 from ltp_pipeline.scan.finding import Finding, ScanReport, SkippedFile, Suppressed
 from ltp_pipeline.scan.fingerprints import KIND
+from ltp_pipeline.scan.paths import path_bytes
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MAX_RESULTS = 25_000
@@ -176,7 +177,7 @@ def _result(finding: Finding, rule: int, has_baseline: bool, hidden: Suppressed 
     if has_baseline:
         result["baselineState"] = "new" if finding.is_new else "unchanged"
     if hidden is not None:
-        kind = "inSource" if hidden.by.startswith("comment") else "external"
+        kind = "inSource" if hidden.by.startswith("comment in line ") else "external"
         result["suppressions"] = [{"kind": kind, "status": "accepted", "justification": printable(hidden.by)}]
     return result
 
@@ -196,10 +197,10 @@ def _message(finding: Finding, first: list[int], others: list[int]) -> str:
 
 
 def uri(path: str) -> str:
-    """A path as a relative reference, percent-encoded; an absolute path as a file URI.
+    """A path as it is reported, as a relative reference; an absolute path as a file URI. Its real bytes are encoded.
 
-    >>> uri("a b/ü:1.c")
-    'a%20b/%C3%BC%3A1.c'
+    >>> uri("a b/ü:1\\\\xe9.c")
+    'a%20b/%C3%BC%3A1%E9.c'
     """
-    encoded = quote(path.encode("utf-8", "surrogateescape")) or "unnamed"
+    encoded = quote(path_bytes(path)) or "unnamed"
     return f"file://{encoded}" if PurePosixPath(path).is_absolute() else encoded.removeprefix("./")

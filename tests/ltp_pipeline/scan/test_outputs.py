@@ -33,7 +33,10 @@ def test_two_flags_with_one_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--csv .*is the file of --json"):
         check_outputs({"json": "out", "csv": str(tmp_path / "out")})
-    check_outputs({"json": "/dev/stdout", "csv": "/dev/stdout"})
+    (tmp_path / "link").symlink_to("out")
+    for first, second in (("link", "out"), ("/dev/stdout", "/dev/stdout"), ("/dev/stdout", "/dev/fd/1")):
+        with pytest.raises(UserError, match="--csv .*is the file of --json"):
+            check_outputs({"json": first, "csv": second})
 
 
 def test_a_file_of_an_earlier_scan_is_replaced(tmp_path):

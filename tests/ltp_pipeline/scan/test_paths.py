@@ -10,7 +10,7 @@ import pytest
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.scan import paths
-from ltp_pipeline.scan.paths import find_files, shown_path
+from ltp_pipeline.scan.paths import find_files, path_bytes, shown_path
 
 CODE = "int f(void) { return 1; }\n"
 
@@ -123,7 +123,8 @@ def test_links(here):
     assert set(errors()) == {"src/broken.c", "src/self.c"}
     assert found("src/out")[0] == ["src/out/deep/p.c", "src/out/o.c"]  # a link that is named is followed
     assert found("src/l.c")[0] == ["src/l.c"]
-    assert found("src/l.c", "src/a.c")[0] == ["src/a.c"]
+    for named in (["src/l.c", "src/a.c"], ["src/a.c", "src/l.c"], ["src", "src/l.c"]):
+        assert "src/a.c" in found(*named)[0] and "src/l.c" not in found(*named)[0]
     with pytest.raises(UserError, match="PATH src/self.c"):
         found("src/self.c")
 
@@ -138,13 +139,17 @@ def test_odd_names():
         b"'\"$x`.c",
         b"tab\t.c",
         b"--/-.c",
+        b"caf\\xe9.c",
+        "\u0080.c".encode(),
     ]
     for name in names:
         tree(os.fsdecode(name))
     expected = ["a b.c", "-x.c", "new\\nline.c", "caf\\xe9.c", "\u00fc\\u202e.c", "'\"$x`.c", "tab\\t.c", "--/-.c"]
+    expected += [r"caf\\xe9.c", r"\u0080.c"]
     assert found()[0] == sorted(expected)
     assert found(*map(os.fsdecode, names))[0] == sorted(expected)
     assert found("--", "./-x.c")[0] == ["--/-.c", "-x.c"]
+    assert [path_bytes(shown) for shown in expected] == names
 
 
 def test_very_deep_folders(here):

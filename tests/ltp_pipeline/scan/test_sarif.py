@@ -167,6 +167,7 @@ def test_one_result_alone_may_be_too_large(monkeypatch):
         ("c:x.c", "c%3Ax.c"),
         ("-a.c", "-a.c"),
         ("caf\udce9.c", "caf%E9.c"),
+        (r"caf\xe9\n\u202e\\xe9.c", "caf%E9%0A%E2%80%AE%5Cxe9.c"),
         ("../a.c", "../a.c"),
         ("/tmp/a b.c", "file:///tmp/a%20b.c"),
         ("", "unnamed"),
