@@ -42,6 +42,7 @@ class Detector:
     def __init__(self, path: str, settings: ScanSettings, cache: ResultCache, workers: Workers):
         """Checks the checkpoint and the settings that depend on it. Raises UserError if they cannot be used."""
         self.path, self._settings, self._cache, self._workers = path, settings, cache, workers
+        self._new: set[bytes] = set()  # keys of what was computed in this scan
         self._opened: Any = None
         self._predictor: Any = None
         self._explainer: Any = None
@@ -111,7 +112,6 @@ class Detector:
         """
         counts = Counter(window.keys)
         found = {key: Result(*value) for key, value in window.known.items()}
-        cached = sum(counts[key] for key in found)
         repeated = [key for key in counts if key not in window.fresh]  # an earlier unit of the scan has this text
         found |= {key: Result(*value) for key, value in self._cache.get(repeated).items()}
         progress(sum(counts[key] for key in found))
@@ -123,9 +123,10 @@ class Detector:
                 self._tokenize(one)
                 for key, result in self._computed(list(one.fresh), one.tokens, found):
                     self._cache.put(key, result)
+                    self._new.add(key)
                     found[key] = result
                     progress(counts[key])
-        return [found[key] for key in window.keys], cached
+        return [found[key] for key in window.keys], sum(count for key, count in counts.items() if key not in self._new)
 
     def explanations(self, texts: Sequence[str], labels: Sequence[int]) -> list[Any]:
         """The explanation of each text that was found for a label, see `explain.Explanation`.

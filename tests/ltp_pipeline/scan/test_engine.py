@@ -127,7 +127,7 @@ def test_a_copy_of_the_checkpoint_has_the_same_results_and_another_checkpoint_ha
         run(tmp_path / "moved", **cache)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("stop", [2])
 def test_a_scan_that_was_stopped_continues_with_the_same_batches(tree, pruned_checkpoint, monkeypatch, stop):
     for number in range(12):
         (tree / "src" / f"c{number % 5}_{number}.c").write_text(
@@ -158,6 +158,7 @@ def test_a_scan_that_was_stopped_continues_with_the_same_batches(tree, pruned_ch
     batches.clear()
     resumed = run(pruned_checkpoint, **small)
     assert compared(resumed) == compared(whole)
+    assert whole.cached == 0 < resumed.cached < resumed.units == run(pruned_checkpoint, **small).cached
     assert [*done, *batches] == expected and done
 
 
