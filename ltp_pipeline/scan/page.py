@@ -84,7 +84,7 @@ def _function(finding: Finding, columns: list[Column]) -> Function:
 
 
 def _name(unit: CodeUnit) -> str:
-    return unit.name or unit.path
+    return unit.name or unit.path.rpartition("/")[2]
 
 
 def _place(unit: CodeUnit) -> str:
@@ -102,7 +102,10 @@ def _nothing_found(report: ScanReport) -> str:
 def _figures(report: ScanReport) -> list[tuple[str, str]]:
     new = sum(finding.is_new for finding in report.findings)
     errors = sum(skipped.is_error for skipped in report.skipped)
-    rate = f" ({report.units / report.seconds:,.0f} functions/s)" if report.units and report.seconds else ""
+    rate = ""
+    if report.units and report.seconds:
+        speed = report.units / report.seconds
+        rate = f" ({speed:,.0f} functions/s)" if speed >= 10 else f" ({speed:.2g} functions/s)"
     flops = "" if report.relative_flops is None else f"{report.relative_flops:.2f}"
     figures = [
         ("findings", f"{len(report.findings):,}"),

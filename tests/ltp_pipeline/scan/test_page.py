@@ -104,7 +104,7 @@ def test_units_of_other_languages_and_without_text(page_of):
         page = page_of([make_finding(language=language, text="# 1\nif x")])
         assert page.data["functions"][0]["code"] == "# 1\nif x"
     (function,) = page_of([make_finding(text="", name="")]).data["functions"]
-    assert function["cells"][3] == 1 and function["name"] == "src/a.c" and "code" not in function
+    assert function["cells"][3] == 1 and function["name"] == "a.c" and "code" not in function
 
 
 def test_a_page_that_cannot_be_written_is_one_error_and_leaves_the_old_one(tmp_path):
