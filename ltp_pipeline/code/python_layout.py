@@ -58,7 +58,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """The start and the code of each logical line that holds code.
 
     Strings and comments are blanked, and the newlines inside brackets and after backslashes are spaces. Brackets that
-    are never closed end where a line begins with `def` or `class`.
+    are never closed end where a line begins with `def` or `class`, or with the text.
     """
     code = masked(text, LANGUAGES["python"], keep_newlines=False).replace("\\\n", "  ")
     begin = depth = 0
@@ -73,6 +73,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             if line.strip():
                 yield begin, line
             begin = match.end()
+    if code[begin:].strip():  # a bracket is still open
+        yield begin, code[begin:].replace("\n", " ")
 
 
 def _end_of_head(line: str, after_name: int) -> int | None:

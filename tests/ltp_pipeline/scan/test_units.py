@@ -10,6 +10,7 @@ import pytest
 
 from ltp_pipeline.code import tree_functions
 from ltp_pipeline.code.generated import GENERATED, MINIFIED
+from ltp_pipeline.code.python_layout import NO_HEAD
 from ltp_pipeline.files.source_text import BINARY, EMPTY, MAX_FILE_BYTES, TOO_LARGE
 from ltp_pipeline.scan.finding import SkippedFile
 from ltp_pipeline.scan.paths import NOT_REGULAR, FoundFile
@@ -120,6 +121,8 @@ def test_a_generated_file_that_is_named_is_scanned(units):
         ("a.c", C.replace("a;\n}", "a;") + "\nint h(void)\n{\n}\n", None, ["3! braces that do not match"]),
         ("a.py", PYTHON + "def (:\n    x = \ndef h\n    1\n", ["f 5-6", "g 8-9"], None),
         ("a.py", "def f(a):\n\ndef g(a):\n    return a\n", ["g 3-4"], ["1! no indented block"]),
+        ("a.py", "def f(a):\n    return a\n\ndef g(a:\n    return a\n", ["f 1-2"], [f"4! {NO_HEAD}"]),
+        ("a.py", "def f(a):\n    return a\n\ndef g(a):\n    x = h(\n    y\n", ["f 1-2", "g 4-6"], []),
         ("a.ps1", "function A {\n  1\n}\nfunction B {\n", ["A 1-3"], ["4! the braces do not match"]),
     ],
 )
