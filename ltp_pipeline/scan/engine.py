@@ -58,8 +58,8 @@ def run_scan(paths: Sequence[str], model_name_or_path: str, settings: ScanSettin
         report.files, report.skipped = len(files), list(skipped)
         prepared = detector.prepared(windows(files, workers, settings.granularity, wanted, detector.key))
         with closing(in_background(prepared) if settings.workers else prepared) as prepared:
-            chosen = _classified(prepared, detector, settings, report)
-        _explain(chosen, detector, settings, report, suppressions)
+            chosen = _classified(prepared, detector, settings, report, suppressions)
+        _explain(chosen, detector, settings, report)
     if baseline is not None:
         mark_new(report, baseline, settings.baseline)
     report.skipped.sort(key=lambda one: (one.path, one.first_line or 0))
@@ -83,9 +83,15 @@ def _empty_report(detector: Detector, settings: ScanSettings) -> ScanReport:
 
 
 def _classified(
-    prepared: Iterator[Window], detector: Detector, settings: ScanSettings, report: ScanReport
+    prepared: Iterator[Window],
+    detector: Detector,
+    settings: ScanSettings,
+    report: ScanReport,
+    suppressions: Suppressions,
 ) -> list[tuple[Finding, int]]:
-    """The findings with the indices of their labels, in their order. Adds the counts of all units to the report."""
+    """The findings with the indices of their labels, in their order. Adds to the report the counts of all units and
+    the suppressed findings: with `top` those above the last finding, which do not count.
+    """
     chosen: list[tuple[Finding, int]] = []
     executed = unpruned = 0
     with progress_bar(desc="scanning", unit=" functions", disable=settings.quiet) as bar:
@@ -102,37 +108,34 @@ def _classified(
                 if detector.threshold is None or result.probability > detector.threshold:
                     probability = round(result.probability, DIGITS)
                     label = detector.checkpoint.labels[result.label]
-                    chosen.append((Finding(unit, probability, label, name, tokens=result.tokens), result.label))
-            chosen.sort(key=_order)
-            del chosen[len(chosen) if settings.top is None else settings.top :]
+                    finding = Finding(unit, probability, label, name, tokens=result.tokens)
+                    if by := suppressions.hidden_by(finding):
+                        report.suppressed.append(Suppressed(finding, by))
+                    else:
+                        chosen.append((finding, result.label))
+            chosen.sort(key=lambda one: _order(one[0]))
+            if settings.top is not None and len(chosen) >= settings.top:
+                del chosen[settings.top :]
+                last = _order(chosen[-1][0])
+                report.suppressed = [one for one in report.suppressed if _order(one.finding) < last]
+    report.suppressed.sort(key=lambda one: _order(one.finding))
     report.relative_flops = round(executed / unpruned, DIGITS) if unpruned else None
     return chosen
 
 
-def _order(one: tuple[Finding, int]) -> tuple[float, str, int, str]:
+def _order(finding: Finding) -> tuple[float, str, int, str]:
     """Findings are in the order of this: the highest probability first, equal ones by path and line."""
-    finding = one[0]
     return -finding.probability, finding.unit.path, finding.unit.first_line, finding.fingerprint
 
 
 def _explain(
-    chosen: list[tuple[Finding, int]],
-    detector: Detector,
-    settings: ScanSettings,
-    report: ScanReport,
-    suppressions: Suppressions,
+    chosen: list[tuple[Finding, int]], detector: Detector, settings: ScanSettings, report: ScanReport
 ) -> None:
-    """Adds the findings with their lines and kept tokens to the report. What is suppressed is not explained."""
-    shown = []
-    for finding, label in chosen:
-        if by := suppressions.hidden_by(finding):
-            report.suppressed.append(Suppressed(finding, by))
-        else:
-            shown.append((finding, label))
-    hidden = settings.quiet or len(shown) <= EXPLAINED_AT_ONCE
-    with progress_bar(desc="explaining", unit=" findings", total=len(shown), disable=hidden) as bar:
-        for begin in range(0, len(shown), EXPLAINED_AT_ONCE):
-            part = shown[begin : begin + EXPLAINED_AT_ONCE]
+    """Adds the findings with their lines and kept tokens to the report."""
+    hidden = settings.quiet or len(chosen) <= EXPLAINED_AT_ONCE
+    with progress_bar(desc="explaining", unit=" findings", total=len(chosen), disable=hidden) as bar:
+        for begin in range(0, len(chosen), EXPLAINED_AT_ONCE):
+            part = chosen[begin : begin + EXPLAINED_AT_ONCE]
             texts, labels = [finding.unit.text for finding, _ in part], [label for _, label in part]
             for (finding, _), (lines, kept) in zip(part, detector.explanations(texts, labels), strict=True):
                 above = finding.unit.first_line - 1

@@ -177,6 +177,12 @@ def test_order_top_and_threshold(tree, pruned_checkpoint):
     order = [(-one.probability, one.unit.path, one.unit.first_line) for one in found]
     assert order == sorted(order) and len(found) == 9 and len({one.fingerprint for one in found}) == 9
     assert run(pruned_checkpoint, threshold=None, top=4).findings == found[:4]
+    (tree / ".ltpignore").write_text("\n".join(found[place].fingerprint for place in (8, 3, 0)))
+    report = run(pruned_checkpoint, threshold=None, top=4)  # what is suppressed does not count
+    assert [one.unit for one in report.findings] == [found[place].unit for place in (1, 2, 4, 5)]
+    assert [one.finding.fingerprint for one in report.suppressed] == [found[0].fingerprint, found[3].fingerprint]
+    assert len(run(pruned_checkpoint, threshold=None, top=7).suppressed) == 3
+    (tree / ".ltpignore").unlink()
     middle = found[3].probability
     above = run(pruned_checkpoint, threshold=middle + 1e-6)
     assert above.threshold == middle + 1e-6 and above.findings == [one for one in found if one.probability > middle]
