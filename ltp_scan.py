@@ -19,10 +19,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     args = _parse(sys.argv[1:] if argv is None else list(argv))
     from ltp_pipeline.scan.engine import run_scan  # late: --help needs none of it
-    from ltp_pipeline.scan.exit_status import exit_status
-    from ltp_pipeline.scan.outputs import STDOUT, WRITERS, check_outputs, write_outputs
+    from ltp_pipeline.scan.reports.exit_status import exit_status
+    from ltp_pipeline.scan.reports.outputs import STDOUT, WRITERS, check_outputs, write_outputs
+    from ltp_pipeline.scan.reports.terminal import output_width, terminal_text, wants_color
     from ltp_pipeline.scan.settings import ScanSettings
-    from ltp_pipeline.scan.terminal import output_width, terminal_text, wants_color
 
     given = {name: value for name, value in vars(args).items() if name in ScanSettings.__dataclass_fields__}
     settings = ScanSettings(**{name: value for name, value in given.items() if value is not None})

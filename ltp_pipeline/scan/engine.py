@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.progress import progress_bar
-from ltp_pipeline.scan.baseline import mark_new, read_baseline
-from ltp_pipeline.scan.cache import ResultCache
-from ltp_pipeline.scan.changed import changed_since
-from ltp_pipeline.scan.detector import Detector
+from ltp_pipeline.scan.detection.cache import ResultCache
+from ltp_pipeline.scan.detection.detector import Detector
+from ltp_pipeline.scan.detection.prepare import Window, in_background, windows
+from ltp_pipeline.scan.detection.workers import Workers
 from ltp_pipeline.scan.finding import CodeUnit, Finding, KeptTokens, ScanReport, Suppressed
-from ltp_pipeline.scan.paths import find_files
-from ltp_pipeline.scan.prepare import Window, in_background, windows
+from ltp_pipeline.scan.reports.baseline import mark_new, read_baseline
 from ltp_pipeline.scan.settings import ScanSettings
-from ltp_pipeline.scan.suppressions import Suppressions, read_suppressions
-from ltp_pipeline.scan.workers import Workers
+from ltp_pipeline.scan.sources.changed import changed_since
+from ltp_pipeline.scan.sources.paths import find_files
+from ltp_pipeline.scan.sources.suppressions import Suppressions, read_suppressions
 
 DIGITS = 6  # of probabilities
 EXPLAINED_AT_ONCE = 256  # findings

@@ -10,8 +10,9 @@ import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.scan import engine, prepare, scan
-from ltp_pipeline.scan.detector import Detector
+from ltp_pipeline.scan import engine, scan
+from ltp_pipeline.scan.detection import prepare
+from ltp_pipeline.scan.detection.detector import Detector
 from ltp_pipeline.scan.finding import ScanReport
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.view.encode import encode_windows
@@ -143,7 +144,7 @@ def test_a_scan_that_was_stopped_continues_with_the_same_batches(tree, pruned_ch
             raise KeyboardInterrupt
         return run_batch(predictor, rows, one_label)
 
-    from ltp_pipeline.scan.predict import Predictor
+    from ltp_pipeline.scan.detection.predict import Predictor
 
     run_batch, stop_at = Predictor.run, None
     monkeypatch.setattr(Predictor, "run", counted)
@@ -234,7 +235,7 @@ def test_line_scores_may_be_left_out(tree, pruned_checkpoint):
 
 
 def test_suppressed_findings_and_a_baseline(tree, pruned_checkpoint):
-    from ltp_pipeline.scan.tables import write_json
+    from ltp_pipeline.scan.reports.tables import write_json
 
     (tree / "src" / "a.c").write_text(f"// ltp: ignore\n{SHORT}\n\n{COPY}\n")
     (tree / ".ltpignore").write_text("inner/\n")

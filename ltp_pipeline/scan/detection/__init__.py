@@ -1,0 +1,1 @@
+"""Runs the checkpoint on what the source files hold: probabilities, line scores and kept tokens, with a cache."""

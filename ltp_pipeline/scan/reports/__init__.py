@@ -1,0 +1,1 @@
+"""Shows and writes a `ScanReport`, and compares it with an earlier one."""
