@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ltp_pipeline.code.languages import LANGUAGES
-from ltp_pipeline.scan.paths import VENDORED_FOLDERS
+from ltp_pipeline.scan.sources.paths import VENDORED_FOLDERS
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / ".pre-commit-hooks.yaml"
