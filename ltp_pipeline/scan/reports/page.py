@@ -11,7 +11,7 @@ import numpy as np
 
 from ltp_pipeline.base.files import write_text
 from ltp_pipeline.code.languages import LANGUAGES
-from ltp_pipeline.scan.finding import CodeUnit, Finding, ScanReport
+from ltp_pipeline.scan.finding import CodeUnit, Finding, ScanReport, SkippedFile
 from ltp_pipeline.view.page.code_runs import code_runs
 from ltp_pipeline.view.page.document import Column, Document, Function, Table, render
 
@@ -24,6 +24,7 @@ COLUMNS = [
     Column("Tokens", "number"),
 ]
 NEW, KNOWN = "new", "in the baseline"
+MAX_ROWS = 1_000  # of a table below the list: a page with 100,000 opens slowly
 
 
 def write_page(report: ScanReport, path: str | Path) -> None:
@@ -127,20 +128,9 @@ def _figures(report: ScanReport) -> list[tuple[str, str]]:
 def _tables(report: ScanReport) -> list[Table]:
     errors = [skipped for skipped in report.skipped if skipped.is_error]
     others = [skipped for skipped in report.skipped if not skipped.is_error]
-    reasons = Counter(skipped.reason for skipped in others).most_common()
     tables = [
-        Table(
-            "Could not be scanned",
-            ["file", "line", "reason"],
-            [[skipped.path, skipped.first_line or "", skipped.reason] for skipped in errors],
-            is_open=True,
-        ),
-        Table(
-            "Left out",
-            ["file", "line", "reason"],
-            [[skipped.path, skipped.first_line or "", skipped.reason] for skipped in others],
-            note="; ".join(f"{reason}: {count:,}" for reason, count in reasons),
-        ),
+        _skipped("Could not be scanned", errors, is_open=True),
+        _skipped("Left out", others),
         Table(
             "Suppressed",
             ["function", "place", "class", "probability", "suppressed by"],
@@ -155,3 +145,13 @@ def _tables(report: ScanReport) -> list[Table]:
         [name, value if isinstance(value, str) else json.dumps(value, default=str)] for name, value in settings.items()
     ]
     return [table for table in tables if table.rows] + [Table("Settings", ["name", "value"], rows)]
+
+
+def _skipped(title: str, skipped: list[SkippedFile], is_open: bool = False) -> Table:
+    """A row for each file, or part of one, up to `MAX_ROWS`; the note counts all by their reason."""
+    counts = Counter(one.reason for one in skipped).most_common()
+    note = "; ".join(f"{reason}: {count:,}" for reason, count in counts)
+    if len(skipped) > MAX_ROWS:
+        note += f". Here are the first {MAX_ROWS:,} of {len(skipped):,}: --json lists all"
+    rows = [[one.path, one.first_line or "", one.reason] for one in skipped[:MAX_ROWS]]
+    return Table(title, ["file", "line", "reason"], rows, note, is_open)

@@ -41,20 +41,20 @@ class IgnoreComments:
                 for match in _MARK.finditer(text, start, end) if kind == COMMENT else ():
                     reason = _END_OF_COMMENT.sub("", match["reason"]).strip(" \t:-\u2013\u2014")
                     self._by_line[bisect_left(line_ends, match.start()) + 1] = reason
+        self._marked = list(self._by_line)  # ascending
 
     def of(self, first_line: int, last_line: int) -> str:
         """The comment that suppresses the unit in these lines, such as "comment in line 12: a reason"; "" for none.
 
         It is in one of the lines, or right above them, with no blank line and no other statement between.
         """
-        if not self._by_line:
+        if not self._marked:
             return ""
         first_line -= self._lines_above(first_line)
-        lines = list(self._by_line)
-        place = bisect_left(lines, first_line)
-        if place == len(lines) or lines[place] > last_line:
+        place = bisect_left(self._marked, first_line)
+        if place == len(self._marked) or self._marked[place] > last_line:
             return ""
-        line = lines[place]
+        line = self._marked[place]
         reason = self._by_line[line]
         return f"comment in line {line}" + (f": {printable(reason)}" if reason else "")
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.scan.finding import SkippedFile
 from ltp_pipeline.scan.reports.page import write_page
 from tests.ltp_pipeline.scan.made_reports import COPY, make_finding, make_report
 from tests.ltp_pipeline.view.page_reader import Page, pieces
@@ -45,7 +46,7 @@ def test_the_summary_counts_everything(page_of):
     for part in (
         *("findings 2", "threshold 0.5", "functions 12", "files 3", "could not be scanned 1", "left out 1"),
         *("suppressed 1", "tokens read 900", "relative FLOPs 0.34", "from the cache 7", "time 2.0 s (6 functions/s)"),
-        "Could not be scanned (1) file line reason src/d.c 3 not parsed",
+        "Could not be scanned (1) not parsed: 1 file line reason src/d.c 3 not parsed",
         "Left out (1) vendored: 1 file line reason lib/x.c vendored",
         "copy src/c.c, lines 10 to 18 defective 0.700 comment in line 12",
         *("granularity function", f"model_hash {'ab' * 32}"),
@@ -86,6 +87,13 @@ def test_nothing_found(page_of, fields, said):
     page = page_of([], **fields)
     assert said in page.text and "src/d.c" in page.text and "lib/x.c" in page.text
     assert ("src/c.c" in page.text) == ("suppressed" not in fields)
+
+
+def test_many_files_that_were_left_out(page_of):
+    skipped = [SkippedFile(f"vendor/{number}.c", "vendored") for number in range(1500)]
+    page = page_of([], skipped=skipped)
+    assert "vendored: 1,500" in page.text and "the first 1,000 of 1,500" in page.text
+    assert "vendor/999.c" in page.text and "vendor/1000.c" not in page.text
 
 
 def test_names_that_no_file_should_have(page_of):

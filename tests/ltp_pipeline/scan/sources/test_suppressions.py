@@ -74,6 +74,13 @@ def test_linear_time(unit):
     assert time.process_time() - begin < 2
 
 
+def test_linear_time_for_many_functions_with_comments():
+    begin = time.process_time()
+    comments = IgnoreComments("int f() {} // ltp: ignore\n" * 20_000, LANGUAGES["c"])
+    assert all(comments.of(line, line) == f"comment in line {line}" for line in range(1, 20_001))
+    assert time.process_time() - begin < 1
+
+
 def finding(path="src/a b/x.cc", name="A::f", fingerprint=FINGERPRINT, ignored_by=""):
     return Finding(CodeUnit(path, 1, name, "cpp", "", ignored_by), 0.9, "defective", fingerprint)
 
