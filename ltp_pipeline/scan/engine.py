@@ -25,7 +25,10 @@ from ltp_pipeline.scan.sources.suppressions import Suppressions, read_suppressio
 DIGITS = 6  # of probabilities
 EXPLAINED_AT_ONCE = 256  # findings
 # The settings that decide what is found; the others only say how the scan runs
-DECIDING = ("include", "exclude", "no_gitignore", "granularity", "threshold", "top", "truncation", "line_scores")
+DECIDING = (
+    *("include", "exclude", "no_gitignore", "granularity", "changed_since"),
+    *("threshold", "top", "truncation", "line_scores"),
+)
 
 
 def scan(paths: Sequence[str | Path], model_name_or_path: str | Path, **settings: Any) -> ScanReport:

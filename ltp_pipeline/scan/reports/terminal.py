@@ -92,7 +92,10 @@ def _notes(report: ScanReport) -> list[str]:
     cost = [f"{report.cached} of {report.units} from the cache"] if report.cached else []
     if report.relative_flops is not None and report.relative_flops < 1:
         cost.append(f"{report.relative_flops:.0%} of the FLOPs of the unpruned model")
-    return ([f"left out: {left_out}"] if skipped else []) + ([", ".join(cost)] if cost else [])
+    since = report.settings.get("changed_since")
+    notes = [f"only what has changed since {printable(since)}"] if since else []
+    notes += [f"left out: {left_out}"] if skipped else []
+    return notes + ([", ".join(cost)] if cost else [])
 
 
 def _count(number: int, noun: str) -> str:

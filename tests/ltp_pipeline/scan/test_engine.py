@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from ltp_pipeline.scan import engine, scan
 from ltp_pipeline.scan.detection import prepare
 from ltp_pipeline.scan.detection.detector import Detector
 from ltp_pipeline.scan.finding import ScanReport
+from ltp_pipeline.scan.reports.exit_status import exit_status
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.view.encode import encode_windows
 from ltp_pipeline.view.line_scores import line_scores
@@ -245,6 +247,19 @@ def test_suppressed_findings_and_a_baseline(tree, pruned_checkpoint):
     (tree / "src" / "c.c").write_text(f"{SHORT}\n")
     later = run(pruned_checkpoint, baseline="earlier.json")
     assert sorted((one.unit.path, one.is_new) for one in later.findings) == [("src/a.c", False), ("src/c.c", True)]
+
+
+def test_only_what_has_changed(tree, pruned_checkpoint):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    (tree / "src" / "broken.c").symlink_to("nothing")
+    report = run(pruned_checkpoint, changed_since="HEAD")
+    assert (report.files, report.units, exit_status(report)) == (0, 0, 0)
+    (tree / "src" / "new.c").write_text(COPY)
+    report = run(pruned_checkpoint, changed_since="HEAD")
+    assert [one.unit.path for one in report.findings] == ["src/new.c"] and report.units == 1
+    assert report.settings["changed_since"] == "HEAD"
 
 
 def test_an_empty_folder(tmp_path, pruned_checkpoint, monkeypatch):

@@ -27,3 +27,6 @@ def test_nothing_could_be_scanned():
     assert exit_status(make_report([], units=0)) == 2
     assert exit_status(make_report([], units=0, skipped=[])) == 0, "an empty folder"
     assert exit_status(make_report([], units=1)) == 0, "other files were scanned"
+    changes = {"settings": {"changed_since": "main"}}
+    assert exit_status(make_report([], units=0, **changes)) == 2, "files have changed"
+    assert exit_status(make_report([], units=0, files=0, **changes)) == 0, "the errors are in files that have not"

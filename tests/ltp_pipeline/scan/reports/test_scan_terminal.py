@@ -39,6 +39,12 @@ def test_a_table_then_the_lines_that_matter_then_what_was_not_scanned():
     ]
 
 
+def test_a_scan_of_changes_says_so():
+    settings = {"changed_since": "main\x1b"}
+    shown = terminal_text(make_report([], settings=settings, files=0, units=0)).splitlines()
+    assert "only what has changed since main\\x1b" in shown and shown[-1].startswith("0 findings in 0 files")
+
+
 def test_gaps_between_marked_lines_are_left_out():
     text = "".join(f"line {number}\n" for number in range(1, 31))
     out = terminal_text(make_report([make_finding(text=text, first_line=1, lines=((10, 1.0), (16, 0.1)))]))
