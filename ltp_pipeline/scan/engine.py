@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ltp_pipeline.base.errors import printable
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.scan.detection.cache import ResultCache
 from ltp_pipeline.scan.detection.detector import Detector
@@ -53,6 +54,8 @@ def run_scan(paths: Sequence[str], model_name_or_path: str, settings: ScanSettin
     with ResultCache(settings.cache, note) as cache, Workers(settings.workers) as workers:
         detector = Detector(model_name_or_path, settings, cache, workers)
         files, skipped = find_files(paths, settings.include, settings.exclude, not settings.no_gitignore)
+        if not files:
+            note(f"no file to scan in {', '.join(map(printable, paths))}; are the paths and --include right?")
         wanted = _all
         if settings.changed_since is not None:
             changed = changed_since(settings.changed_since, files)

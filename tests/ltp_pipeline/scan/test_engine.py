@@ -262,11 +262,12 @@ def test_only_what_has_changed(tree, pruned_checkpoint):
     assert report.settings["changed_since"] == "HEAD"
 
 
-def test_an_empty_folder(tmp_path, pruned_checkpoint, monkeypatch):
+def test_an_empty_folder(tmp_path, pruned_checkpoint, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
-    report = run(pruned_checkpoint, num_workers=1)
+    report = run(pruned_checkpoint, num_workers=1, quiet=False)
     assert (report.files, report.units, report.findings, report.relative_flops) == (0, 0, [], None)
+    assert "note: no file to scan in src;" in capsys.readouterr().err
 
 
 def test_the_library_prints_nothing_on_standard_output(tree, pruned_checkpoint, capsys):
