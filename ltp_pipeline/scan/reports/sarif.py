@@ -189,11 +189,15 @@ def _region(first: int, last: int) -> dict[str, int]:
 def _message(finding: Finding, first: list[int], others: list[int]) -> str:
     """Text whose links, `[text](id)`, lead to related locations: 1 is the whole unit, 2 and more are lines."""
     unit = finding.unit
-    name = re.sub(r"([\\\[\]])", r"\\\1", f"Function {printable(unit.name)}" if unit.name else "File")
-    text = f"{name} ([lines {unit.first_line}-{unit.last_line}](1)): predicted {printable(finding.label)}"
+    name = _no_link(f"Function {printable(unit.name)}" if unit.name else "File")
+    text = f"{name} ([lines {unit.first_line}-{unit.last_line}](1)): predicted {_no_link(printable(finding.label))}"
     text += f", probability {finding.probability:.4f}."
     lines = [*(f"line {line}" for line in first), *(f"[line {line}]({i})" for i, line in enumerate(others, start=2))]
     return f"{text} Read first: {', '.join(lines)}." if lines else text
+
+
+def _no_link(text: str) -> str:
+    return re.sub(r"([\\\[\]])", r"\\\1", text)
 
 
 def uri(path: str) -> str:

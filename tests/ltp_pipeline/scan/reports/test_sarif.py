@@ -79,6 +79,11 @@ def test_the_first_line_to_read_is_the_place_and_the_function_its_context():
     }
 
 
+def test_names_and_classes_make_no_links():
+    (result,) = run_of(make_report([make_finding(name="[a](9)", label="b[0]\\")], suppressed=[]))["results"]
+    assert result["message"]["text"].startswith(r"Function \[a\](9) ([lines 10-18](1)): predicted b\[0\]\\, ")
+
+
 def test_without_line_scores_the_place_is_the_first_line():
     result = run_of(make_report([make_finding(lines=(), name="")]))["results"][0]
     assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 10, "endLine": 10}
