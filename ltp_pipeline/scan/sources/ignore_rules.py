@@ -117,6 +117,11 @@ def patterns_of(lines: Sequence[str]) -> list[GitIgnoreSpecPattern]:
     return patterns
 
 
+def glob_patterns(glob: str) -> list[GitIgnoreSpecPattern]:
+    """The pattern of a glob that a user wrote, where `./a.c` names one file, as in a shell. Empty if it is none."""
+    return patterns_of(["/" + glob.removeprefix("./") if glob.startswith("./") else glob])
+
+
 def _pattern(line: str) -> _Pattern | None:
     """The pattern in a line; None if there is none."""
     read = patterns_of([line])

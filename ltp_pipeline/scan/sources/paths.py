@@ -15,7 +15,7 @@ from pathspec import GitIgnoreSpec
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.code.languages import LANGUAGES, OTHER_SUFFIXES, suffixes_of
 from ltp_pipeline.scan.finding import SkippedFile
-from ltp_pipeline.scan.sources.ignore_rules import IgnoreRules, patterns_of
+from ltp_pipeline.scan.sources.ignore_rules import IgnoreRules, glob_patterns
 
 STANDARD_INPUT = "-"
 HIDDEN = "hidden"
@@ -147,7 +147,7 @@ def _globs(flag: str, globs: Sequence[str]) -> GitIgnoreSpec | None:
     """Patterns that match files, and all files in the folders that they match. Raises UserError for a wrong one."""
     patterns = []
     for glob in globs:
-        found = patterns_of([glob])
+        found = glob_patterns(glob)
         if not found:
             raise UserError(f"{flag} {printable(glob)!r}: expected a pattern as in .gitignore, such as *.c or tests/")
         patterns += found

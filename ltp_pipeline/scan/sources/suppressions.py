@@ -17,7 +17,7 @@ from ltp_pipeline.base.text_encoding import decode_text, plain_text
 from ltp_pipeline.code.languages import Language
 from ltp_pipeline.code.literals import COMMENT, masked, spans
 from ltp_pipeline.scan.finding import Finding
-from ltp_pipeline.scan.sources.ignore_rules import patterns_of
+from ltp_pipeline.scan.sources.ignore_rules import glob_patterns
 
 DEFAULT_FILE = ".ltpignore"
 FINGERPRINT_DIGITS = 32
@@ -152,7 +152,7 @@ def _rule(text: str, where: str) -> _Rule:
         raise UserError(f"{wrong}: {expected}")
     if "\\" in glob:
         raise UserError(f"{wrong}: a path with a backslash; write it with /")
-    patterns = patterns_of([glob.removeprefix("./")])
+    patterns = glob_patterns(glob)
     if not patterns:
         raise UserError(f"{wrong}: {expected}")
     return _Rule(GitIgnoreSpec(patterns), name)

@@ -233,6 +233,8 @@ def test_a_list_on_standard_input(monkeypatch, separator):
         ({"exclude": ["*.c"]}, ["src/a.py"]),
         ({"exclude": ["/a.c"]}, ["src/a.py", "src/gen/b.c", "tests/t.c"]),
         ({"exclude": ["*.c", "!t.c"]}, ["src/a.py", "tests/t.c"]),
+        ({"exclude": ["./src", "./t.c"]}, ["a.c", "tests/t.c"]),
+        ({"include": ["./a.c"]}, ["a.c"]),
         ({"include": ["*.c"]}, ["a.c", "src/gen/b.c", "tests/t.c"]),
         ({"include": ["src/"]}, ["src/a.py", "src/gen/b.c"]),
         ({"include": ["src/**/*.c", "*.py"], "exclude": ["a.*"]}, ["src/gen/b.c"]),

@@ -102,6 +102,7 @@ def finding(path="src/a b/x.cc", name="A::f", fingerprint=FINGERPRINT, ignored_b
         ("*.cc::f", False),
         ("*.c", False),
         ("/x.cc", False),
+        ("./x.cc", False),
         ("b/x.cc", False),
         (FINGERPRINT, True),
         (FINGERPRINT.upper() + "\t# a reason", True),
