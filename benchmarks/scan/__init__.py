@@ -1,0 +1,1 @@
+"""Times scans of source trees, from files to findings."""
