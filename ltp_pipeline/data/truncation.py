@@ -27,7 +27,7 @@ class Truncation:
     """Which tokens of a long function are read."""
 
     mode: str = HEAD  # one of `MODES`
-    stride: int | None = None  # tokens between the starts of two neighbouring windows; None: half a window
+    stride: int | None = None  # tokens between the starts of two windows, at most a window; None: half of one
 
     def readings(self, special: np.ndarray, max_length: int) -> Iterator[np.ndarray]:
         """Indices of the tokens that the model reads: an array for each window, or one array without windows.
@@ -63,7 +63,8 @@ class Truncation:
         elif self.mode == "head_tail":
             yield np.concatenate([np.arange(room - room // 2), np.arange(count - room // 2, count)])
         elif self.mode == WINDOWS:
-            for start in range(0, count - room, self.stride or max(room // 2, 1)):
+            stride = min(self.stride or max(room // 2, 1), room)  # a longer one would skip tokens
+            for start in range(0, count - room, stride):
                 yield np.arange(start, start + room)
             yield np.arange(count - room, count)
         else:

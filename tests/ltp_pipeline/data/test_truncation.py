@@ -30,6 +30,7 @@ SPECIAL = np.array([True, *[False] * 7, True])
         ("head_tail", None, [[0, 1, 2, 7, 8]]),
         ("windows", 3, [[0, 1, 2, 3, 8], [0, 4, 5, 6, 8], [0, 5, 6, 7, 8]]),
         ("windows", 2, [[0, 1, 2, 3, 8], [0, 3, 4, 5, 8], [0, 5, 6, 7, 8]]),
+        ("windows", 9, [[0, 1, 2, 3, 8], [0, 4, 5, 6, 8], [0, 5, 6, 7, 8]]),  # at most a window: no token is skipped
         ("windows", None, [[0, i, i + 1, i + 2, 8] for i in range(1, 6)]),  # half a window of three is one
     ],
 )
