@@ -133,6 +133,8 @@ class ResultCache:
         while True:
             try:
                 return action()
+            except sqlite3.ProgrammingError:  # the connection is closed: the scan has ended, and the file is whole
+                raise
             except FAILURES as error:
                 self._connection.close()
                 self._leave_place(error)

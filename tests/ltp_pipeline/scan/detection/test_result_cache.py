@@ -34,6 +34,15 @@ def test_a_later_scan_reads_what_was_stored(tmp_path):
         assert cache.get(KEYS[14:16]) == {KEYS[15]: VALUES[15]}  # before it is stored
 
 
+def test_a_thread_that_asks_after_the_end_leaves_the_file_alone(tmp_path):
+    notes = []
+    with ResultCache(tmp_path, notes.append) as cache:
+        cache.put(KEYS[0], VALUES[0])
+    with pytest.raises(sqlite3.ProgrammingError):
+        cache.get(KEYS)
+    assert read(tmp_path, notes) == {KEYS[0]: VALUES[0]} and not notes
+
+
 def test_keys_tell_texts_and_contexts_apart():
     made = {key_of(CONTEXT, "ab", "c"), key_of(CONTEXT, "a", "bc"), key_of(CONTEXT, "abc"), key_of(b"d" * 32, "abc")}
     assert len(made) == 4 and len(set(KEYS)) == 20
