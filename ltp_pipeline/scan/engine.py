@@ -32,16 +32,17 @@ DECIDING = (
 )
 
 
-def scan(paths: Sequence[str | Path], model_name_or_path: str | Path, **settings: Any) -> ScanReport:
+def scan(paths: str | Path | Sequence[str | Path], model_name_or_path: str | Path, **settings: Any) -> ScanReport:
     """Scans files and folders with a checkpoint.
 
     Args:
-        paths: files and folders.
+        paths: files and folders, or one of them.
         model_name_or_path: folder or hub name of a classifier of functions.
         settings: fields of [`ScanSettings`], which have the names of the flags of ltp_scan.py.
 
     Raises UserError if a path, the checkpoint or a setting cannot be used.
     """
+    paths = [paths] if isinstance(paths, (str, Path)) else paths
     return run_scan(list(map(str, paths)), str(model_name_or_path), ScanSettings(**settings))
 
 

@@ -42,7 +42,7 @@ class Predictor:
 
         self.is_ltp = config.model_type == "ltp"
         self.prunes = self.is_ltp and config.prune_mode is not None
-        self._max_tokens = max_tokens or DEFAULT_MAX_TOKENS
+        self._path, self._max_tokens = path, max_tokens or DEFAULT_MAX_TOKENS
         with notes_on_stderr():
             self.model: PreTrainedModel = load_weights(
                 AutoModelForSequenceClassification, path, config, flag=FLAG, dtype=dtype
@@ -59,6 +59,7 @@ class Predictor:
         `one_label`: a finding is class 1 of two classes; False: it is one of several labels.
         Returns the probability of each label that a finding may have, `[B, labels]` float64, and int64 `[B, 2]`: the
         executed FLOPs and those of the model without pruning (0 for a model that is not of type ltp).
+        Raises UserError if a logit is not a finite number: such a text must not pass for one without a finding.
         """
         tokens = [FunctionTokens(row, NO_OFFSETS, NO_OFFSETS) for row in rows]
         with out_of_memory_names(*BATCH_FLAGS), torch.inference_mode():
@@ -69,6 +70,10 @@ class Predictor:
             else:
                 logits, counts = self.model(**batch).logits, np.zeros((len(rows), 2), dtype=np.int64)
             values = logits.float().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{FLAG} {self._path}: computes no finite numbers; expected another checkpoint, or --dtype float32"
+            )
         return positive_scores(values)[:, None] if one_label else sigmoid(values), counts
 
 

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from ltp_pipeline.base.errors import UserError
@@ -229,6 +231,25 @@ def test_models_that_do_not_prune(tree, tmp_path, kind, request):
     assert len(report.findings) == 3 and all(one.kept is None and one.lines for one in report.findings)
     assert report.relative_flops == (None if kind == "RoBERTa" else 1) and report.ranking_note == ""
     assert report.settings["max_length"] == (64 if kind == "RoBERTa" else MAX_LENGTH)
+
+
+def test_numbers_that_are_not_finite_are_no_clean_tree(tree, tmp_path):
+    checkpoint = save_roberta(tmp_path / "roberta")
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["classifier.dense.bias"].fill_(9)
+    weights["classifier.out_proj.weight"].fill_(3e38)  # finite, but not their sum
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="--model_name_or_path .*: computes no finite numbers"):
+        run(checkpoint)
+
+
+def test_one_path_and_several_give_the_same_report(tree, pruned_checkpoint):
+    settings = {**SETTINGS, "no_cache": True, "line_scores": "none"}
+    one, several = (
+        scan("src/a.c", pruned_checkpoint, **settings),
+        scan([Path("src/a.c")], pruned_checkpoint, **settings),
+    )
+    assert compared(one) == compared(several) and one.units == 2
 
 
 def test_line_scores_may_be_left_out(tree, pruned_checkpoint):
