@@ -74,7 +74,8 @@ def terminal_text(report: ScanReport, color: bool = False, width: int | None = 8
 def summary(report: ScanReport) -> str:
     """One line with the counts and the time of a scan."""
     new = sum(finding.is_new for finding in report.findings)
-    units = "" if report.units == report.files else f"{_count(report.units, 'function')} of "
+    whole = report.units == report.files and not any(one.unit.name for one in report.findings)
+    units = "" if whole else f"{_count(report.units, 'function')} of "
     errors = sum(part.is_error for part in report.skipped)
     counts = [
         f"{_count(new, 'new finding' if report.baseline else 'finding')} in {units}{_count(report.files, 'file')}"

@@ -61,6 +61,12 @@ def test_only_new_findings_are_shown_and_counted():
     assert summary(report).startswith("2 new findings in 12 functions of 3 files, 1 in the baseline, ")
 
 
+def test_functions_are_counted_also_if_there_are_as_many_as_files():
+    whole = [make_finding(name=""), make_finding(name="")]
+    assert summary(make_report(units=3)).startswith("2 findings in 3 functions of 3 files, ")
+    assert summary(make_report(whole, units=3)).startswith("2 findings in 3 files, ")
+
+
 def test_nothing_found():
     report = make_report([], skipped=[], suppressed=[], files=0, units=0, seconds=0.01, relative_flops=None)
     assert terminal_text(report) == "0 findings in 0 files; 0.0 s\n"
