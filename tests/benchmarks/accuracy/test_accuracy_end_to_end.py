@@ -50,7 +50,7 @@ def test_a_row_is_trained_and_measured(flags, tmp_path, monkeypatch, capsys):
     test = cell["tests"]["test"]
     assert len(test["probabilities"]) == len(test["lengths"]) == 8 and test["labels"] == [0, 1] * 4
     assert test["relative_flops"] == pytest.approx(0.7, abs=0.06) and len(test["tokens_kept_per_layer"]) == 4
-    assert set(test["lines"]) == {"gradient_x_input", "layers_survived"}
+    assert set(test["lines"]) == {"gradient_x_input", "relevance", "layers_survived"}
     assert cell["speed"]["functions"] == 4 and cell["speed"]["speedup"] > 0
     assert not (tmp_path / "out" / "models" / "copies@48" / "seed_3" / "relevance_0.7").exists()
     assert "| relevance 0.7 | 1 | " in capsys.readouterr().out

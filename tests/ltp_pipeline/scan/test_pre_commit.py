@@ -71,7 +71,7 @@ def test_a_commit_with_findings_is_refused(repository, pruned_checkpoint):
     subprocess.run(["git", "add", "-A"], check=True)
     result = pre_commit("run")
     assert result.returncode == 1 and "- exit code: 1" in result.stdout, result.stdout
-    assert "1. a b.c:" in result.stdout and "1 finding in 1 file;" in result.stdout
+    assert "1. a b.c:" in result.stdout and "1 finding in 1 function of 1 file;" in result.stdout
 
 
 @pytest.mark.slow
@@ -94,4 +94,4 @@ def test_the_hook_of_the_docs_reads_what_is_pushed(repository, pruned_checkpoint
     subprocess.run([*git, "commit", "-qam", "y"], check=True)
     stage = ["--hook-stage", "pre-push", "--from-ref", "origin/main", "--to-ref", "HEAD"]
     result = pre_commit("run", *stage)
-    assert result.returncode == 1 and "more" in result.stdout and "1 finding in 1 file;" in result.stdout
+    assert result.returncode == 1 and "more" in result.stdout and "1 finding in 1 function of 1 file;" in result.stdout
