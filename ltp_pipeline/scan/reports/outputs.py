@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
+from ltp_pipeline.code.languages import LANGUAGES, OTHER_SUFFIXES, suffixes_of
 from ltp_pipeline.scan.finding import ScanReport
 from ltp_pipeline.scan.reports.sarif import write_sarif
 from ltp_pipeline.scan.reports.tables import write_csv, write_json
@@ -56,7 +56,7 @@ def _problem(path: Path) -> str:
         return "no name of a file (standard output is /dev/stdout)"
     if path.is_dir():
         return "is a folder"
-    if {path.suffix.lower(), path.resolve().suffix.lower()} & suffixes_of(LANGUAGES):
+    if {path.suffix.lower(), path.resolve().suffix.lower()} & {*suffixes_of(LANGUAGES), *OTHER_SUFFIXES}:
         return "its ending is that of a source file, which the report would replace"
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
     if existing != path and not existing.is_dir():

@@ -21,7 +21,7 @@ def test_nothing_is_asked_for(tmp_path):
     write_outputs(make_report(), dict.fromkeys(WRITERS))
 
 
-@pytest.mark.parametrize("name", ["", "-", ".", "file/out", "x" * 999, "a.c", "new.PS1", "link"])
+@pytest.mark.parametrize("name", ["", "-", ".", "file/out", "x" * 999, "a.c", "new.PS1", "a.js", "link"])
 def test_what_cannot_be_written_is_an_error_before_the_scan(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
