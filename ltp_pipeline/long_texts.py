@@ -21,7 +21,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import ChunkPipeline
 
 import transformer_revised  # noqa: F401  makes "ltp" known
-from ltp_pipeline.data.truncation import WINDOWS, Truncation, sequence_length
+from ltp_pipeline.data.truncation import WINDOWS, Truncation, sequence_length, trained_stride
 from ltp_pipeline.model.checkpoints import position_limit
 from ltp_pipeline.model.window_logits import best_windows
 
@@ -140,13 +140,10 @@ class LongTextClassificationPipeline(TextClassificationPipeline, ChunkPipeline):
 
     def _stride(self, window_stride: int | None, max_length: int) -> int | None:
         """Tokens between the starts of two windows; None: half a window. A larger stride would skip tokens."""
-        config, room = self.model.config, max_length - self.tokenizer.num_special_tokens_to_add()
-        if window_stride is not None:
-            if window_stride > room:
-                raise ValueError(f"window_stride={window_stride}: expected at most {room}, the tokens of a window")
-            return window_stride
-        trained = getattr(config, "window_stride", None) if getattr(config, "truncation", None) == WINDOWS else None
-        return None if trained is None else min(trained, room)
+        room = max_length - self.tokenizer.num_special_tokens_to_add()
+        if window_stride is not None and window_stride > room:
+            raise ValueError(f"window_stride={window_stride}: expected at most {room}, the tokens of a window")
+        return trained_stride(self.model.config) if window_stride is None else window_stride
 
 
 PIPELINE_REGISTRY.register_pipeline(

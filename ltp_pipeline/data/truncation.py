@@ -113,9 +113,14 @@ def choose_truncation(
             f"--window_stride {stride}: expected 1 to {room}, the tokens of a window; a larger stride would skip some"
         )
     if mode == WINDOWS and stride is None and args.truncation is None:
-        stride = getattr(config, "window_stride", None)
+        stride = trained_stride(config)
         stride = None if stride is None else min(stride, room)
     return Truncation(mode, stride)
+
+
+def trained_stride(config: PreTrainedConfig) -> int | None:
+    """Tokens between the starts of two windows in the checkpoint's training; None: half a window, or no windows."""
+    return getattr(config, "window_stride", None) if getattr(config, "truncation", None) == WINDOWS else None
 
 
 def choose_single_reading(

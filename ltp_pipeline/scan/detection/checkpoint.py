@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.data.truncation import WINDOWS, sequence_length
+from ltp_pipeline.data.truncation import sequence_length, trained_stride
 from ltp_pipeline.task.class_names import CODE_CLASSES, WITHOUT_MEANING
 from ltp_pipeline.task.decision import stored_threshold
 from ltp_pipeline.task.labels import WORDS
@@ -65,7 +65,7 @@ def open_checkpoint(path: str) -> tuple[Checkpoint, PreTrainedConfig, PreTrained
         stored_threshold(config) if task is CODE else None,
         position_limit(config),
         sequence_length(None, config, tokenizer),
-        getattr(config, "window_stride", None) if getattr(config, "truncation", None) == WINDOWS else None,
+        trained_stride(config),
         ranking_note(config, task) or "",
     )
     return facts, config, tokenizer
