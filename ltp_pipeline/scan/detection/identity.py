@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ("ltp_pipeline", "transformer_revised")
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")  # configuration, weights, tokenizer
+RESULT_FILES = ("*results.json", "trainer_state.json", "run.json")  # of runs: no model is read from them
 # What decides which device and which dtype `auto` chooses
 DEVICES = ("/dev/nvidia*", "/dev/kfd", "/dev/dri/render*", "/dev/accel*")
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ATEN_CPU_CAPABILITY")
@@ -30,6 +31,8 @@ def model_hash(path: str) -> str:
     folder = Path(path) if Path(path).exists() else _from_hub(path)
     try:
         for file in sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)}):
+            if any(map(file.match, RESULT_FILES)):
+                continue
             digest.update(f"{file.name}\n{_file_hash(file)}\n".encode())
     except OSError as error:
         raise UserError(f"{FLAG} {path}: {error.filename} cannot be read: {error.strerror}") from error
