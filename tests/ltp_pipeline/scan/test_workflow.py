@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ltp_scan import make_parser
+from ltp_pipeline.commands.scan import make_parser
 
 yaml = pytest.importorskip("yaml")
 WORKFLOW = Path(__file__).resolve().parents[3] / "docs/examples/ltp-scan.yml"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-import ltp_scan
+from ltp_pipeline.commands import scan
 
 CODE = (
     "int add(int a, int b)\n{\n    return a + b;\n}\n\nvoid copy(char *to, char *from)\n{\n    strcpy(to, from);\n}\n"
@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch, capsys, pruned_checkpoint):
             "--quiet",
         ]
         with pytest.raises(SystemExit) as end:
-            ltp_scan.main([".", *common, *flags])
+            scan.main([".", *common, *flags])
         return end.value.code, *capsys.readouterr()
 
     return run
@@ -81,20 +81,20 @@ def test_nothing_can_be_scanned(run, tmp_path):
     ],
 )
 def test_paths_may_stand_anywhere(words, paths):
-    args = ltp_scan._parse(["--model_name_or_path", "m", *words.split()])
+    args = scan._parse(["--model_name_or_path", "m", *words.split()])
     assert args.PATH == paths.split() and args.top == 3
 
 
 @pytest.mark.parametrize("words", ["--model_name_or_path m", "a", "a --model_name_or_path m --nope", "--top a"])
 def test_wrong_command_lines_end_with_status_2(words, capsys):
     with pytest.raises(SystemExit) as end:
-        ltp_scan.main(words.split())
+        scan.main(words.split())
     assert end.value.code == 2 and "error: " in capsys.readouterr().err
 
 
 def test_help_names_every_flag(capsys):
     with pytest.raises(SystemExit):
-        ltp_scan.main(["--help"])
+        scan.main(["--help"])
     printed = capsys.readouterr().out
-    assert all(action.help for action in ltp_scan.make_parser()._actions)
+    assert all(action.help for action in scan.make_parser()._actions)
     assert "--sarif" in printed and "--baseline" in printed

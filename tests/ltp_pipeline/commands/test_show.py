@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-import ltp_test
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.commands.show import main
 from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view import report
@@ -40,7 +40,7 @@ def figures(monkeypatch):
 def run(checkpoint, functions, output_dir, *flags):
     flags = ["--max_length", MAX_LENGTH, "--output_dir", output_dir, "--use_cpu", *flags]
     flags = ["--model_name_or_path", checkpoint, "--validation_file", functions, *flags]
-    ltp_test.main([str(flag) for flag in flags])
+    main([str(flag) for flag in flags])
     return json.loads((output_dir / "visualisation.json").read_text())["functions"]
 
 
@@ -133,7 +133,7 @@ def test_rows_keep_their_numbers_if_some_are_skipped(pruned_checkpoint, tmp_path
 
 def test_help_leaves_out_the_flags_that_change_nothing(capsys):
     with pytest.raises(SystemExit):
-        ltp_test.main(["--help"])
+        main(["--help"])
     shown = capsys.readouterr().out
     assert "--num_functions" in shown and "--max_length" in shown
     assert not any(flag in shown for flag in ("pad_to_max_length", "--temperature", "--masking_mode", "SUPPRESS"))

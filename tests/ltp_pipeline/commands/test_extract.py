@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-import ltp_extract_and_save
+from ltp_pipeline.commands.extract import main
 from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.task.tasks import CODE
 from ltp_pipeline.view import pruned_files
@@ -18,7 +18,7 @@ EXTRACTED = ["dev_pruned.csv", "extraction.json", "train_pruned.csv"]
 
 def run(checkpoint, *flags):
     flags = ["--model_name_or_path", checkpoint, "--max_length", MAX_LENGTH, "--use_cpu", *flags]
-    ltp_extract_and_save.main([str(flag) for flag in flags])
+    main([str(flag) for flag in flags])
 
 
 @pytest.mark.parametrize("layer", [None, 1])
