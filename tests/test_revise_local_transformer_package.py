@@ -48,7 +48,7 @@ import warnings
 import transformers
 
 with warnings.catch_warnings():
-    warnings.simplefilter("error")  # the installed files are those of this checkout
+    warnings.simplefilter("error")  # the installed files are those of this project
     import transformer_revised
 from transformer_revised import LTPConfig, LTPForSequenceClassification, LTPModel, LTPTrainer, LTPTrainingArguments
 from transformer_revised.models.ltp.modeling_ltp import LTPModel as deep
@@ -100,7 +100,7 @@ def test_install_use_restore(site, tmp_path):
     for program, extra in ((ONLY_TRANSFORMERS, ""), (WITH_THIS_PROJECT, str(ROOT))):
         subprocess.run([python, "-c", program], cwd=tmp_path, env={**settings, "EXTRA": extra}, check=True)
     assert any("trainer_ltp.cpython" in path for path in hashes(site)), "the programs compiled nothing"
-    assert "LTP is installed, from the files of this checkout" in revise("--python", str(python), "--status")
+    assert "LTP is installed, from the files of this project" in revise("--python", str(python), "--status")
     assert "every file of the package is byte for byte as before" in revise("--python", str(python), "--restore")
     assert hashes(site) == before
 

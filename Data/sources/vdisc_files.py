@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.task.tasks import VDISC
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ CHUNK = 4096  # functions in memory at a time
 
 def open_vdisc(path: Path) -> h5py.File:
     """Open a file. Raises UserError if its layout is not VDISC's, or if h5py is not installed."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise UserError("HDF5 files need h5py, which is not installed; expected `pip install h5py`") from error
+    check_installed("an HDF5 file", "hdf5", "h5py")
+    import h5py
+
     if not path.is_file():
         raise UserError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}; expected an HDF5 file")
     try:

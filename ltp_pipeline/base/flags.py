@@ -12,6 +12,7 @@ from transformers import HfArgumentParser
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import parse_json
+from ltp_pipeline.base.program import is_installed_command
 
 
 def parse_arguments(
@@ -30,7 +31,8 @@ def parse_arguments(
         dataclasses: see `transformers.HfArgumentParser` for what their fields may be.
         argv: the command line; None: that of this process. `read_flags` explains how a JSON file replaces it.
         description: shown by --help; line breaks are kept.
-        prog: name of the command in messages (default: the file name of the script).
+        prog: name of the command in messages (default: the file name of the script). A command of an installation
+            has its own name.
         positional: name of each positional argument -> its options for `add_argument`. The result then ends with a
             namespace of their values. Such a command accepts no JSON file of flags.
 
@@ -38,7 +40,7 @@ def parse_arguments(
     """
     parser = _FlagParser(
         dataclasses,
-        prog=prog,
+        prog=None if is_installed_command() else prog,
         description=description,
         usage=None if positional else "%(prog)s [-h] FLAGS, or %(prog)s FLAGS.json",
         formatter_class=HelpFormatter,

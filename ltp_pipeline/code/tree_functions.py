@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser
-
-from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.code.languages import Language, language_of
 from ltp_pipeline.code.parts import Function, NotExtracted, SourceFile
 from ltp_pipeline.code.powershell_layout import powershell_definitions
 from ltp_pipeline.code.python_layout import python_definitions
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
 
 DEFINITIONS = {"powershell": powershell_definitions, "python": python_definitions}
 
@@ -88,9 +89,8 @@ def _in_characters(nodes: list[Node], content: bytes) -> Iterator[tuple[int, int
 @functools.cache
 def grammar(language: Language) -> Parser:
     """The parser of a language. Raises UserError if its grammar is not installed."""
-    try:
-        module = importlib.import_module(language.module)
-    except ImportError:
-        package = language.module.replace("_", "-")
-        raise UserError(f"--language {language.name} needs the package {package}: pip install {package}") from None
-    return Parser(Grammar(module.language()))
+    check_installed(f"code in {language.name}", "scan", "tree_sitter", language.module)
+    import tree_sitter
+
+    module = importlib.import_module(language.module)
+    return tree_sitter.Parser(tree_sitter.Language(module.language()))

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Sequence
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import check_installed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     args = _parse(sys.argv[1:] if argv is None else list(argv))
+    check_installed("a scan", "scan", "pathspec")
     from ltp_pipeline.scan.engine import run_scan  # late: --help needs none of it
     from ltp_pipeline.scan.reports.exit_status import exit_status
     from ltp_pipeline.scan.reports.outputs import STDOUT, WRITERS, check_outputs, write_outputs

@@ -1,4 +1,4 @@
-"""The command behind `revise_local_transformer_package.sh`: checks the package, changes it and reports.
+"""The command `revise_local_transformer_package.sh` or `ltp-overlay`: checks the package, changes it and reports.
 
 It parses its flags with argparse, because the interpreter that runs it need not have Transformers.
 """
@@ -13,7 +13,7 @@ from . import change, records, state
 from .contents import NAMES, new_blocks, new_files
 from .interpreter import Package, check_active, check_writable, find_package, try_in_fresh_interpreter
 from .records import DamagedRecord, Manifest
-from .state import SCRIPT
+from .state import COMMAND
 
 TESTED_VERSIONS = ("5.17.0", "5.23.0")
 
@@ -83,7 +83,7 @@ def install(package: Package, *, force: bool, dry_run: bool) -> None:
         return
     _replace(package, manifest, shipped)
     print(f"checked in a fresh interpreter: from transformers import {', '.join(NAMES.PUBLIC_NAMES)}")
-    print(f"to undo this: bash {SCRIPT} --restore")
+    print(f"to undo this: {COMMAND} --restore")
 
 
 def restore(package: Package, *, force: bool, dry_run: bool) -> None:
@@ -162,7 +162,7 @@ def _check_suitable(package: Package, force: bool) -> None:
     if package.version is None:
         raise UserError(
             f"{package.python} has no transformers: it was uninstalled, and files of LTP are left in "
-            f"{package.folder}. Run bash {SCRIPT} --restore, then {package.python} -m pip install transformers"
+            f"{package.folder}. Run {COMMAND} --restore, then {package.python} -m pip install transformers"
         )
     if not package.has_torch:
         raise UserError(f"{package.python} has no torch, which the model needs: {package.python} -m pip install torch")
@@ -185,7 +185,7 @@ def _what_now(package: Package) -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=f"bash {SCRIPT}",
+        prog=COMMAND,
         description="Adds the model type 'ltp' to an installed Transformers package. Then every program can import "
         "LTPForSequenceClassification, LTPTrainer and the rest from transformers, and load LTP checkpoints through "
         "the Auto classes. Files are added, and a marked block is appended to the files that map names to classes; "
@@ -199,7 +199,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="interpreter whose Transformers is changed (default: .venv/bin/python of the checkout, else python3)",
+        help="interpreter whose Transformers is changed (default: the one that runs ltp-overlay; for the script, "
+        ".venv/bin/python of the checkout, else python3)",
     )
     parser.add_argument(
         "--force",

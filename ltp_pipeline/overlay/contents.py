@@ -1,4 +1,4 @@
-"""What the overlay adds to an installed `transformers` folder: files of this checkout, and a block for three files."""
+"""What the overlay adds to an installed `transformers` folder: files of this project, and a block for three files."""
 
 import hashlib
 import re

@@ -13,7 +13,7 @@ from typing import Any
 from ..base.errors import UserError
 from . import records
 from .contents import NAMES, new_blocks
-from .state import SCRIPT, traces
+from .state import COMMAND, traces
 
 # Runs in the other interpreter, which may be older than this one.
 FIND = """
@@ -147,7 +147,7 @@ def check_writable(package: Package) -> None:
             )
             raise UserError(
                 f"{folder} {why}. Use an environment of your own (python3 -m venv ENV; ENV/bin/python -m pip install "
-                f"torch transformers; bash {SCRIPT} --python ENV/bin/python), or `import transformer_revised`, which "
+                f"torch transformers; {COMMAND} --python ENV/bin/python), or `import transformer_revised`, which "
                 "changes no file"
             )
 

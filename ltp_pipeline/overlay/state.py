@@ -5,10 +5,13 @@ from pathlib import Path
 
 from ..base.errors import UserError
 from . import records
-from .contents import NAMES, block_in, hashes, new_blocks, new_files, sha256, without_block
+from .contents import NAMES, SOURCE, block_in, hashes, new_blocks, new_files, sha256, without_block
 from .records import INSTALLED, INSTALLING, Manifest
 
-SCRIPT = "revise_local_transformer_package.sh"
+_SHELL_SCRIPT = "revise_local_transformer_package.sh"
+# The command in messages: only a checkout has the script, which needs bash
+SCRIPT = _SHELL_SCRIPT if (SOURCE.parent / _SHELL_SCRIPT).is_file() else "ltp-overlay"
+COMMAND = f"bash {SCRIPT}" if SCRIPT == _SHELL_SCRIPT else SCRIPT
 # What `changes` finds. The first three are changes that a removal would discard.
 CHANGED, BLOCK_CHANGED, BLOCK_DAMAGED = "changed", "its block is changed", "its block is damaged"
 MISSING, WITHOUT_BLOCK, CHANGED_BESIDE_BLOCK, SHIPPED = (
@@ -89,7 +92,7 @@ def traces(package: Path, shipped: frozenset[str]) -> Manifest | None:
 
 
 def is_current(manifest: Manifest) -> bool:
-    """Whether files and blocks are those of this checkout."""
+    """Whether files and blocks are those of this project."""
     blocks = {path: record["block"] for path, record in manifest.edited.items()}
     return manifest.added == hashes(new_files()) and blocks == hashes(new_blocks())
 
@@ -141,9 +144,9 @@ def describe(package: Path, version: str | None) -> list[str]:
         lines = [f"LTP was installed for transformers {manifest.version}, and these files have changed since:"]
         lines += [f"  {path}: {state}" for path, state in found.items()]
     elif is_current(manifest):
-        return ["LTP is installed, from the files of this checkout"]
+        return ["LTP is installed, from the files of this project"]
     else:
-        return [f"LTP is installed, but not from the files of this checkout: run {SCRIPT} again to update"]
+        return [f"LTP is installed, but not from the files of this project: run {SCRIPT} again to update"]
     if manifest.phase == INSTALLED:
         return [*lines, again]
     return [*lines, *([f"{replaced}"] if replaced else []), again]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.code.code_tokens import token_hash
 from ltp_pipeline.quality.group_splits import group_components
@@ -123,8 +124,7 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> float:
 
 @functools.cache
 def _datasketch():
-    try:
-        import datasketch
-    except ImportError as error:
-        raise UserError("near duplicates need datasketch; expected `pip install datasketch`") from error
+    check_installed("--near_duplicates", "data", "datasketch")
+    import datasketch
+
     return datasketch

@@ -21,6 +21,9 @@ __all__ = ["scan"]
 def __getattr__(name: str) -> Any:
     """`scan`, imported when it is first used: the reports need only the dataclasses."""
     if name == "scan":
+        from ltp_pipeline.base.extras import check_installed
+
+        check_installed("a scan", "scan", "pathspec")
         from ltp_pipeline.scan.engine import scan
 
         return scan

@@ -5,7 +5,6 @@ import copy
 import math
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import parse_arguments, read_flags
+from ltp_pipeline.base.program import program_words
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
@@ -342,5 +342,5 @@ def parse_training_arguments(dataclasses: Sequence[type], argv: list[str] | None
 
 def _command(argv: Sequence[str]) -> str:
     """The command line. Absolute paths are shortened to their last part."""
-    words = ["python", Path(sys.argv[0]).name, *argv]
+    words = [*program_words(), *argv]
     return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)

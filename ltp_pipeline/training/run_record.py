@@ -295,6 +295,9 @@ def versions() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
+    """The commit of the checkout; None for an installed package, which another repository may hold."""
+    if not (ROOT / ".git").exists():
+        return None
     try:
         command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)

@@ -50,9 +50,8 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
         return [CodeUnit(file.shown, 1, "", language.name, one.source, ignored_by) for one in whole_file(source)], []
     try:
         functions, lost = find_functions(source)
-    except UserError:  # the grammar is not installed
-        package = language.module.replace("_", "-")
-        return [], [SkippedFile(file.shown, f"needs the package {package}: pip install {package}", is_error=True)]
+    except UserError as error:  # the grammar is not installed
+        return [], [SkippedFile(file.shown, str(error), is_error=True)]
     units = []
     for one in functions:
         name, ignored_by = function_name(one.source, language), comments.of(one.first_line, one.last_line)

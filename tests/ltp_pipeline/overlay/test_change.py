@@ -98,10 +98,10 @@ def test_records_of_an_earlier_version(site, run, then):
     for file in records.glob("original/*"):
         file.unlink()
     if then == "update":
-        assert "not from the files of this checkout" in run(site, "--status")
+        assert "not from the files of this project" in run(site, "--status")
         run(site)
         assert not any((site.package / path).exists() for path in added)
-        assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+        assert "LTP is installed, from the files of this project" in run(site, "--status")
     assert run(site, "--restore").endswith(BYTE_FOR_BYTE)
     assert snapshot(site.package) == before
 
@@ -141,7 +141,7 @@ def test_a_change_of_our_files_is_discarded_only_with_force(site, run, path, old
         assert snapshot(site.package) == changed
     run(site, *flags, "--force")
     if not flags:
-        assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+        assert "LTP is installed, from the files of this project" in run(site, "--status")
     run(site, "--restore")
     assert snapshot(site.package) == before
 

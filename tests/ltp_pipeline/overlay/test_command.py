@@ -60,7 +60,7 @@ def test_install_update_and_restore(site, run, monkeypatch):
     files = {"trainer_ltp.py": b"newer"}
     monkeypatch.setattr("ltp_pipeline.overlay.state.new_files", lambda: files)
     monkeypatch.setattr("ltp_pipeline.overlay.change.new_files", lambda: files)
-    assert "LTP is installed, but not from the files of this checkout: run" in run(site, "--status")
+    assert "LTP is installed, but not from the files of this project: run" in run(site, "--status")
     run(site)
     assert (site.package / "trainer_ltp.py").read_bytes() == b"newer" and not (site.package / ADDED).exists()
     assert "every file of the package is byte for byte as before\n" in run(site, "--restore")
@@ -82,7 +82,7 @@ def test_two_runs_at_once(site, run, monkeypatch):
     monkeypatch.setattr(command, "try_in_fresh_interpreter", meanwhile)
     monkeypatch.setattr(sys, "argv", ["overlay", "--python", site.python])
     command.main()
-    assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+    assert "LTP is installed, from the files of this project" in run(site, "--status")
     run(site, "--restore")
     assert snapshot(site.package) == before
 
@@ -133,7 +133,7 @@ def test_a_rename_that_fails(site, run, monkeypatch, at):
         with pytest.raises(UserError, match=r"Input/output error.*(LTP is not installed|interrupted)"):
             run(site)
     run(site)
-    assert "LTP is installed, from the files of this checkout" in run(site, "--status")
+    assert "LTP is installed, from the files of this project" in run(site, "--status")
     run(site, "--restore")
     assert snapshot(site.package) == before
 

@@ -27,9 +27,9 @@ def test_killed_at_every_step(memory_folder, operation, steps):
 def status_is_true(kill: dict) -> bool:
     """Whether --status says what is there."""
     status = kill["status"]
-    if "LTP is installed, from the files of this checkout" in status:
+    if "LTP is installed, from the files of this project" in status:
         return kill["left"] == "all"
-    if "LTP is installed, but not from the files of this checkout" in status:
+    if "LTP is installed, but not from the files of this project" in status:
         return kill["is_start"]
     if "LTP is not installed" in status:
         return kill["left"] == "none"

@@ -9,7 +9,7 @@ from ltp_pipeline.overlay import records
 from ltp_pipeline.overlay.contents import new_files
 from tests.ltp_pipeline.overlay.made_up import ADDED, EDITED, MAPPINGS, make_package, snapshot
 
-INSTALLED = "LTP is installed, from the files of this checkout\n"
+INSTALLED = "LTP is installed, from the files of this project\n"
 OURS = len(new_files())
 
 
@@ -90,7 +90,7 @@ def test_the_new_version_has_its_own_files_of_that_name(site, run):
 
 @pytest.mark.parametrize("lost", ["the record", "a part of the record"])
 def test_left_over_without_a_record(site, run, lost):
-    """Files that are those of this checkout are ours all the same. Others are removed only with --force."""
+    """Files that are those of this project are ours all the same. Others are removed only with --force."""
     before = {path: what[0] for path, what in snapshot(site.package).items()}
     run(site)
     records = site.package / ".ltp_overlay"

@@ -20,8 +20,8 @@ def is_installed() -> bool:
     interrupted = (records / "manifest.installing").exists() or (records / "manifest.removing").exists()
     if interrupted or MODEL_TYPE not in configuration_auto.CONFIG_MAPPING_NAMES:
         warnings.warn(
-            f"{package} holds only a part of LTP, so the files of this checkout are used. What happened: "
-            "revise_local_transformer_package.sh --status",
+            f"{package} holds only a part of LTP, so this project's own files are used. What happened: "
+            "revise_local_transformer_package.sh --status, or ltp-overlay --status",
             stacklevel=2,
         )
         return False
@@ -29,15 +29,15 @@ def is_installed() -> bool:
 
 
 def use_installed() -> None:
-    """Replaces this project's modules by the installed ones. Warns if their files differ from this checkout's."""
+    """Replaces this project's modules by the installed ones. Warns if their files differ from its own."""
     share_modules(alias=HERE, real=THERE)
     ours, installed = Path(__file__).parents[2], Path(importlib.util.find_spec("transformers").origin).parent
     files = [file.relative_to(ours) for pattern in COPIED for file in sorted(ours.glob(pattern))]
     changed = [str(file) for file in files if not _same(ours / file, installed / file)]
     if changed:
         warnings.warn(
-            f"{installed} has other versions of {', '.join(changed)} than this checkout. The installed ones are used; "
-            "to update them run revise_local_transformer_package.sh again",
+            f"{installed} has other versions of {', '.join(changed)} than this project. The installed ones are used; "
+            "to update them run revise_local_transformer_package.sh again, or ltp-overlay",
             stacklevel=2,
         )
 
