@@ -132,6 +132,23 @@ class FineTuningArguments(LTPTrainingArguments):
         f"{BUDGET_RANK_DISTILLATION:g} in run_code_metrics.py, in soft training with a budget and in hard training "
         "of a model that was taught; else 0).",
     )
+    lora_r: int | None = HfArg(
+        default=None,
+        help="Train LoRA adapters of this rank, such as 8, instead of the weights of the encoder. They are merged "
+        "into the weights wherever a model is saved. Thresholds and the classification head are trained as without "
+        "adapters. Use a larger --learning_rate, such as 2e-4. Needs the package peft (default: no adapters).",
+    )
+    lora_alpha: float | None = HfArg(
+        default=None, help="With --lora_r: adapters are multiplied by this number / r (default: 2 r)."
+    )
+    lora_dropout: float | None = HfArg(
+        default=None, help="With --lora_r: dropout of what adapters read, at least 0 and below 1 (default: 0)."
+    )
+    lora_target_modules: list[str] | None = HfArg(
+        default=None,
+        help="With --lora_r: names of the linear layers that get adapters, such as query value dense (default: query "
+        "key value query_global).",
+    )
     dtype: str = HfArg(
         default=AUTO,
         metadata={"choices": DTYPES},

@@ -22,6 +22,7 @@ from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.data.batches import sorted_batches
 from ltp_pipeline.data.tokenization import cached
 from ltp_pipeline.files.file_formats import shortened
+from ltp_pipeline.training.lora import merged_weights
 from ltp_pipeline.training.non_finite import NotFiniteError
 from ltp_pipeline.view.line_results import SHARE
 from transformer_revised.models.ltp.configuration_ltp import LTPConfig
@@ -166,7 +167,7 @@ def _key(trainer: ClassifierTrainer, teacher: str, target: str) -> str:
     config = {k: v for k, v in trainer.model.config.to_dict().items() if k not in WITHOUT_EFFECT}
     about = [VERSION, teacher, target, trainer.args.dtype, trainer.args.device.type, config]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for name, weight in sorted(trainer.model.state_dict().items()):
+    for name, weight in sorted(merged_weights(trainer.model).items()):
         if ".pruner." not in name:
             digest.update(name.encode())
             digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -38,6 +38,7 @@ from ltp_pipeline.training.arguments import FineTuningArguments, with_values
 from ltp_pipeline.training.checks import adapt_to_task, check_numbers
 from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.lines import line_scoring, score_lines
+from ltp_pipeline.training.lora import add_adapters, check_lora
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 from ltp_pipeline.training.reports import mean_loss, write_pruning_log
@@ -70,6 +71,7 @@ def run(start: Start) -> dict[str, Any]:
     args = adapt_to_task(start.args, start.task)
     check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
     check_format(args.predictions_format, start.task)
+    check_lora(args)
     output_dir = start.check()
     args = with_values(args, **start.ranks)
     try:
@@ -136,6 +138,8 @@ def _run(
     model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
     stored_threshold(model.config)  # an error, if it is no probability
+    if start.trains and args.lora_r is not None:
+        add_adapters(model, args)
     if record is not None:
         record.add("tokenizer", {"the tokenizer": f"sha256 {tokenizer_digest(tokenizer)}"})
     # Saved with the tokenizer, so that later stages truncate functions to the same length.

@@ -24,10 +24,10 @@ from ltp_pipeline.task.class_counts import balanced_weights
 from ltp_pipeline.task.decision import drop_threshold, stored_threshold
 from ltp_pipeline.training.arguments import with_values
 from ltp_pipeline.training.callbacks import ExactResume, KeptShares, LayersOnTensorBoard, ProgressLines, ReleaseMemory
+from ltp_pipeline.training.lora import LoraTrainer
 from ltp_pipeline.training.non_finite import UpdateCheck, check_evaluation, check_weights
 from ltp_pipeline.training.rank_column import PaddedWithImportance, target_of, taught_rows, with_importance
 from ltp_pipeline.training.threshold_warnings import ThresholdMoves, threshold_warnings
-from transformer_revised import LTPTrainer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,7 +58,7 @@ class _Evaluated:
         return slice(None) if self.functions is None else best_windows(logits, self.functions)
 
 
-class ClassifierTrainer(LTPTrainer):
+class ClassifierTrainer(LoraTrainer):
     """[`LTPTrainer`] for classifiers.
 
     Evaluation returns the metrics of `compute_metrics` and, for an LTP model, FLOPs and tokens kept

@@ -61,6 +61,8 @@ FLAG_CASES = (
     _flags(train_on, "good.csv --target_flops 0.5", "--target_flops.*absolute_threshold"),
     _flags(train_on, "good.csv --target_flops 0.5 --model_name_or_path roberta", "--target_flops 0.5.*roberta.*LTP"),
     _flags(train_on, "good.csv --rank_distillation 1 --model_name_or_path roberta", "--rank_distillation 1.*roberta"),
+    _flags(train_on, "good.csv --lora_r 4 --model_name_or_path roberta", "--lora_r 4.*'roberta'.*--convert_to_ltp"),
+    _flags(train_on, "good.csv --lora_r 4 --lora_target_modules out", "--lora_target_modules out: .*dense, key"),
     _flags(train_on, "good.csv --max_tokens_per_batch 5", "--max_tokens_per_batch 5.*--max_seq_length"),
     _flags(train_on, "good.csv --validation_mismatched_file x", "--validation_mismatched_file.*MNLI"),
     _flags(fine_tune, f"{RTE} --do_eval --text_column x", "--text_column.*sentence1 and sentence2", rte=HUB_COLUMNS),

@@ -37,6 +37,7 @@ def run_all(folder: str, batch: int) -> None:
         "mixed": f"--restore {folder}/fine_tuned --masking_mode mixed --gradient_checkpointing {learn} "
         "--rank_distillation 0.5 --overwrite_cache",
         "budget": f"--restore {folder}/fine_tuned --masking_mode soft --no_load --target_flops 0.85",
+        "lora": f"--restore {folder}/fine_tuned --masking_mode soft --lora_r 4 {learn}",
         "hard": f"--restore {folder}/soft --masking_mode hard --save_step 3 --gradient_accumulation_steps 2",
         "by_tokens": f"--restore {folder}/fine_tuned --masking_mode soft {learn} --max_tokens_per_batch 300",
         "evaluated": "--restore one/hard --eval",

@@ -21,6 +21,7 @@ TUNE = (
 )
 PRUNE = f"{DATA} --restore longformer --lr 1e-3 --bs 4 --save_step 4 --logging_steps 3 --save_all --max_seq_len 96"
 SOFT = f"{PRUNE} --temperature 0.1 --lambda 0.1 --final_token_threshold 0.9 --lr_threshold 0.01 --no_load"
+LORA = "--lora_r 4 --lora_dropout 0.1"
 RUNS = {
     # 24 functions: 6 batches an epoch, 18 steps. Every 4 steps is within an epoch, at the end of one (12, where
     # there is an evaluation as well) and at the end of the run. Losses are logged in between.
@@ -39,6 +40,14 @@ RUNS = {
     "tokens": (run_code_metrics.main, f"{SOFT} --masking_mode soft --max_tokens_per_batch 300"),
     # Hard from step 9 on
     "mixed": (run_code_metrics.main, f"{SOFT} --masking_mode mixed --rank_distillation 0.5 --overwrite_cache"),
+    "lora_best": (
+        run_glue_code_metrics.main,
+        f"{TUNE} --load_best_model_at_end --eval_strategy steps --eval_steps 4 --save_steps 4 {LORA}",
+    ),
+    "lora_mixed": (
+        run_code_metrics.main,
+        f"{SOFT} --masking_mode mixed --rank_distillation 0.5 --gradient_checkpointing {LORA}",
+    ),
 }
 RESUMED = [
     *(("epochs", step) for step in (4, 12, 18)),
@@ -46,6 +55,8 @@ RESUMED = [
     ("budget", 8),
     *(("tokens", step) for step in (8, 12)),
     *(("mixed", step) for step in (8, 12)),
+    ("lora_best", 12),
+    ("lora_mixed", 8),
 ]
 
 

@@ -15,7 +15,7 @@ from tests.ltp_pipeline.conftest import functions
 from tests.ltp_pipeline.training import stages_in_turn
 from tests.ltp_pipeline.training.conftest import log_history, results, without_times
 
-STAGES = ["fine_tuned", "soft", "mixed", "budget", "hard"]
+STAGES = ["fine_tuned", "soft", "mixed", "budget", "lora", "hard"]
 
 
 def save(frame, file):
@@ -86,6 +86,10 @@ def test_thresholds_were_learned_in_the_soft_and_the_mixed_stage(place):
         assert all(abs(value - start) > 1e-3 for value, start in zip(later, (0.1, 0.2), strict=True)), stage
 
 
+def test_one_process_alone_says_what_lora_trains(place):
+    assert (place / "shown.txt").read_text().count("LoRA: 12 layers have adapters; ") == 1
+
+
 def test_two_processes_meet_a_budget(place):
     assert metrics(place / "two" / "budget")["eval_relative_flops"] == pytest.approx(0.85, abs=0.01)
 
@@ -132,7 +136,7 @@ def test_only_the_main_process_speaks_and_writes(place):
     shown = (place / "shown.txt").read_text()
     for once in (*(f"two/{name}" for name in (*STAGES, "budget", "evaluated")), "written to two/extracted"):
         assert shown.count(f"\n{once}\n") == 1, once
-    assert shown.count("step 6/6 ") == 4
+    assert shown.count("step 6/6 ") == 5
     assert (place / "shown_err.txt").read_text().count("pruning test.csv: 100%") == 1
     assert not list(place.glob("two/**/checkpoint-*")) + list(place.glob("two*.unfinished"))
     kinds = {path.relative_to(place / "one") for path in (place / "one").glob("**/*")}

@@ -31,6 +31,13 @@ def folding_is_cheaper(num_tokens: np.ndarray, num_queries: np.ndarray, num_head
     return bool(folded < plain)
 
 
+def holds_plain_weights(*layers: nn.Module) -> bool:
+    """Whether the weights of the layers are all that they compute. Those of an adapter or a quantised layer are not,
+    so that they cannot be folded.
+    """
+    return all(type(layer) is nn.Linear for layer in layers)
+
+
 def folded_keys(num_tokens: np.ndarray) -> np.ndarray:
     """Keys that folded [`global_attention`] computes for sequences of these lengths, padding included; `[B]` int64."""
     return np.array([padded(n, 64) for n in num_tokens.tolist()], dtype=np.int64)
@@ -54,12 +61,12 @@ def global_attention(
         query: `[G, H, d]`, already divided by `sqrt(d)`; the global tokens of the first sequence come first.
         hidden_states: `[N, D]`, the packed tokens, `D = H * d`, in the dtype of `query`.
         num_queries, num_tokens: global and alive tokens of each sequence, `B` numbers with the sums `G` and `N`.
-        key, value: the layers `key_global` and `value_global`, `D -> D`.
+        key, value: the layers `key_global` and `value_global`, `D -> D`. Only a plain `nn.Linear` is folded.
 
     Returns the context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`.
     """
     (G, H, d), D = query.shape, hidden_states.shape[1]
-    if folding_is_cheaper(np.array(num_tokens), np.array(num_queries), H, D):
+    if holds_plain_weights(key, value) and folding_is_cheaper(np.array(num_tokens), np.array(num_queries), H, D):
         folded = query.transpose(0, 1) @ key.weight.view(H, d, D)  # [H, G, D]
         context, totals, weights = _attention_to_states(
             folded.transpose(0, 1), hidden_states, num_queries, num_tokens, dropout

@@ -17,7 +17,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
 
 from .attention_dispatch import choose_implementation, local_attention, local_attention_plan
-from .attention_global import global_attention, global_attention_weights, padded_global_attention, suits_padding
+from .attention_global import (
+    global_attention,
+    global_attention_weights,
+    holds_plain_weights,
+    padded_global_attention,
+    suits_padding,
+)
 from .attention_tile_plan import first_token_plan
 from .attention_tiles import tiled_attention_weights
 from .configuration_ltp import LTPConfig
@@ -227,7 +233,10 @@ class LTPSelfAttention(LongformerSelfAttention):
         """The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`,
         and the weights in Longformer's layout if they are returned.
         """
-        if suits_padding(packed, self.num_heads, self.embed_dim, only_first_token) and not options.output_attentions:
+        pads = (
+            suits_padding(packed, self.num_heads, self.embed_dim, only_first_token) and not options.output_attentions
+        )
+        if pads and holds_plain_weights(self.key_global, self.value_global):
             index = packed.first_index
             context = padded_global_attention(
                 self._global_query(hidden_states, index),
