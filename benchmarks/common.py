@@ -63,8 +63,11 @@ def free_unused_memory() -> None:
         trim(0)
 
 
-def save_figure(path: Path, figure: Figure) -> None:
-    """Writes a PNG file to a temporary name and then renames it, so that no reader finds half a figure."""
+def save_figure(path: Path, figure: Figure, metadata: dict[str, str] | None = None) -> None:
+    """Writes a PNG file to a temporary name and then renames it, so that no reader finds half a figure.
+
+    `metadata`: texts that the file holds beside the picture, by their names.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, dpi=120, format="png")
+    figure.savefig(temporary, dpi=120, format="png", metadata=metadata)
     os.replace(temporary, path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import LEARNED
+from benchmarks.accuracy.cells import DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.common import save_figure
 
 MARKS = {UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P"}
+MARKS |= {EXTRACTED: "D", EXTRACTED_RANDOM: "d", DENSE: "o"}
 LABELS = {"none": "learned", "attention": "learned, taught by attention", "relevance": "learned, taught by relevance"}
 
 
@@ -23,13 +24,14 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
     for key, line in zip(keys, grid, strict=True):
         own = [row for row in rows if (row["data"], row["reading"], row["test"]) == key]
         for axes, (measure, title) in zip(line, (("f1", "F1"), ("auc", "AUC")), strict=True):
-            _plot(axes, [row for row in own if measure in row], measure)
+            plot_measure(axes, [row for row in own if measure in row], measure)
             axes.set(xlabel="executed relative FLOPs", ylabel=title, title=f"{key[0]}, {key[1]} tokens, {key[2]}")
         line[0].legend(fontsize="x-small")
     save_figure(path, figure)
 
 
-def _plot(axes: Any, rows: list[dict[str, Any]], measure: str) -> None:
+def plot_measure(axes: Any, rows: list[dict[str, Any]], measure: str) -> None:
+    """Plots a measure of the rows of one test over their relative FLOPs. Bands and bars are the range over seeds."""
     unpruned = [row for row in rows if row["kind"] == UNPRUNED]
     for teacher, label in LABELS.items():
         own = [row for row in rows if row["kind"] == LEARNED and (row["teacher"] or "none") == teacher]

@@ -23,6 +23,7 @@ from benchmarks.accuracy.training import Workshop, make_tokenizer, model_config
 from benchmarks.common import free_unused_memory, machine_facts, software_versions
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table
+from ltp_pipeline.training.run_record import present_commit
 
 if TYPE_CHECKING:
     from transformer_revised import LTPConfig
@@ -176,6 +177,7 @@ def _run(workshop: Workshop, cell: Cell, clock: _Clock, result: Callable) -> boo
         },
         "command": shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
         "versions": software_versions(),
+        "commit": present_commit(),
         "machine": machine_facts(str(default_device())),
         "dtype": workshop.settings.dtype,
     }  # fmt: skip

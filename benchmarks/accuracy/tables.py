@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, TWO_STAGES
+from benchmarks.accuracy.compared import Comparison, arrays, measures_of, spread
 from benchmarks.accuracy.figure import draw
 from benchmarks.accuracy.records import read_record
 from benchmarks.accuracy.settings import LOWEST, TEACHERS, UNPRUNED
+from benchmarks.accuracy.shown import markdown
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import format_table, write_csv, write_json, write_text
-from ltp_pipeline.measures.intervals import interval, resampled_measures
+from ltp_pipeline.base.files import write_csv, write_json, write_text
 from ltp_pipeline.measures.lengths import by_length
-from ltp_pipeline.task.metrics import score_metrics
 
-SEED = 0  # of the draws
-# Measures of the predicted classes and probabilities, and those of them whose difference to the reference is drawn
 MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "false_alarm_rate")
-COMPARED = ("f1", "auc", "mcc", "pr_auc", "vd_s_0.5", "recall")
 FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
 ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, DENSE, BAG)
@@ -48,7 +44,7 @@ def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:
     machines = {(cell["machine"].get("cpu"), cell["machine"].get("gpu")): cell["machine"] for cell in cells}
     report = {"reference": reference, "cells": len(cells), "bootstrap": draws, "machines": list(machines.values())}
     write_json(output / "accuracy.json", {**report, "rows": rows})
-    write_csv(output / "accuracy.csv", pd.DataFrame([flat(row) for row in rows]))
+    write_csv(output / "accuracy.csv", pd.DataFrame([flat({**row, "against": {}}) for row in rows]))
     text = "\n\n".join(markdown(rows, reference))
     write_text(output / "accuracy.md", text + "\n")
     draw(output / "accuracy.png", rows)
@@ -67,8 +63,10 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
     """A row for each data set, reading, test and row of the table, over the seeds of which there are cells.
 
     Each measure is `{"mean", "min", "max"}` over seeds. `differences` are those to the reference with the same seeds,
-    on the same draws of functions: `{"mean", "low", "high"}`. Raises UserError if cells have different test functions.
+    on the same draws of functions: `{"mean", "low", "high"}`. `against` has those of learned pruning to each control
+    with the same budget. Raises UserError if cells have different test functions.
     """
+    comparison = Comparison(draws)
     groups: dict[tuple, dict[int, dict[str, Any]]] = {}
     for cell in cells:
         about = cell["cell"]
@@ -81,10 +79,17 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
         row = {"data": data, "reading": reading, "test": test, "row": name, "seeds": sorted(own)}
         row |= {name: one["cell"][name] for name in ("kind", "budget", "teacher")}
         row |= _functions(one["tests"][test])
-        row |= {measure: _spread(values) for measure, values in _measures(own, test).items()}
+        row |= {measure: spread(values) for measure, values in _measures(own, test).items()}
         row |= _computed(own, test)
         if other is not None and other is not own:
-            row |= _compared(own, other, test, draws, f"{data}, {test}: {name}")
+            row |= comparison.of(own, other, test)
+        if row["kind"] in TWO_STAGES:
+            against = {}
+            for control in (f"{kind} {row['budget']}" for kind in CONTROLS):
+                if (data, reading, test, control) in groups:
+                    others = groups[data, reading, test, control]
+                    against[control] = comparison.of(own, others, test)["differences"]
+            row |= {"against": against} if against else {}
         rows.append(row)
     return rows
 
@@ -107,19 +112,9 @@ def _functions(test: dict[str, Any]) -> dict[str, int]:
     return {"functions": len(test["labels"]), "positives": int(sum(test["labels"]))}
 
 
-def _arrays(cell: dict[str, Any], test: str) -> tuple[np.ndarray, np.ndarray, float]:
-    own = cell["tests"][test]
-    return np.array(own["labels"]), np.array(own["probabilities"]), cell["threshold"]
-
-
-def measures_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """The measures of one cell on one test, each from 0 to 1 (mcc: from -1)."""
-    return score_metrics(scores, scores > threshold, labels)
-
-
 def _measures(cells: dict[int, dict], test: str) -> dict[str, list[float]]:
     """The values of each measure, one for each seed."""
-    each = [measures_of(*_arrays(cell, test)) for cell in cells.values()]
+    each = [measures_of(*arrays(cell, test)) for cell in cells.values()]
     return {name: [one[name] for one in each] for name in MEASURES if all(name in one for one in each)}
 
 
@@ -127,7 +122,7 @@ def _computed(cells: dict[int, dict], test: str) -> dict[str, Any]:
     """FLOPs, tokens by layer, speed, line measures, and what is found by length."""
     tests = [cell["tests"][test] for cell in cells.values()]
     row: dict[str, Any] = {
-        name: _spread([one[name] for one in tests]) for name in FIGURES if all(name in one for one in tests)
+        name: spread([one[name] for one in tests]) for name in FIGURES if all(name in one for one in tests)
     }
     budgets = [cell["about"]["budget"] for cell in cells.values() if "budget" in cell["about"]]
     if budgets:
@@ -136,17 +131,17 @@ def _computed(cells: dict[int, dict], test: str) -> dict[str, Any]:
         row["tokens_per_layer"] = np.mean([one["tokens_kept_per_layer"] for one in tests], axis=0).round(1).tolist()
     speeds = [cell["speed"] for cell in cells.values() if "speed" in cell]
     if speeds and test == "test":  # the speed is measured on this test
-        row |= {name: _spread([one[name] for one in speeds]) for name in SPEEDS}
+        row |= {name: spread([one[name] for one in speeds]) for name in SPEEDS}
     training = {
         "training_seconds": [cell["about"].get("training_seconds") for cell in cells.values()],
         "training_tokens": [cell.get("training_tokens") for cell in cells.values()],
     }
-    row |= {name: _spread(own) for name, own in training.items() if None not in own}
+    row |= {name: spread(own) for name, own in training.items() if None not in own}
     lines = [one["lines"] for one in tests if one.get("lines")]
     for method in dict.fromkeys(name for one in lines for name in one):
         own = [one[method] for one in lines if method in one]
         names = [name for name in own[0] if name != "functions" and all(one.get(name) is not None for one in own)]
-        row.setdefault("lines", {})[method] = {name: _spread([one[name] for one in own]) for name in names}
+        row.setdefault("lines", {})[method] = {name: spread([one[name] for one in own]) for name in names}
     lengths = next((one["lengths"] for one in tests if "lengths" in one), None)
     if lengths is not None:
         row["recall_by_length"] = _by_length(cells, test, np.array(lengths))
@@ -157,7 +152,7 @@ def _by_length(cells: dict[int, dict], test: str, lengths: np.ndarray) -> dict[s
     """The share of the functions of class 1 that is found, by length in tokens: mean over seeds."""
     groups: dict[str, dict[str, Any]] = {}
     for cell in cells.values():
-        labels, scores, threshold = _arrays(cell, test)
+        labels, scores, threshold = arrays(cell, test)
         found = scores > threshold
 
         def recall(at: np.ndarray, labels=labels, found=found) -> dict[str, float]:
@@ -173,42 +168,6 @@ def _by_length(cells: dict[int, dict], test: str, lengths: np.ndarray) -> dict[s
     }
 
 
-def _compared(cells: dict[int, dict], others: dict[int, dict], test: str, draws: int, where: str) -> dict[str, Any]:
-    """The differences to the reference, and the share of what it finds that is found, too."""
-    differences: dict[str, list[np.ndarray]] = {}
-    points: dict[str, list[float]] = {}
-    found = []
-    for seed in sorted(set(cells) & set(others)):
-        (labels, scores, threshold), (theirs, other, their_threshold) = (
-            _arrays(one[seed], test) for one in (cells, others)
-        )
-        if len(labels) != len(theirs) or (labels != theirs).any():
-            raise UserError(f"{where}: its cells were measured on other functions than those of the reference")
-        pairs = cells[seed]["tests"][test].get("pairs")
-        pairs = None if pairs is None else np.array(pairs, dtype=object)
-        drawn = [
-            resampled_measures(values, values > limit, labels, pairs, draws, SEED)
-            for values, limit in ((scores, threshold), (other, their_threshold))
-        ]
-        own, reference = measures_of(labels, scores, threshold), measures_of(labels, other, their_threshold)
-        for name in COMPARED:
-            if name in own and name in reference:
-                differences.setdefault(name, []).append(drawn[0][name] - drawn[1][name])
-                points.setdefault(name, []).append(own[name] - reference[name])
-        hits = (labels == 1) & (other > their_threshold)
-        if hits.any():
-            found.append(float((scores > threshold)[hits].mean()))
-    compared = {}
-    for name, values in differences.items():
-        bounds = interval(np.mean(values, axis=0))
-        compared[name] = {"mean": float(np.mean(points[name]))} | dict(zip(("low", "high"), bounds or (None, None)))
-    return {"differences": compared} | ({"found_of_reference": _spread(found)} if found else {})
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": float(np.mean(values)), "min": float(min(values)), "max": float(max(values))}
-
-
 def flat(row: dict[str, Any]) -> dict[str, Any]:
     """A row for the CSV file: a column for each number."""
     cells: dict[str, Any] = {}
@@ -218,68 +177,3 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
         else:
             cells[name] = " ".join(map(str, value)) if isinstance(value, list) else value
     return cells
-
-
-def markdown(rows: list[dict[str, Any]], reference: str) -> list[str]:
-    """The tables of each data set, reading and test as Markdown, measures in percent."""
-    parts = []
-    for key in dict.fromkeys((row["data"], row["reading"], row["test"]) for row in rows):
-        own = [row for row in rows if (row["data"], row["reading"], row["test"]) == key]
-        first = own[0]
-        parts.append(f"## {key[0]}, {key[1]} tokens, {key[2]}")
-        parts.append(
-            f"{first['functions']} functions, {first['positives']} of class 1. Mean over seeds [lowest, highest]; "
-            f"differences to {reference} with 95 % interval."
-        )
-        parts.append(format_table([_shown(row) for row in own], markdown=True))
-        parts.append(format_table([_shown_compute(row) for row in own], markdown=True))
-    return parts
-
-
-def _shown(row: dict[str, Any]) -> dict[str, str]:
-    differences = row.get("differences", {})
-    cells = {"row": row["row"], "seeds": str(len(row["seeds"])), "FLOPs": _three(row.get("relative_flops"))}
-    for name, title in (("f1", "F1"), ("auc", "AUC"), ("mcc", "MCC"), ("pr_auc", "PR-AUC"), ("vd_s_0.5", "VD-S")):
-        cells[title] = _percent(row.get(name))
-        if name in ("f1", "auc"):
-            cells[f"{title} difference"] = _difference(differences.get(name))
-    cells["recall"] = _percent(row.get("recall"))
-    return cells | {"found of reference": _percent(row.get("found_of_reference"))}
-
-
-def _shown_compute(row: dict[str, Any]) -> dict[str, str]:
-    cells = {
-        "row": row["row"],
-        "functions/s": f"{row['functions_per_second']['mean']:.1f}" if "functions_per_second" in row else "-",
-        "speedup": f"{row['speedup']['mean']:.2f}" if "speedup" in row else "-",
-        "tokens by layer": " ".join(f"{count:.0f}" for count in row.get("tokens_per_layer", [])) or "-",
-        "extraction FLOPs": _three(row.get("extraction_relative_flops")),
-        "training tokens": f"{row['training_tokens']['mean'] / 1e6:.2f} M" if "training_tokens" in row else "-",
-        "training seconds": f"{row['training_seconds']['mean']:.0f}" if "training_seconds" in row else "-",
-    }
-    titles = {"layers_survived": "survival", "gradient_x_input": "gradient", "relevance": "relevance"}
-    for method, title in titles.items():
-        own = row.get("lines", {}).get(method, {})
-        cells[f"{title}: token AUC"] = _percent(own.get("token_auc"), spread=False)
-        cells[f"{title}: Top-10"] = _percent(own.get("line_top_10_any"), spread=False)
-        cells[f"{title}: IFA"] = f"{own['line_ifa_mean']['mean']:.1f}" if "line_ifa_mean" in own else "-"
-    for name, own in row.get("recall_by_length", {}).items():
-        cells[f"found, {name} tokens"] = f"{100 * own['recall']:.1f} of {own['positives']}"
-    return cells
-
-
-def _percent(value: dict[str, float] | None, spread: bool = True) -> str:
-    if value is None:
-        return "-"
-    mean = f"{100 * value['mean']:.1f}"
-    return f"{mean} [{100 * value['min']:.1f}, {100 * value['max']:.1f}]" if spread else mean
-
-
-def _three(value: dict[str, float] | None) -> str:
-    return "-" if value is None else f"{value['mean']:.3f}"
-
-
-def _difference(value: dict[str, float | None] | None) -> str:
-    if value is None or value["low"] is None:
-        return "-"
-    return f"{100 * value['mean']:+.1f} [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"

@@ -291,10 +291,10 @@ def versions() -> dict[str, str | None]:
     for folder in ("ltp_pipeline", "transformer_revised"):
         for file in sorted((ROOT / folder).glob("**/*.py")):
             code.update(file.read_bytes())
-    return {**found, "commit": _commit(), "code": code.hexdigest()[:16]}
+    return {**found, "commit": present_commit(), "code": code.hexdigest()[:16]}
 
 
-def _commit() -> str | None:
+def present_commit() -> str | None:
     """The commit of the checkout; None for an installed package, which another repository may hold."""
     if not (ROOT / ".git").exists():
         return None

@@ -14,6 +14,7 @@ from benchmarks.accuracy.settings import Reading, Settings
 from benchmarks.accuracy.tables import read_cells, write_tables
 from benchmarks.accuracy.training import Workshop, begun
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.training.run_record import present_commit
 from tests.ltp_pipeline.conftest import functions
 
 SETTINGS = {"budgets": ["0.5"], "control_budgets": ["0.5"], "teachers": ["none", "relevance"], "vocab_size": 300}
@@ -89,7 +90,7 @@ def test_a_cell_says_what_it_is(begin):
     assert (
         {"torch", "python"} <= set(cell["versions"]) and "instructions" in cell["machine"] and cell["dtype"] == "auto"
     )
-    assert cell["command"].startswith("python -m benchmarks.accuracy")
+    assert cell["command"].startswith("python -m benchmarks.accuracy") and cell["commit"] == present_commit()
     assert "relevance 0.5" in write_tables(workshop.output, 100)
     assert (workshop.output / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -75,6 +75,16 @@ def test_the_same_predictions_differ_by_nothing():
         assert measure == {"mean": 0, "low": 0, "high": 0}
 
 
+def test_learned_pruning_is_compared_with_controls_of_its_budget():
+    cells = [unpruned(0), cell("learned 0.3", 0, RIGHT), cell("learned 0.5", 0, RIGHT)]
+    cells += [cell("random 0.3", 0, MISSES_TWO, kind="random"), cell("topk 0.3", 0, RIGHT, kind="topk")]
+    rows = {row["row"]: row for row in summarise(cells, 100)}
+    against = rows["learned 0.3"]["against"]
+    assert list(against) == ["topk 0.3", "random 0.3"] and against["topk 0.3"]["f1"]["mean"] == 0
+    assert against["random 0.3"]["recall"]["mean"] == 0.5 and against["random 0.3"]["auc"]["mean"] == 1 / 16
+    assert not any("against" in row for name, row in rows.items() if name != "learned 0.3")
+
+
 def test_only_seeds_of_both_are_compared():
     cells = [unpruned(0), unpruned(2, MISSES_TWO), cell("learned 0.3", 1, RIGHT), cell("learned 0.3", 2, RIGHT)]
     row = summarise(cells, 100)[1]
