@@ -1,0 +1,1 @@
+"""Writes the tables and figures of the documents from stored measurements, and checks that they agree."""
