@@ -24,14 +24,19 @@ def own_cache(tmp_path_factory):
     os.environ["LTP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture
-def memory_folder(tmp_path_factory):
+def in_memory(tmp_path_factory) -> tempfile.TemporaryDirectory:
     """An empty folder, in memory where 1 GB is free: for many changes of small files a disk takes five times as long.
 
     Programs in it may not be executable.
     """
     has_memory = os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 1e9
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if has_memory else tmp_path_factory.mktemp("memory")) as folder:
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if has_memory else tmp_path_factory.mktemp("memory"))
+
+
+@pytest.fixture
+def memory_folder(tmp_path_factory):
+    """The folder of `in_memory`."""
+    with in_memory(tmp_path_factory) as folder:
         yield Path(folder)
 
 

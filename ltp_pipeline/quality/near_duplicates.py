@@ -34,12 +34,17 @@ THRESHOLD = 0.85
 
 
 def check_threshold(threshold: float, off: int) -> None:
-    """Raises UserError if the value of `--near_duplicates` is neither from LOWEST to 1 nor `off`."""
+    """Raises UserError if the value of `--near_duplicates` is neither from LOWEST to 1 nor `off`.
+
+    Also raises UserError if the library for the search is not installed.
+    """
     if not (LOWEST <= threshold <= 1 or threshold == off):
         raise UserError(
             f"--near_duplicates {threshold}: expected a similarity from {LOWEST} to 1, because lower ones are not "
             f"found reliably, or {off} for no search"
         )
+    if threshold != off:
+        _datasketch()
 
 
 def token_runs(tokens: Sequence[str]) -> set[bytes]:
