@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 FLAG = "--model_name_or_path"
 PICKLES = "pytorch_model*.bin"
-TOKENIZER_FILES = (
-    "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
-)  # fmt: skip
 
 
 @dataclass
@@ -43,7 +40,7 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
     from huggingface_hub import save_torch_state_dict
 
     from ltp_pipeline.base.result_folder import new_result
-    from ltp_pipeline.model.checkpoint_files import CONFIG, WEIGHTS, read_json
+    from ltp_pipeline.model.checkpoint_files import CONFIG, TOKENIZER_FILES, WEIGHTS, read_json
     from ltp_pipeline.model.config_values import check_values
 
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
@@ -99,6 +96,7 @@ def _folder(path: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     from ltp_pipeline.base.hub import as_user_error, is_offline
+    from ltp_pipeline.model.checkpoint_files import TOKENIZER_FILES
     from ltp_pipeline.model.checkpoints import HUB_NAME
 
     if Path(path).is_dir():

@@ -22,6 +22,9 @@ TOKENIZER_JSON = (
     "added_tokens.json",
     "vocab.json",
 )
+TOKENIZER_FILES = (
+    "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
+)  # fmt: skip
 TOKENIZER_TEXT = ("vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
 # dtypes in a safetensors file that hold weights as numbers; others belong to quantized checkpoints
 DTYPES = ("F64", "F32", "F16", "BF16")

@@ -17,6 +17,7 @@ from ltp_pipeline.model.checkpoint_files import (
     read_json,
 )
 from ltp_pipeline.model.config_values import POSITIONS_AFTER_PADDING, PRUNABLE, check_values
+from ltp_pipeline.model.self_contained import renew_auto_map
 from ltp_pipeline.model.weights import load_weights
 from ltp_pipeline.task.class_names import set_task
 
@@ -65,7 +66,9 @@ def load_config(path: str | Path, *, flag: str) -> "PreTrainedConfig":
             values, _ = PreTrainedConfig.get_config_dict(path, **hub_options(path))
     check_values(values, where)
     with as_user_error(path, flag, CONFIG):
-        return AutoConfig.from_pretrained(path, trust_remote_code=False, **hub_options(path))
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub_options(path))
+    renew_auto_map(config)
+    return config
 
 
 def load_tokenizer(path: str | Path, *, flag: str) -> "PreTrainedTokenizerBase":

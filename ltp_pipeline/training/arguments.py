@@ -65,6 +65,11 @@ class FineTuningArguments(LTPTrainingArguments):
         help="Keep at most N intermediate checkpoints, also after the run (default: the last one, removed when "
         "the run is complete).",
     )
+    self_contained: bool = HfArg(
+        default=False,
+        help="Save an LTP model with its code, so that it can be loaded where this project is not installed, by "
+        "trust_remote_code=True. A self-contained checkpoint stays so in later stages without this flag.",
+    )
     keep_checkpoints: bool = field(init=False, default=False)
     command: str = field(init=False, default="")
     resume_from_checkpoint: str | None = HfArg(

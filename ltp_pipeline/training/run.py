@@ -29,6 +29,7 @@ from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
 from ltp_pipeline.files.layouts import all_pairs_of
 from ltp_pipeline.model.checkpoints import check_tokenizer_fits
+from ltp_pipeline.model.self_contained import make_self_contained
 from ltp_pipeline.task.breakdown import breakdown, intervals, resampled
 from ltp_pipeline.task.class_counts import check_class_counts
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
@@ -140,6 +141,8 @@ def _run(
     stored_threshold(model.config)  # an error, if it is no probability
     if start.trains and args.lora_r is not None:
         add_adapters(model, args)
+    if args.self_contained:
+        make_self_contained(model.config)
     if record is not None:
         record.add("tokenizer", {"the tokenizer": f"sha256 {tokenizer_digest(tokenizer)}"})
     # Saved with the tokenizer, so that later stages truncate functions to the same length.

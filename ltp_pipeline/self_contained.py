@@ -1,0 +1,84 @@
+"""Adds the model's code to an LTP checkpoint, so that it can be loaded where this project is not installed.
+
+    python -m ltp_pipeline.self_contained --model_name_or_path hard --output_dir to_share
+
+There AutoModelForSequenceClassification.from_pretrained("to_share", trust_remote_code=True) loads it. --output_dir gets
+only what others need: configuration, weights, tokenizer, model card and code. Without it the code is added in place.
+The training scripts have a flag of the same name.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers.hf_argparser import HfArg
+
+from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.flags import parse_arguments
+
+FLAG = "--model_name_or_path"
+
+
+@dataclass
+class SelfContainedArguments:
+    """Which checkpoint is read, and where the result is written."""
+
+    model_name_or_path: Path = HfArg(help="Folder of an LTP checkpoint.")
+    output_dir: Path | None = HfArg(
+        default=None, help="New folder for the checkpoint with its code (default: the code is added to the checkpoint)."
+    )
+
+
+def add_code(folder: Path, output_dir: Path | None = None) -> Path:
+    """Adds the model's code to the checkpoint `folder`, or to a copy of it in the new folder `output_dir`.
+
+    Code that it already holds is replaced. config.json changes last. Returns the folder of the result.
+    Raises UserError if `folder` is no checkpoint of an LTP model, or `output_dir` is neither new nor empty.
+    """
+    from ltp_pipeline.base.folder_lock import locked
+    from ltp_pipeline.base.result_folder import new_result, place_of
+    from ltp_pipeline.model.checkpoint_files import CONFIG, INDEX, TOKENIZER_FILES, read_json
+    from ltp_pipeline.model.checkpoints import check_checkpoint
+
+    if not folder.is_dir():
+        raise UserError(f"{FLAG} {folder}: no such folder; expected an LTP checkpoint")
+    check_checkpoint(folder, FLAG)
+    config = read_json(folder / CONFIG, f"{FLAG} {folder}")
+    if config.get("model_type") != "ltp":
+        raise UserError(
+            f"{FLAG} {folder}: model type {config.get('model_type')!r}; expected an LTP checkpoint: the library itself "
+            "has the code of its model types"
+        )
+    if output_dir is None:
+        with locked(place_of(folder), "self_contained", replaces=False):
+            _write(config, folder)
+        return folder
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+    with new_result(output_dir) as result:
+        for pattern in ("*.safetensors", INDEX, *TOKENIZER_FILES, "README.md", "LICENSE*"):
+            for file in folder.glob(pattern):
+                shutil.copyfile(file, result / file.name)
+        _write(config, result)
+    return output_dir
+
+
+def _write(config: dict, folder: Path) -> None:
+    from ltp_pipeline.base.files import write_json, write_text
+    from ltp_pipeline.model.checkpoint_files import CONFIG
+    from ltp_pipeline.model.self_contained import auto_map
+    from transformer_revised.models.ltp.model_code import code_files
+
+    for file in code_files():
+        write_text(folder / file.name, file.read_text(encoding="utf-8"))
+    write_json(folder / CONFIG, {**config, "auto_map": auto_map()})
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line `argv` (None: that of this process)."""
+    (args,) = parse_arguments((SelfContainedArguments,), argv, __doc__, prog="python -m ltp_pipeline.self_contained")
+    print(f"loads by trust_remote_code=True: {add_code(args.model_name_or_path, args.output_dir)}")
+
+
+if __name__ == "__main__":
+    run_main(main)
