@@ -1,7 +1,7 @@
 """Build a data set of labelled functions from pinned source distributions, Debian sources or folders.
 
 Writes train_subset, validation and test (.csv or .parquet), findings.jsonl, not_extracted.csv, dataset_card.json and
-dataset_card.md. Data/README.md describes them.
+README.md, the card. Data/README.md describes them.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 from ltp_pipeline.code.tree_functions import grammar
 from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.quality.near_duplicates import check_threshold
+from ltp_pipeline.task.class_names import CODE_CLASSES
 from ltp_pipeline.task.labels import parse_label_map
 
 DATA = Path(__file__).resolve().parent
@@ -221,7 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         card["injected"] = {**injected, "mutations": mutation_rows(splits)}
     to_table = to_injected_frame if share else partial(to_frame, group_columns=options.group_columns)
     frames = {split: to_table(splits[split]) for split in SPLITS}
-    write_dataset(options.output_dir, frames, lost_frame(lost), card, findings_text(splits), options.format)
+    classes = (rule and rule.class_names) or CODE_CLASSES
+    write_dataset(options.output_dir, frames, lost_frame(lost), card, findings_text(splits), options.format, classes)
     _report(card, options.output_dir, outside)
 
 

@@ -2,7 +2,7 @@
 
     python Data/import_cb_multios.py --source cb-multios --output_dir Data/cb_multios
 
-Writes train_subset, validation and test, import.json and dataset_card.md. If anything fails, none of these files is
+Writes train_subset, validation and test, import.json and README.md. If anything fails, none of these files is
 written.
 """
 

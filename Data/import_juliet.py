@@ -3,7 +3,7 @@
     git clone https://github.com/arichardson/juliet-test-suite-c
     python Data/import_juliet.py --source juliet-test-suite-c --output_dir Data/juliet
 
-Writes train_subset, validation, test, dataset_card.md and import.json. docs/importers.md describes the recipe.
+Writes train_subset, validation, test, README.md and import.json. docs/importers.md describes the recipe.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ The malicious scripts of that repository are live malware. They are read as text
 
 Writes train_subset, validation and test (label 1: malicious, 0: benign), mixed_train_subset, mixed_validation and
 mixed_test (label 1: a benign script with a malicious one behind it; 0: a benign script), origins.csv, import.json and
-dataset_card.md. If anything fails, none of these files is written.
+README.md. If anything fails, none of these files is written.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ MPSD = Repository(
     "PowerShell scripts. **The malicious ones are live malware: never run them.** Label 1: malicious. In the tables "
     "mixed_*, a script of label 1 is a benign script with a malicious one behind it. `flaw_lines` are the malicious "
     "lines, and `pair` joins it with the benign script alone.",
+    classes=("benign", "malicious"),
     prefixes=("", "mixed_"),
     check_leaks=True,
 )

@@ -2,8 +2,8 @@
 
     python Data/import_vdisc.py VDISC_train.hdf5 VDISC_validate.hdf5 VDISC_test.hdf5 --output_dir Data/vdisc
 
-Writes VDISC_train.csv and so on (see --format) with the columns functionSource, label and cwes, and import.json with
-counts. If anything fails, none of these files is written.
+Writes VDISC_train.csv and so on (see --format) with the columns functionSource, label and cwes, import.json with
+counts, and a card, README.md. If anything fails, none of these files is written.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from Data.sources.vdisc_files import GROUPS, TEXT, open_vdisc, read_vdisc
 from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.files import format_table, replaced_together, write_json
 from ltp_pipeline.base.progress import progress_bar
+from ltp_pipeline.files.data_card import HEADING, write_card
 
 if TYPE_CHECKING:
     import h5py
+
+
+SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # word in the name of a file -> split
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -81,8 +85,17 @@ def _import_files(files: list[h5py.File], names: list[str], args: argparse.Names
     with replaced_together(args.output_dir) as staging:
         counts = [_import_file(file, staging / name, args, seen) for file, name in zip(files, names)]
         settings = {name: getattr(args, name) for name in ("label", "deduplicate", "limit", "seed")}
+        if splits := _splits(names):
+            page = f"{HEADING}: Draper VDISC\n\nLabel: `{args.label}`.\n\n{format_table(counts, markdown=True)}\n"
+            write_card(staging, args.output_dir, page, {"default": splits}, [])
         write_json(staging / "import.json", {**settings, "groups": list(GROUPS), "files": counts})
     return counts
+
+
+def _splits(names: Sequence[str]) -> dict[str, str]:
+    """Split -> table, by the names of the published files; other tables are no split."""
+    found = {split: [name for name in names if word in name.lower()] for word, split in SPLITS.items()}
+    return {split: tables[0] for split, tables in found.items() if len(tables) == 1}
 
 
 def _import_file(file: h5py.File, target: Path, args: argparse.Namespace, seen: set[bytes] | None) -> dict[str, Any]:

@@ -32,11 +32,14 @@ class ConversionArguments:
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments((ConversionArguments,), argv, __doc__, prog="python -m ltp_pipeline.convert")
+    from ltp_pipeline.training.conversion_card import write_conversion_card  # late: --help does not need jinja2
+
     model = convert_checkpoint(
         args.model_name_or_path,
         args.output_dir,
         max_positions=args.max_positions,
         attention_window=args.attention_window,
+        describe=lambda folder, model: write_conversion_card(folder, model, args.model_name_or_path),
     )
     name = type(model).__name__
     print(f"{name} for texts of up to {args.max_positions} tokens: {args.output_dir}")

@@ -2,9 +2,9 @@
 
     python -m ltp_pipeline.self_contained --model_name_or_path hard --output_dir to_share
 
-There AutoModelForSequenceClassification.from_pretrained("to_share", trust_remote_code=True) loads it. --output_dir gets
-only what others need: configuration, weights, tokenizer, model card and code. Without it the code is added in place.
-The training scripts have a flag of the same name.
+There AutoModelForSequenceClassification.from_pretrained("to_share", trust_remote_code=True) loads it. --output_dir
+gets only what others need: configuration, weights, tokenizer, model card and code. Without it the code is added in
+place. The training scripts have the flag --self_contained.
 """
 
 import shutil
@@ -25,7 +25,8 @@ class SelfContainedArguments:
 
     model_name_or_path: Path = HfArg(help="Folder of an LTP checkpoint.")
     output_dir: Path | None = HfArg(
-        default=None, help="New folder for the checkpoint with its code (default: the code is added to the checkpoint)."
+        default=None,
+        help="New folder for the checkpoint with its code (default: the code is added to the checkpoint).",
     )
 
 
@@ -46,8 +47,8 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
     config = read_json(folder / CONFIG, f"{FLAG} {folder}")
     if config.get("model_type") != "ltp":
         raise UserError(
-            f"{FLAG} {folder}: model type {config.get('model_type')!r}; expected an LTP checkpoint: the library itself "
-            "has the code of its model types"
+            f"{FLAG} {folder}: model type {config.get('model_type')!r}; expected an LTP checkpoint: the library has "
+            "the code of its own model types"
         )
     if output_dir is None:
         with locked(place_of(folder), "self_contained", replaces=False):

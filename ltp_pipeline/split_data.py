@@ -20,6 +20,7 @@ from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.data.flags import ReadingArguments
+from ltp_pipeline.task.class_names import CODE_CLASSES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ltp_pipeline.data.layouts import Layout
 
 NAMES = ("train_subset", "validation", "test")
+SPLITS = ("train", "validation", "test")  # as the hub names them
 FORMATS = ("csv", "jsonl", "parquet")
 REPORT = "splits.json"
 FILES = {"nargs": "+", "metavar": "FILE", "help": "files of one layout, or folders of sources"}
@@ -69,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.add_fixed_functions:
         raise UserError("--add_fixed_functions: rows stay as they are here; give this flag in training")
     from ltp_pipeline.base.files import format_table, replaced_together, write_json, write_rows
+    from ltp_pipeline.data.folders import CLASS_NAMES
+    from ltp_pipeline.files.data_card import HEADING, write_card
+    from ltp_pipeline.files.layouts import LAYOUT
     from ltp_pipeline.quality.group_splits import group_splits, shares_note
     from ltp_pipeline.quality.row_groups import group_names, groups_of_rows
 
@@ -79,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = {column: group_names(rows[column]) for column in args.group_by}
     groups = groups_of_rows(frames, names)
     labels = [label for frame in frames for label in frame["label"]]
+    first = frames[0].attrs
     try:
         splits = group_splits(groups, args.shares, args.seed, labels)
     except UserError as error:
@@ -92,6 +98,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         with replaced_together(args.output_dir) as staging:
             for number, name in enumerate(NAMES):
                 write_rows(staging / f"{name}.{ending}", rows[splits == number])
+            page = f"{HEADING}: functions divided by group\n\n{format_table(table, markdown=True)}\n"
+            configuration = {split: f"{name}.{ending}" for split, name in zip(SPLITS, NAMES)}
+            classes, label = first.get(CLASS_NAMES) or CODE_CLASSES, first[LAYOUT].label
+            write_card(staging, args.output_dir, page, {"default": configuration}, [rows], classes, label)
             write_json(staging / REPORT, {**settings, "rows_without_group": alone, "splits": table})
     except OSError as error:
         raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error

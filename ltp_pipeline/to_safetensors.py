@@ -59,7 +59,7 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
         weights |= read_weights(pickle, where)
     with new_result(output_dir) as result:
         save_torch_state_dict(weights, result, metadata={"format": "pt"}, max_shard_size="100GB")
-        for pattern in (CONFIG, *TOKENIZER_FILES):
+        for pattern in (CONFIG, *TOKENIZER_FILES, "README.md"):
             for file in folder.glob(pattern):
                 shutil.copyfile(file, result / file.name)
     return len(weights)
@@ -103,7 +103,7 @@ def _folder(path: str | Path) -> Path:
         return Path(path)
     if Path(path).exists() or not HUB_NAME.match(str(path)):
         raise UserError(f"{FLAG} {path}: no such folder; expected a checkpoint with {PICKLES}")
-    patterns = ["config.json", PICKLES, "model*.safetensors", *TOKENIZER_FILES]
+    patterns = ["config.json", PICKLES, "model*.safetensors", *TOKENIZER_FILES, "README.md"]
     with as_user_error(path, FLAG, "files"):
         return Path(snapshot_download(str(path), allow_patterns=patterns, local_files_only=is_offline()))
 

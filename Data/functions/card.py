@@ -15,11 +15,12 @@ import pandas as pd
 from Data.functions.labelling import LabelledFunction
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
+from ltp_pipeline.files.data_card import HEADING, write_card
+from ltp_pipeline.task.class_names import CODE_CLASSES
 from ltp_pipeline.task.tasks import VDISC
 
 NAMES = {"train": "train_subset", "validation": "validation", "test": "test"}
 CARD = "dataset_card.json"
-PAGE = "dataset_card.md"
 FINDINGS = "findings.jsonl"
 NOT_EXTRACTED = "not_extracted.csv"
 DROPPED = {
@@ -30,7 +31,7 @@ DROPPED = {
         "functions that differ from an earlier one only in layout and comments"
     ),
     "functions_nearly_the_same": "functions that are nearly the same as an earlier one",
-}  # keys of dataset_card.json, and how dataset_card.md names them
+}  # keys of dataset_card.json, and how README.md names them
 
 
 def to_frame(functions: Sequence[LabelledFunction], group_columns: bool = False) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def card_page(card: Mapping[str, Any]) -> str:
     dropped = "\n".join(f"- {DROPPED[reason]}: {count:,}" for reason, count in card["dropped"].items())
     settings = "\n".join(f"- {name}: {value}" for name, value in card["settings"].items())
     parts = [
-        "# Data set card",
+        HEADING,
         f"{card['files']:,} files, {card['functions_found']:,} functions, {card['distinct_functions']:,} distinct.",
         f"## Settings\n{settings}",
         f"## Splits\n{_table(summary_rows(card['splits']))}",
@@ -159,9 +160,11 @@ def write_dataset(
     card: dict[str, Any],
     findings: str,
     file_format: str = "csv",
+    classes: Sequence[str] = CODE_CLASSES,
 ) -> None:
     """Write the table of each split, the findings, what is not extracted (`lost`) and the card.
 
+    `classes`: names of the classes 0 and 1, for the card.
     Old files are replaced after all new ones are written. Raises UserError if the folder cannot be written to.
     """
     try:
@@ -170,7 +173,8 @@ def write_dataset(
                 write_rows(staging / f"{NAMES[split]}.{file_format}", frame)
             write_text(staging / FINDINGS, findings)
             write_csv(staging / NOT_EXTRACTED, lost)
-            write_text(staging / PAGE, card_page(card))
+            tables = {"default": {split: f"{NAMES[split]}.{file_format}" for split in frames}}
+            write_card(staging, folder, card_page(card), tables, list(frames.values()), classes)
             write_json(staging / CARD, card)
     except OSError as error:
         raise UserError(f"--output_dir: cannot write to {folder}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.data.folder_labels import class_folder, class_of_ending
 from ltp_pipeline.files.file_formats import SHOWN
+from ltp_pipeline.task.class_names import one_word_each
 from ltp_pipeline.task.labels import parse_label_map
 
 FOLDERS, NAMES = "--labels_from_folders", "--labels_from_names"
@@ -30,6 +31,11 @@ class LabelRule:
     @property
     def flag(self) -> str:
         return NAMES if self.classes is None else FOLDERS
+
+    @property
+    def class_names(self) -> tuple[str, str] | None:
+        """The folder of each class, if each has one."""
+        return one_word_each((self.classes or {}).items())
 
     def description(self) -> str:
         """The flag and its values, for the data card."""

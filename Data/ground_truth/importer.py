@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from Data.functions.card import NAMES, PAGE
+from Data.functions.card import NAMES
 from Data.ground_truth.leaks import LEAKS, leak_checks
 from Data.ground_truth.rows import (
     Row,
@@ -29,10 +29,12 @@ from Data.ground_truth.rows import (
 )
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, check_seed, printable
-from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows, write_text
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.base.stand_ins import stand_in
+from ltp_pipeline.files.data_card import HEADING, Tables, write_card
+from ltp_pipeline.task.class_names import CODE_CLASSES
 
 REPORT = "import.json"
 ORIGINS = "origins.csv"
@@ -47,6 +49,7 @@ class Repository:
     name: str  # as on GitHub: owner/name
     holds: tuple[str, ...]  # files and folders by which a clone is recognised
     about: str  # for the card: what the tables hold, and what label 1 means
+    classes: tuple[str, str] = CODE_CLASSES  # names of the labels 0 and 1
     splits: tuple[str, ...] = SPLITS  # tables that are written; a source that is only a test set has ("test",)
     prefixes: tuple[str, ...] = ("",)  # beginnings of the names of tables: those of `Row.table`
     near_duplicates: float = 0  # rows that are this similar to a row of another group are dropped; 0: none is
@@ -71,7 +74,7 @@ def run_import(
 ) -> None:
     """Imports `args.source`, then prints what was counted.
 
-    Writes train_subset, validation and test (of `repository.splits`), dataset_card.md and import.json, all or none.
+    Writes train_subset, validation and test (of `repository.splits`), README.md and import.json, all or none.
 
     Args:
         args: of `argument_parser`.
@@ -102,8 +105,9 @@ def run_import(
             splits = split_rows(rows, repository.splits, args.seed)
             tables = _tables(splits)
             columns = [name for name in COLUMNS if any(getattr(row, name) for row in rows)]
-            for name, own in tables.items():
-                write_rows(staging / f"{name}.{args.format}", to_frame(own, columns))
+            frames = {name: to_frame(own, columns) for name, own in tables.items()}
+            for name, frame in frames.items():
+                write_rows(staging / f"{name}.{args.format}", frame)
             origins = sorted({(row.id, row.origin) for row in published if row.origin})
             if origins:
                 write_csv(staging / ORIGINS, pd.DataFrame(origins, columns=["id", "file"]))
@@ -111,7 +115,8 @@ def run_import(
             leaks = leak_checks(published, tables, args.seed) if repository.check_leaks else []
             sections = {"counts": counts, "tables": described} | ({"leaks": leaks} if leaks else {})
             report = {"repository": repository.name, **_settings(args), **sections}
-            write_text(staging / PAGE, _page(repository, report, columns))
+            page, configs = _page(repository, report, columns), _configurations(repository, tables, args.format)
+            write_card(staging, args.output_dir, page, configs, list(frames.values()), repository.classes)
             write_json(staging / REPORT, report)
     except OSError as error:
         raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
@@ -176,6 +181,18 @@ def _tables(splits: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
     }
 
 
+def _configurations(repository: Repository, tables: Iterable[str], ending: str) -> Tables:
+    """The tables of each prefix, as [`write_card`] takes them. The prefix is the name: `mixed` of `mixed_test.csv`."""
+    return {
+        prefix.rstrip("_") or "default": {
+            split: f"{prefix}{NAMES[split]}.{ending}"
+            for split in repository.splits
+            if f"{prefix}{NAMES[split]}" in tables
+        }
+        for prefix in repository.prefixes
+    }
+
+
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The flags of the run, without its folders."""
     return {name: value for name, value in vars(args).items() if name not in ("source", "output_dir")}
@@ -190,7 +207,7 @@ def _page(repository: Repository, report: Mapping[str, Any], columns: Sequence[s
     command = "/".join(Path(sys.argv[0]).parts[-2:])
     settings = [name for name in report if name not in ("repository", "counts", "tables", "leaks")]
     parts = [
-        f"# Data set card: {repository.name}",
+        f"{HEADING}: {repository.name}",
         f"Imported from a clone of github.com/{repository.name} by `{command}`.",
         repository.about,
         f"## Tables\n{format_table(report['tables'], markdown=True)}",

@@ -17,6 +17,7 @@ from ltp_pipeline.data.flags import ColumnArguments
 from ltp_pipeline.data.folder_labels import FOLDER, NAME, Reading, choose_reading, class_folder, projects_beside
 from ltp_pipeline.files.file_formats import FORMATS, SHOWN
 from ltp_pipeline.files.layouts import LAYOUT, Layout
+from ltp_pipeline.task.class_names import one_word_each
 from ltp_pipeline.task.labels import parse_label_map
 from ltp_pipeline.task.tasks import UNLABELLED
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from ltp_pipeline.data.readers import Labels
 
+CLASS_NAMES = "class_names"  # key in a frame's `attrs`: the data's own words for class 0 and class 1, or None
 LEFT_OUT = "left_out"  # key in a frame's `attrs`: why files of the folder were left out -> how many
 ENCODINGS = "encodings"  # key in a frame's `attrs`: encoding of the files that were read -> how many
 NO_SOURCES = frozenset({*FORMATS, ".gz"})  # a folder of such files holds tables
@@ -92,6 +94,7 @@ def read_folder(
     frame = pd.DataFrame(found)
     label, project = ("label" if classes else None), ("project" if projects else None)
     frame.attrs[LAYOUT] = Layout("", "functionSource", label, path="path", project=project)
+    frame.attrs[CLASS_NAMES] = one_word_each((folders[path], classes[path]) for path in folders) if folders else None
     frame.attrs |= {LEFT_OUT: dict(files.left_out), ENCODINGS: dict(files.encodings)}
     print(f"{where}: {_found(reading, folders, len(paths), labels)}{files.description()}", flush=True)
     return frame

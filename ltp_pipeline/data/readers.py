@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import ColumnArguments, DataArguments, ReadingArguments
-from ltp_pipeline.data.folders import read_folder
+from ltp_pipeline.data.folders import CLASS_NAMES, read_folder
 from ltp_pipeline.data.glue_files import NO_LABEL, check_glue_flags, check_labels, read_glue, read_glue_hub
+from ltp_pipeline.files.data_card import class_names_of
 from ltp_pipeline.files.file_formats import ENDINGS, SKIPPED, BadRows, read_table
 from ltp_pipeline.files.fixed_functions import with_fixed_functions
 from ltp_pipeline.files.layouts import LABELS, LAYOUT, TEXTS, Layout, described, find_layout, with_content
 from ltp_pipeline.files.text_files import NOT_UTF8, decode_utf8
+from ltp_pipeline.task.class_names import one_word_each
 from ltp_pipeline.task.labels import as_classes, as_groups, expected_label, parse_label_map, shown_label
 from ltp_pipeline.task.tasks import UNLABELLED, Task, has_labels
 
@@ -163,6 +165,10 @@ def read_function_rows(
             bad_rows.add(row, f"{layout.text!r} holds a byte or an escape that is not UTF-8; expected UTF-8 text")
     read = _usable_rows(frame, texts, classes, layout, bad_rows)
     read.attrs[LAYOUT] = with_content(layout, read)
+    if not groups and layout.label is not None:
+        read.attrs[CLASS_NAMES] = (
+            one_word_each(zip(values, classes)) or class_names_of(Path(path), layout.label) or None
+        )
     if layout.name and processes.is_main():
         print(f"{Path(path).name}: {described(read)}", flush=True)
     if layout.flaw_lines and read.attrs[LAYOUT].flaw_lines is None and processes.is_main():

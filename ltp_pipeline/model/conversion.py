@@ -4,6 +4,7 @@ For texts of up to `exact_length` tokens the outputs equal those of the source. 
 `max_positions` tokens. run_glue_code_metrics.py fine-tunes it, and run_code_metrics.py prunes the fine-tuned model.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,10 +98,12 @@ def convert_checkpoint(
     *,
     max_positions: int = MAX_POSITIONS,
     attention_window: int = ATTENTION_WINDOW,
+    describe: Callable[[Path, "LTPPreTrainedModel"], None] | None = None,
 ) -> "LTPPreTrainedModel":
     """Converts the checkpoint at `path` (folder or hub name) and saves it, with its tokenizer, in a new folder.
 
     No weight is random: a head that LTP does not have is dropped. `output_dir` appears when it is complete.
+    `describe`: adds more files to the folder of the result.
     Raises UserError as `convert` does, if there is no checkpoint or tokenizer at `path`, or if `output_dir` is neither
     new nor empty.
     """
@@ -117,6 +120,8 @@ def convert_checkpoint(
     with new_result(output_dir) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        if describe is not None:
+            describe(folder, model)
     return model
 
 

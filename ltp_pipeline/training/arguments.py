@@ -364,5 +364,9 @@ def parse_training_arguments(dataclasses: Sequence[type], argv: list[str] | None
 
 def _command(argv: Sequence[str]) -> str:
     """The command line. Absolute paths are shortened to their last part."""
-    words = [*program_words(), *argv]
-    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+    return shlex.join(map(_without_place, [*program_words(), *argv]))
+
+
+def _without_place(word: str) -> str:
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{flag}{equals}{Path(value).name}" if Path(value).is_absolute() else word

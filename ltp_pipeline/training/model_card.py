@@ -12,6 +12,7 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltp_pipeline.base.files import format_table, write_text
+from ltp_pipeline.data.glue_files import HUB_DATA_SET
 from ltp_pipeline.model.ranking_note import ranking_note
 from ltp_pipeline.training.reports import METRICS, by_split, interval_text, length_table
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from ltp_pipeline.task.tasks import Task
+    from ltp_pipeline.training.model_card_origin import Origin
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
+FROM_HUB = "from the hub"  # the file of a GLUE split that was read from there
+HUB_SPLITS = {"eval": "validation", "eval_mismatched": "validation_mismatched"}  # the hub's names, if they differ
 
 
 def write_model_card(
@@ -30,24 +34,37 @@ def write_model_card(
     data: list[dict[str, Any]],
     task: Task,
     command: str,
+    origin: Origin,
 ) -> None:
     """Writes `folder`/README.md from model_card_template.md.
 
-    `results`: all metrics, as in all_results.json. `data`: one row for each split, see `describe_splits`.
+    `results`: all metrics, as in all_results.json. `data`: one row for each split, see `describe_splits`. `origin`:
+    the checkpoint that training started from.
     """
     prune_mode = getattr(config, "prune_mode", None)
+    eval_results = _eval_results(results, data, task)
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=[config.model_type, task.name.lower(), *([] if prune_mode is None else ["token-pruning"])],
+        base_model=origin.base_model,
+        base_model_relation=None if origin.base_model is None else "finetune",
+        datasets=[HUB_DATA_SET] if any(row["file"] == FROM_HUB for row in data) else None,
+        metrics=list(dict.fromkeys(result.metric_type for result in eval_results)) or None,
         model_name=f"{config.model_type}-{task.name.lower()}",
-        eval_results=_eval_results(results, data, task),
+        eval_results=eval_results,
+        **origin.license,
     )
     card = ModelCard.from_template(
         metadata,
         template_path=str(TEMPLATE),
         model_type=config.model_type,
         prune_mode=prune_mode,
+        self_contained=bool(getattr(config, "auto_map", None)),
+        origin=origin,
+        classes=[] if task.is_regression else [str(config.id2label[number]) for number in sorted(config.id2label)],
+        decision_threshold=getattr(config, "decision_threshold", None),
+        pruning_table=_pruning_table(config, results),
         ranking=ranking_note(config, task),
         task_name=task.name,
         data_table=_data_table(data),
@@ -66,9 +83,10 @@ def _eval_results(results: dict[str, Any], data: list[dict[str, Any]], task: Tas
     return [
         EvalResult(
             task_type="text-classification",
-            dataset_type="glue" if row["file"] == "from the hub" else Path(row["file"]).stem,
+            dataset_type=HUB_DATA_SET if row["file"] == FROM_HUB else Path(row["file"]).stem,
             dataset_name=f"{task.name}, {row['file']}",
-            dataset_split=row["split"],
+            dataset_config=task.name.lower() if row["file"] == FROM_HUB else None,
+            dataset_split=HUB_SPLITS.get(row["split"], row["split"]),
             metric_type=metric.hub_name,
             metric_value=results[f"{row['split']}_{metric.name}"],
         )
@@ -76,6 +94,22 @@ def _eval_results(results: dict[str, Any], data: list[dict[str, Any]], task: Tas
         for metric in METRICS
         if metric.hub_name and f"{row['split']}_{metric.name}" in results
     ]
+
+
+def _pruning_table(config: PreTrainedConfig, results: dict[str, Any]) -> str:
+    """How the model prunes, and what that saves on each evaluated split; "" if it prunes nothing."""
+    if getattr(config, "prune_mode", None) is None:
+        return ""
+    values = {
+        "prune mode": config.prune_mode,
+        "score": config.score_normalization,
+        "budget": config.target_flops and _digits(config.target_flops),
+    }
+    rows = [{"": name, "value": value} for name, value in values.items() if value is not None]
+    for split, own in by_split(results).items():
+        if (flops := own.get("relative_flops")) is not None:
+            rows.append({"": f"relative FLOPs, {split}", "value": _digits(flops)})
+    return format_table(rows, markdown=True)
 
 
 def _data_table(data: list[dict[str, Any]]) -> str:

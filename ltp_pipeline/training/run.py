@@ -24,6 +24,7 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
+from ltp_pipeline.data.folders import CLASS_NAMES
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
@@ -32,6 +33,7 @@ from ltp_pipeline.model.checkpoints import check_tokenizer_fits
 from ltp_pipeline.model.self_contained import make_self_contained
 from ltp_pipeline.task.breakdown import breakdown, intervals, resampled
 from ltp_pipeline.task.class_counts import check_class_counts
+from ltp_pipeline.task.class_names import name_classes
 from ltp_pipeline.task.decision import check_max_false_alarm, lowest_threshold, stored_threshold
 from ltp_pipeline.task.metrics import positive_scores
 from ltp_pipeline.task.tasks import Task, has_labels
@@ -41,6 +43,7 @@ from ltp_pipeline.training.kept import says_what_is_kept
 from ltp_pipeline.training.lines import line_scoring, score_lines
 from ltp_pipeline.training.lora import add_adapters, check_lora
 from ltp_pipeline.training.model_card import write_model_card
+from ltp_pipeline.training.model_card_origin import Origin, origin_of
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 from ltp_pipeline.training.reports import mean_loss, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
@@ -141,6 +144,8 @@ def _run(
     stored_threshold(model.config)  # an error, if it is no probability
     if start.trains and args.lora_r is not None:
         add_adapters(model, args)
+    if names := frames["train"].attrs.get(CLASS_NAMES) if start.trains else None:
+        name_classes(model.config, names)
     if args.self_contained:
         make_self_contained(model.config)
     if record is not None:
@@ -159,7 +164,8 @@ def _run(
         args = with_values(args, output_dir=str(folder), resume_from_checkpoint=resumed)
         trainer = make_trainer(model, tokenizer, args, tokens, task, data.overwrite_cache)
         described = describe_splits(data, frames, task)
-        return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir, scoring)
+        origin = origin_of(start.origin.get(start.model_flag)) if start.trains else Origin()
+        return _train_and_evaluate(trainer, tokens, frames, task, described, output_dir, scoring, origin)
 
 
 def _train_and_evaluate(
@@ -170,11 +176,12 @@ def _train_and_evaluate(
     described: list[dict[str, Any]],
     final: Path,
     scoring: LineScoring | None,
+    origin: Origin,
 ) -> dict[str, Any]:
     """Trains if there is a "train" split, evaluates the other splits, and writes the files that `run` lists.
 
     They are written into the trainer's `output_dir`, which becomes `final` when the run is complete. `scoring`: how
-    lines are scored; None: they are not.
+    lines are scored; None: they are not. `origin`: the checkpoint that training starts from, for the card.
     """
     folder, writes, config = Path(trainer.args.output_dir), trainer.is_world_process_zero(), trainer.model.config
     by_split: dict[str, dict[str, Any]] = {}
@@ -201,7 +208,7 @@ def _train_and_evaluate(
         write_json(folder / f"{split}_results.json", metrics)
     write_json(folder / "all_results.json", results)
     if "train" in data:
-        write_model_card(folder, config, results, described, task, trainer.args.command)
+        write_model_card(folder, config, results, described, task, trainer.args.command, origin)
         mark_complete(folder)  # before the checkpoints go: a run that is killed from here on is not repeated
         if not trainer.args.keep_checkpoints:
             for checkpoint in folder.glob(CHECKPOINTS):

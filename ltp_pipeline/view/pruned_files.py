@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import pandas as pd
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.files import replaced_together, write_csv, write_json
+from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json
 from ltp_pipeline.base.result_folder import open_folder
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
+from ltp_pipeline.files.data_card import HEADING, write_card
 from ltp_pipeline.files.file_formats import SKIPPED
 from ltp_pipeline.model.precision import dtype_name
 from ltp_pipeline.model.ranking_note import ranking_fields
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from transformer_revised import LTPForSequenceClassification
 
 OUTPUTS = {"--train_file": "train_pruned.csv", "--validation_file": "dev_pruned.csv"}
+SPLITS = {"train_pruned.csv": "train", "dev_pruned.csv": "validation"}  # as the hub names them
 
 
 def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, output_dir: Path) -> dict[str, Any] | None:
@@ -72,8 +75,23 @@ def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, outpu
         with replaced_together(output_dir) as staging:
             for name, (frame, _) in results.items():
                 write_csv(staging / name, frame)
+            files, frames = list(results), [frame for frame, _ in results.values()]
+            tables = {"default": {SPLITS[name]: name for name in files}}
+            classes = () if task.multi_label else [model.config.id2label[i] for i in range(len(task.labels))]
+            write_card(staging, output_dir, _page(report), tables, frames, classes)
             write_json(staging / "extraction.json", report)
     return report
+
+
+def _page(report: Mapping[str, Any]) -> str:
+    """The data card. The paths of the files and of the checkpoint are shortened to their names."""
+    names = ("file", "written", "functions", "tokens", "tokens_kept", "share_kept", "empty_functions")
+    rows = [{name: counts[name] for name in names} | {"file": Path(counts["file"]).name} for counts in report["files"]]
+    model = Path(report["model_name_or_path"]).absolute().name
+    return (
+        f"{HEADING}: what a pruned model keeps\n\nThe code that `{model}` keeps of each function after layer "
+        f"{report['after_layer']}, of at most {report['max_length']} tokens.\n\n{format_table(rows, markdown=True)}\n"
+    )
 
 
 def prune_texts(

@@ -23,7 +23,7 @@ SCRIPT = [sys.executable, str(ROOT / "Data" / "build_dataset.py")]
 QUOTES = '\tputs("a, \\"b\\"\\\n'
 NAMES = (
     *("train_subset.csv", "validation.csv", "test.csv"),
-    *("dataset_card.json", "dataset_card.md", "findings.jsonl", "not_extracted.csv"),
+    *("dataset_card.json", "README.md", "findings.jsonl", "not_extracted.csv"),
 )
 
 
@@ -126,7 +126,7 @@ def test_card(build, tmp_path):
     same = "functions_the_same_but_for_layout_and_comments"
     assert card["dropped"] == {"files_generated": 3, "files_of_the_same_content": 0, same: 7}
     assert card["agreement"]["analyzers"][0]["positive"] == 5
-    page = (tmp_path / "dataset_card.md").read_text()
+    page = (tmp_path / "README.md").read_text()
     assert "6 files, 20 functions, 13 distinct." in page and "| flawfinder | 13 | 5 | 0 | 5 | 0 | 0 | 5 |" in page
     train = card["splits"]["train"]
     positives = train["projects"]["alpha"]["positives"]
@@ -370,5 +370,5 @@ def test_functions_are_found_or_counted(tmp_path, capsys):
         "by_reason": {"a head that is not understood": 1},
         "by_project": {"one": 1},
     }
-    assert "1 places with 1 findings" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "1 places with 1 findings" in (tmp_path / "out" / "README.md").read_text()
     assert "1 places look like functions and are not extracted, with 1 findings" in capsys.readouterr().out

@@ -105,5 +105,5 @@ def test_an_analyser_that_fails_on_a_file_does_not_stop_the_build(tmp_path, caps
     assert [(one["analyzer"], one["file"]) for one in card["analyser_failures"]] == [("flawfinder", "two/crash\x1b.c")]
     assert card["agreement"]["analyzers"][0]["checked"] == 3
     assert "failed on 1 files, which count as not checked: flawfinder: two/crash\\x1b.c (" in capsys.readouterr().out
-    assert "two/crash" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "two/crash" in (tmp_path / "out" / "README.md").read_text()
     assert not any((tmp_path / "cache" / "scratch").iterdir())

@@ -117,7 +117,7 @@ def test_a_file_on_which_a_split_of_files_at_random_would_leak(tree, tmp_path, c
     assert before["split"] == "files at random" and before["positives_in_training"] > 0.3
     assert after["positives_in_training"] == after["group_in_training"] == mixed["group_in_training"] == 0
     assert "bag_of_words_accuracy" in capsys.readouterr().out
-    assert "files at random" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "files at random" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_folder_that_is_no_clone(tree, tmp_path):

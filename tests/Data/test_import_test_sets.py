@@ -47,7 +47,7 @@ def test_linevul_is_a_test_set_of_one_class(tmp_path):
     assert sorted(flaw_lines_of(frame)) == [(), (1,), (4, 6)]
     counts = counts_of(tmp_path / "out")
     assert (counts["functions"], counts["functions_without_flaw_lines"], counts["flaw_lines"]) == (3, 1, 3)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset_card.md", "import.json", "test.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "import.json", "test.csv"]
 
 
 def test_devign_keeps_text_label_number_and_project(tmp_path, capsys):

@@ -91,7 +91,7 @@ def test_functions_with_both_labels_are_dropped_and_counted(data):
     assert (dropped["files_of_the_same_content"], dropped["functions_with_both_labels"]) == (2, 3)
     found = card["functions_found"] - dropped["functions_with_both_labels"]
     assert card["distinct_functions"] == len(rows) == found
-    page = (data.parent / "out" / "dataset_card.md").read_text()
+    page = (data.parent / "out" / "README.md").read_text()
     assert "- functions that are in files of both labels: 3\n" in page
 
 

@@ -21,8 +21,11 @@ PICKLES = (
     "tokenizer.pkl", "tokenizer.bin", "vocab.bin", ".metadata", "generation_config.pkl", "tf_model.h5",
     "flax_model.msgpack", "custom.pickle", "data.joblib",
 )  # fmt: skip
-CODE = ("modeling_ltp.py", "modeling_custom.py", "configuration_custom.py", "tokenization_custom.py", "__init__.py",
-        "custom_generate/generate.py", "pipeline.py", "setup.py", "sitecustomize.py", "handler.py")  # fmt: skip
+CODE = (
+    "modeling_ltp.py", "modeling_ltp_heads.py", "modeling_custom.py", "configuration_custom.py",
+    "tokenization_custom.py", "__init__.py", "custom_generate/generate.py", "pipeline.py", "setup.py",
+    "sitecustomize.py", "handler.py",
+)  # fmt: skip
 MAP = {
     "AutoConfig": "configuration_custom.Custom", "AutoModel": "modeling_custom.Custom",
     "AutoModelForSequenceClassification": "modeling_custom.Custom",

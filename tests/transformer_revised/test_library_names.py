@@ -71,6 +71,8 @@ FUNCTIONS = {
     f"{MODEL}.get_input_embeddings": [],
     f"{MODEL}.set_input_embeddings": ["value"],
     f"{MODEL}.get_output_embeddings": [],
+    f"{MODEL}.save_pretrained": ["save_directory", "is_main_process"],
+    "transformers.dynamic_module_utils:get_relative_import_files": ["module_file"],
     f"{MODEL}.set_output_embeddings": ["new_embeddings"],
     f"{CONFIG}.__post_init__": [],
     f"{CONFIG}.from_dict": ["config_dict"],

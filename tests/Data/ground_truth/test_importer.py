@@ -50,7 +50,7 @@ def test_tables_card_and_report(tmp_path, capsys, kind):
     expected = dict(files=62, rows_read=62, with_both_labels=2, duplicates=1, rows_written=59)
     assert report["counts"] == expected | dict(sets_of_rows_without_a_common_group=20, rows_of_the_largest_set=3)
     assert report["seed"] == 42 and [one["rows"] for one in report["tables"]] == list(map(len, frames.values()))
-    card = (tmp_path / "out" / "dataset_card.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
     assert "owner/toy" in card and "Label 1: broken." in card and "| with both labels | 2 |" in card
     printed = capsys.readouterr().out
     assert "with both labels" in printed and "train_subset" in printed
@@ -66,7 +66,7 @@ def test_a_source_that_is_a_test_set(tmp_path):
     source = toys(tmp_path / "toy", ["1 a\nint a;", "0 a\nint b;"])
     repository = Repository("owner/toy", ("code",), "", splits=("test",))
     import_toys(source, tmp_path / "out", repository=repository)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset_card.md", "import.json", "test.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "import.json", "test.csv"]
     assert sorted(pd.read_csv(tmp_path / "out/test.csv")["functionSource"]) == ["int a;", "int b;"]
 
 

@@ -168,7 +168,7 @@ def test_the_builder_injects_defects(tmp_path, capsys):
     total = sum(count for row in card["injected"]["mutations"] for key, count in row.items() if key != "mutation")
     assert total == sum(map(len, frames)) and card["settings"]["defects"] == "injected"
     assert "train_mutated" in capsys.readouterr().out
-    assert "## Injected defects" in (tmp_path / "out" / "dataset_card.md").read_text()
+    assert "## Injected defects" in (tmp_path / "out" / "README.md").read_text()
     lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
     assert {line["analyzer"] for line in lines} == {"injected"}
     again = build(tmp_path, "--workers", "2")

@@ -6,6 +6,7 @@ import pytest
 
 from ltp_pipeline.model.checkpoints import load_config, load_pruning_model, load_tokenizer
 from ltp_pipeline.model.starting_model import ModelArguments, load_classifier
+from ltp_pipeline.task.class_names import one_word_each
 from ltp_pipeline.task.tasks import CODE, TASKS, find_task
 
 
@@ -58,6 +59,38 @@ def test_names_of_another_task_are_replaced_with_a_note(names, trains, named, ca
 def test_names_without_another_meaning_need_no_note(names, named, capsys):
     assert fine_tuned(named(**by_number(*names))).config.id2label == {0: "clean", 1: "defective"}
     assert "note:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "names", [("benign", "malicious"), ("Safe", "Vulnerable"), ("not-vulnerable", "vulnerable"), ("good", "bad")]
+)
+@pytest.mark.parametrize("trains", [True, False])
+def test_names_that_say_the_same_are_kept(names, trains, named, capsys):
+    folder = named(**by_number(*names))
+    assert fine_tuned(folder, trains=trains).config.id2label == dict(enumerate(names))
+    assert load_pruning_model(folder, flag="--restore", task=CODE).config.label2id == {names[0]: 0, names[1]: 1}
+    assert "note:" not in capsys.readouterr().out
+
+
+WORDS = [
+    ([("malicious", 1), ("benign", 0), ("Malicious ", 1)], ("benign", "malicious")),
+    ([("ok", 0), ("bug", 1)], ("ok", "bug")),
+    ([("ok", 0), ("fine", 0), ("bug", 1)], None),
+    ([("same", 0), ("same", 1)], None),
+    ([("0", 0), ("1", 1)], None),
+    ([("false", 0), ("true", 1)], None),
+    ([("label_0", 0), ("label_1", 1)], None),
+    ([(0, 0), (1, 1)], None),
+    ([("[0]", 0), ("[1]", 1)], None),
+    ([("bug", 1)], None),
+    ([("none", -1)], None),
+    ([], None),
+]
+
+
+@pytest.mark.parametrize("words, names", WORDS)
+def test_words_of_the_data_that_can_be_names(words, names):
+    assert one_word_each(words) == names
 
 
 def test_names_cannot_control_a_terminal(named, capsys):
