@@ -191,6 +191,7 @@ STAGES = [
     ("ltp-compare --checkpoints tuned=tuned hard=hard --test_file test.csv --max_length 96 --rounds 1", 0),
     ("ltp-convert --model_name_or_path roberta --output_dir converted --attention_window 16", 0),
     ("ltp-scan src --model_name_or_path hard --threshold 0 --json scan.json --html scan.html --no_cache", 1),
+    ("ltp-self-contained --model_name_or_path hard --output_dir to_share", 0),
     ("ltp-split-data --help", 0),
     ("ltp-to-safetensors --help", 0),
 ]

@@ -49,6 +49,11 @@ def convert() -> NoReturn:
     _run("convert")
 
 
+def self_contained() -> NoReturn:
+    """`ltp-self-contained`: python -m ltp_pipeline.self_contained."""
+    _run("self_contained")
+
+
 def split_data() -> NoReturn:
     """`ltp-split-data`: python -m ltp_pipeline.split_data."""
     _run("split_data")

@@ -65,9 +65,8 @@ def test_what_a_pruned_model_keeps(tmp_path, monkeypatch, capsys):
     save_checkpoint(Path("hard"), **names)
     save_functions(Path("a.csv"))
     save_functions(Path("b.csv"), FUNCTIONS[:2], LABELS[:2])
-    extract(
-        "--model_name_or_path hard --train_file a.csv --validation_file b.csv --max_length 96 --use_cpu out".split()
-    )
+    flags = "--model_name_or_path hard --train_file a.csv --validation_file b.csv --max_length 96 --use_cpu"
+    extract([*flags.split(), "--output_dir", "out"])
     data = load("out", tmp_path)
     assert {name: len(rows) for name, rows in data.items()} == {"train": 6, "validation": 2}
     assert data["train"].features["label"].names == ["safe", "vulnerable"]
