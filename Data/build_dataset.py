@@ -54,6 +54,8 @@ from Data.sources.projects import Project, projects_from_debian, projects_from_f
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, check_seed, printable, run_main
 from ltp_pipeline.base.files import format_table
+from ltp_pipeline.base.next_commands import after_tables, show_next
+from ltp_pipeline.base.parser import CommandParser
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.code.functions import SourceFile
@@ -69,7 +71,7 @@ DATA = Path(__file__).resolve().parent
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line. `--help` lists the flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(command="Data/build_dataset.py", description=__doc__)
     _add_source_flags(parser.add_argument_group("sources").add_argument)
     _add_label_flags(parser.add_argument_group("labels").add_argument)
     _add_selection_flags(parser.add_argument_group("selection of functions").add_argument)
@@ -225,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = (rule and rule.class_names) or CODE_CLASSES
     write_dataset(options.output_dir, frames, lost_frame(lost), card, findings_text(splits), options.format, classes)
     _report(card, options.output_dir, outside)
+    show_next(after_tables(options.output_dir, TABLES.values(), options.format))
 
 
 def _findings_outside(given: Mapping[Place, tuple[Finding, ...]], functions: Sequence[LabelledFunction]) -> list[str]:

@@ -53,7 +53,8 @@ _CWE = re.compile(r"\bCWE[- ]?(\d+)")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the clone that the flags name. Raises UserError for wrong flags and unusable files."""
-    run_import(CB_MULTIOS, argument_parser(__doc__, CB_MULTIOS).parse_args(arguments), read_rows)
+    parser = argument_parser("Data/import_cb_multios.py", __doc__, CB_MULTIOS)
+    run_import(CB_MULTIOS, parser.parse_args(arguments), read_rows)
 
 
 def read_rows(folder: Path, counts: dict[str, int]) -> Iterator[Row]:

@@ -58,7 +58,8 @@ def read_devign(source: Path, counts: dict[str, int]) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the test split. Raises UserError for a clone that cannot be used."""
-    run_import(REPOSITORY, argument_parser(__doc__, REPOSITORY).parse_args(arguments), read_devign)
+    parser = argument_parser("Data/import_devign.py", __doc__, REPOSITORY)
+    run_import(REPOSITORY, parser.parse_args(arguments), read_devign)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ C = LANGUAGES["c"]  # comments and literals of C++ follow the same rules
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the clone that the flags name. Raises UserError for wrong flags and folders."""
-    run_import(REPOSITORY, argument_parser(__doc__, REPOSITORY).parse_args(arguments), read_juliet)
+    parser = argument_parser("Data/import_juliet.py", __doc__, REPOSITORY)
+    run_import(REPOSITORY, parser.parse_args(arguments), read_juliet)
 
 
 def read_juliet(folder: Path, counts: dict[str, int]) -> Iterator[Row]:

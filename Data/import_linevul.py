@@ -51,7 +51,8 @@ def read_linevul(source: Path, counts: dict[str, int]) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the functions. Raises UserError for a clone that cannot be used."""
-    run_import(REPOSITORY, argument_parser(__doc__, REPOSITORY).parse_args(arguments), read_linevul)
+    parser = argument_parser("Data/import_linevul.py", __doc__, REPOSITORY)
+    run_import(REPOSITORY, parser.parse_args(arguments), read_linevul)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class Script:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the clone that the flags name. Raises UserError for wrong flags and unusable files."""
-    run_import(MPSD, argument_parser(__doc__, MPSD).parse_args(arguments), read_rows)
+    run_import(MPSD, argument_parser("Data/import_mpsd.py", __doc__, MPSD).parse_args(arguments), read_rows)
 
 
 def read_rows(folder: Path, counts: dict[str, int]) -> Iterator[Row]:

@@ -25,6 +25,8 @@ from Data.functions.row_writer import FORMATS, Row, open_row_writer
 from Data.sources.vdisc_files import GROUPS, TEXT, open_vdisc, read_vdisc
 from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.files import format_table, replaced_together, write_json
+from ltp_pipeline.base.next_commands import after_tables, fine_tuning, show_next
+from ltp_pipeline.base.parser import CommandParser
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.files.data_card import HEADING, write_card
 
@@ -37,7 +39,7 @@ SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # word in th
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line. Raises UserError for a wrong --limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(command="Data/import_vdisc.py", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="HDF5 files, training first")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--format", choices=FORMATS, default="csv", help="format of the tables (default: csv)")
@@ -77,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
     print(format_table(counts))
     print(f"written to {args.output_dir}")
+    if args.label != "groups":
+        show_next(after_tables(args.output_dir, [path.stem for path in args.files][:3], args.format))
+    elif len(names) > 1:
+        show_next([fine_tuning(*(args.output_dir / name for name in names[:3]), task_name="vdisc")])
 
 
 def _import_files(files: list[h5py.File], names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ REPOSITORY = Repository(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the CVE folders. Raises UserError for a clone that cannot be used."""
-    args = argument_parser(__doc__, REPOSITORY).parse_args(arguments)
+    args = argument_parser("Data/import_vuldeepecker.py", __doc__, REPOSITORY).parse_args(arguments)
     run_import(REPOSITORY, args, lambda source, counts: cve_rows(read_cve_files(source, counts), counts))
 
 

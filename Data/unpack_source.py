@@ -7,7 +7,6 @@ No code of the distribution runs. The files are UTF-8; links and paths outside t
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from Data.sources.archives import read_archive
 from Data.sources.downloads import fetch
 from Data.sources.source_list import pinned_source
 from ltp_pipeline.base.errors import UserError, run_main
+from ltp_pipeline.base.parser import CommandParser
 from ltp_pipeline.base.scratch import scratch_folder
 from ltp_pipeline.code.functions import SourceFile
 from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
@@ -26,7 +26,7 @@ from ltp_pipeline.code.languages import LANGUAGES, suffixes_of
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Unpacks what the command line names. Raises UserError if it cannot be downloaded, read or written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(command="Data/unpack_source.py", description=__doc__)
     add = parser.add_argument
     add("NAME==VERSION", help="the source distribution")
     add("sha256:HEX", help="its hash, as the package index gives it")

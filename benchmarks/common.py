@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import gc
 import os
@@ -12,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltp_pipeline.base.flags import HelpFormatter
+from ltp_pipeline.base.parser import CommandParser
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
-def make_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """Returns the parser of `python -m COMMAND`. Its help shows `description` as it is, and all default values."""
-    return argparse.ArgumentParser(prog=f"python -m {command}", description=description, formatter_class=HelpFormatter)
+def make_parser(command: str, description: str) -> CommandParser:
+    """Returns the parser of `python -m COMMAND`. Its help shows `description`, and all default values."""
+    return CommandParser(command=f"-m {command}", description=description)
 
 
 def software_versions() -> dict[str, str]:

@@ -70,7 +70,7 @@ class BenchmarkArguments(ReadingArguments, TruncationArguments):
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None stands for that of this process."""
-    (args,) = parse_arguments((BenchmarkArguments,), argv, __doc__, prog="python -m benchmarks.line_scores")
+    (args,) = parse_arguments((BenchmarkArguments,), argv, __doc__, command="-m benchmarks.line_scores")
     import pandas as pd
 
     from ltp_pipeline.data.readers import read_task_file

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     from ltp_pipeline.training.arguments import parse_training_arguments
 
     classes = (BenchmarkArguments, StageArguments, DataArguments, StageTrainingArguments)
-    benchmark, stage, data, args = parse_training_arguments(classes, argv, __doc__)
+    benchmark, stage, data, args = parse_training_arguments(classes, argv, __doc__, "-m benchmarks.rank_teachers")
     runs, tokens, device = _runs(stage, data, args)
     times = time_in_rounds(runs, benchmark.rounds, Limits(benchmark.rounds, 0, warm_ups=1, short=0.0), device)
     rows = []

@@ -18,7 +18,8 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.data.flags import ColumnArguments
+from ltp_pipeline.base.next_commands import SPLIT, command, fine_tuning, free_folder, show_next
+from ltp_pipeline.data.flags import ColumnArguments, columns_given
 from ltp_pipeline.quality.data_findings import RIGHT, Finding, FunctionFile, find_all
 from ltp_pipeline.quality.leak_findings import leak_findings
 from ltp_pipeline.quality.near_duplicates import THRESHOLD, NearDuplicates, check_threshold
@@ -61,7 +62,7 @@ class CheckArguments(ColumnArguments):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process). Exits with status 1 if the files are not sound."""
     args, given = parse_arguments(
-        (CheckArguments,), argv, __doc__, prog="python -m ltp_pipeline.check_data", positional={"files": FILES}
+        (CheckArguments,), argv, __doc__, command="-m ltp_pipeline.check_data", positional={"files": FILES}
     )
     if args.max_length < 3:
         raise UserError(f"--max_length {args.max_length}: expected 3 or more")
@@ -79,6 +80,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         _print_report(summaries, findings, sound, args)
     if not sound:
         sys.exit(1)
+    how = columns_given(args)
+    if len(given.files) > 1:
+        show_next([fine_tuning(*given.files[:3], **how)])
+    else:
+        show_next([command(SPLIT, *given.files, **how, output_dir=free_folder("splits"))])
 
 
 def read_files(paths: Sequence[str], args: CheckArguments) -> list[FunctionFile]:

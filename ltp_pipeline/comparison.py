@@ -22,6 +22,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.base.flags import check_positive, parse_arguments
+from ltp_pipeline.base.next_commands import SCAN, command, free_folder, show_next
 from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.result_folder import check_addable
@@ -93,7 +94,7 @@ class Candidate:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments((ComparisonArguments,), argv, __doc__, prog="python -m ltp_pipeline.comparison")
+    (args,) = parse_arguments((ComparisonArguments,), argv, __doc__, command="-m ltp_pipeline.comparison")
     import pandas as pd
 
     from ltp_pipeline.data.readers import read_task_file
@@ -125,6 +126,9 @@ def main(argv: list[str] | None = None) -> None:
     for note in dict.fromkeys(row["ranking"] for row in rows if row["ranking"]):
         print(f"{', '.join(row['checkpoint'] for row in rows if row['ranking'] == note)}: {note}")
     print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
+    if task is CODE:
+        last = list(paths.values())[-1]
+        show_next([command(SCAN, ".", model_name_or_path=last, html=free_folder("scan.html"))])
 
 
 def compare(

@@ -13,6 +13,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.next_commands import fine_tuning_of, show_next
 from ltp_pipeline.model.conversion import ATTENTION_WINDOW, MAX_POSITIONS, convert_checkpoint, exact_length
 
 
@@ -31,7 +32,7 @@ class ConversionArguments:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments((ConversionArguments,), argv, __doc__, prog="python -m ltp_pipeline.convert")
+    (args,) = parse_arguments((ConversionArguments,), argv, __doc__, command="-m ltp_pipeline.convert")
     from ltp_pipeline.training.conversion_card import write_conversion_card  # late: --help does not need jinja2
 
     model = convert_checkpoint(
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"Its outputs equal those of {args.model_name_or_path} up to {exact_length(args.attention_window)} tokens.")
     if name != "LTPForSequenceClassification":
         print("It has no classification head: fine-tuning starts with a random one.")
+    show_next(fine_tuning_of(args.output_dir))
 
 
 if __name__ == "__main__":

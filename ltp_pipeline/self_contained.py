@@ -77,7 +77,7 @@ def _write(config: dict, folder: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments((SelfContainedArguments,), argv, __doc__, prog="python -m ltp_pipeline.self_contained")
+    (args,) = parse_arguments((SelfContainedArguments,), argv, __doc__, command="-m ltp_pipeline.self_contained")
     print(f"loads by trust_remote_code=True: {add_code(args.model_name_or_path, args.output_dir)}")
 
 

@@ -18,8 +18,9 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, check_seed, run_main
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.next_commands import after_tables, show_next
 from ltp_pipeline.base.result_folder import check_new_tables
-from ltp_pipeline.data.flags import ReadingArguments
+from ltp_pipeline.data.flags import ReadingArguments, columns_given
 from ltp_pipeline.task.class_names import CODE_CLASSES
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SplitArguments(ReadingArguments):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     args, given = parse_arguments(
-        (SplitArguments,), argv, __doc__, prog="python -m ltp_pipeline.split_data", positional={"files": FILES}
+        (SplitArguments,), argv, __doc__, command="-m ltp_pipeline.split_data", positional={"files": FILES}
     )
     if len(args.shares) != len(NAMES) or min(args.shares) <= 0 or not abs(sum(args.shares) - 1) < 1e-6:
         shown = " ".join(map(str, args.shares))
@@ -110,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if count:
             print(f"note: {count} rows have no {column}: that column puts them together with no other row")
     print(f"note: {note}\nwritten to {args.output_dir}" if note else f"written to {args.output_dir}")
+    show_next(after_tables(args.output_dir, NAMES, ending, **columns_given(args)))
 
 
 def _check_files(paths: Sequence[str], written: Collection[Path]) -> None:

@@ -15,6 +15,7 @@ from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.next_commands import fine_tuning_of, show_next
 
 if TYPE_CHECKING:
     import torch
@@ -110,9 +111,10 @@ def _folder(path: str | Path) -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments((PickleArguments,), argv, __doc__, prog="python -m ltp_pipeline.to_safetensors")
+    (args,) = parse_arguments((PickleArguments,), argv, __doc__, command="-m ltp_pipeline.to_safetensors")
     count = to_safetensors(args.model_name_or_path, args.output_dir)
     print(f"{count} weights: {args.output_dir}/model.safetensors")
+    show_next(fine_tuning_of(args.output_dir))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import replaced_together
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.next_commands import FINE_TUNE, command, free_folder, show_next
+from ltp_pipeline.base.program import ROOT, shortest
 from ltp_pipeline.base.result_folder import check_file_overwrite
 from ltp_pipeline.data.flags import ReadingArguments
 
@@ -72,7 +74,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> "
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments((TokenizerArguments,), argv, __doc__, prog="python -m ltp_pipeline.train_tokenizer")
+    (args,) = parse_arguments((TokenizerArguments,), argv, __doc__, command="-m ltp_pipeline.train_tokenizer")
     if args.vocab_size < SMALLEST_VOCABULARY:
         raise UserError(
             f"--vocab_size {args.vocab_size}: expected {SMALLEST_VOCABULARY} or more: "
@@ -94,6 +96,10 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
     print(f"{len(tokenizer)} tokens learned from {len(functions)} functions: {args.output_dir}")
+    sizes = ROOT / "configs/ltp_small.json"
+    if sizes.is_file():  # not in an installation
+        start = {"config_name": shortest(sizes), "tokenizer_name": args.output_dir, "do_train": True}
+        show_next([command(FINE_TUNE, **start, train_file=args.train_file, output_dir=free_folder("code_test"))])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from Data.ground_truth.rows import (
 from Data.sources.source_list import SPLITS
 from ltp_pipeline.base.errors import UserError, check_seed, printable
 from ltp_pipeline.base.files import format_table, replaced_together, write_csv, write_json, write_rows
+from ltp_pipeline.base.next_commands import after_tables, show_next
+from ltp_pipeline.base.parser import CommandParser
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.result_folder import check_new_tables
 from ltp_pipeline.base.stand_ins import stand_in
@@ -56,11 +58,9 @@ class Repository:
     check_leaks: bool = False  # whether to compare with a split of the files at random, which takes a minute
 
 
-def argument_parser(description: str | None, repository: Repository) -> argparse.ArgumentParser:
-    """The flags that all importers have. An importer can add flags of its own."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+def argument_parser(command: str, description: str | None, repository: Repository) -> CommandParser:
+    """The flags that all importers have. An importer can add flags of its own. `command`: such as Data/import_x.py."""
+    parser = CommandParser(command=command, description=description)
     add = parser.add_argument
     add("--source", type=Path, required=True, metavar="DIR", help=f"your clone of github.com/{repository.name}")
     add("--output_dir", type=Path, required=True, metavar="DIR", help="folder of the tables")
@@ -125,6 +125,8 @@ def run_import(
     if note is not None:
         print(f"note: {note}")
     print(f"written to {args.output_dir}")
+    own = names[: len(repository.splits)]  # those of the first prefix
+    show_next(after_tables(args.output_dir, own, args.format))
 
 
 def _rows_of(source: Path, read: Callable[[Path, dict[str, int]], Iterable[Row]], counts: dict[str, int]) -> list[Row]:

@@ -68,7 +68,7 @@ class Commands:
         if (folder / "all_results.json").is_file():
             return
         try:
-            arguments = parse_training_arguments(classes, flags, script)
+            arguments = parse_training_arguments(classes, flags, "", script)
         except SystemExit as end:  # argparse has printed what is wrong
             raise UserError(f"{script} does not accept its flags") from end
         run(how(*arguments))

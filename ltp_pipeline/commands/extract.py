@@ -16,6 +16,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.files import format_table
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.folder_lock import locked
+from ltp_pipeline.base.next_commands import fine_tuning, show_next
 from ltp_pipeline.base.result_folder import check_file_overwrite, place_of
 from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
@@ -39,7 +40,7 @@ class ExtractArguments(PrunedModelArguments):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     positional = {"OUTPUT_DIR": {"nargs": "?", "help": "The same as --output_dir."}}
-    args, words = parse_arguments([ExtractArguments], argv, __doc__, positional=positional)
+    args, words = parse_arguments([ExtractArguments], argv, __doc__, "ltp_extract_and_save.py", positional)
     from ltp_pipeline.view.pruned_files import write_pruned_files  # late: --help does not need pandas
 
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
@@ -59,3 +60,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     empty = sum(counts["empty_functions"] for counts in files)
     if empty:
         print(f"functions without any kept token of code: {empty}; their rows are written with empty code")
+    if args.train_file is not None and args.validation_file is not None and args.task_name.upper() == "CODE":
+        tables = (output_dir / "train_pruned.csv", output_dir / "dev_pruned.csv")
+        show_next([fine_tuning(*tables, output_dir="code_test_pruned")])

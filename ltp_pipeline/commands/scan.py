@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.extras import check_installed
+from ltp_pipeline.base.parser import CommandParser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,18 +46,16 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     """The flags and the PATHs, which may stand before, between and after flags; after `--` everything is a PATH."""
     parser = make_parser()
     end = argv.index("--") if "--" in argv else len(argv)
-    args = parser.parse_intermixed_args(argv[:end])  # with `--` in it, it fails before Python 3.12
+    args = parser.parse_intermixed_args(parser.expand(argv[:end]))  # with `--` in it, it fails before Python 3.12
     args.PATH += argv[end + 1 :]
     if not args.PATH:
         parser.error("expected a PATH: a file or folder to scan")
     return args
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """The parser of the command line. The flags of `ScanSettings` have its names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(command="ltp_scan.py", description=__doc__)
     parser.add_argument(
         "PATH", nargs="*", help="files and folders; -: a list of them on standard input, one a line or NUL-separated"
     )

@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.flags import parse_arguments
+from ltp_pipeline.base.next_commands import EXTRACT, command, free_folder, given_flags, show_next
 from ltp_pipeline.base.result_folder import check_addable
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 from ltp_pipeline.view.line_results import CHOICES
 from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
 from ltp_pipeline.view.token_scores import DEFAULT
+
+HIDDEN = ("pad_to_max_length", "temperature", "masking_mode")  # they have no effect
 
 
 @dataclass
@@ -48,7 +51,7 @@ class ReportArguments(PrunedModelArguments):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
-    (args,) = parse_arguments([ReportArguments], argv, __doc__)
+    (args,) = parse_arguments([ReportArguments], argv, __doc__, "ltp_test.py")
     check_addable(Path(args.output_dir))
     from ltp_pipeline.view.report import report_kept_tokens  # late: --help needs neither pandas nor matplotlib
     from ltp_pipeline.view.terminal import TerminalView
@@ -61,3 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for trace in report.shown:
         print(view.function(trace))
     print("written:", ", ".join(map(str, written)))
+    files = {"train_file": args.train_file, "validation_file": args.validation_file}
+    given = {item.name: item.default for item in fields(PrunedModelArguments) if item.name not in HIDDEN}
+    how = given_flags(vars(args), given, [name for name in given if name not in files])
+    show_next([command(EXTRACT, **how, **files, output_dir=free_folder("pruned_data"))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from transformers.hf_argparser import HfArg
 
@@ -29,6 +29,11 @@ class ColumnArguments:
         help="The class of each name in the column of labels, or of each folder of files: good=0,bad=1, or a JSON "
         "file with such an object. Not for GLUE tasks.",
     )
+
+
+def columns_given(args: ColumnArguments) -> dict[str, str]:
+    """The flags of `ColumnArguments` that were given, for another command that reads the same files."""
+    return {item.name: value for item in fields(ColumnArguments) if (value := getattr(args, item.name)) is not None}
 
 
 @dataclass(kw_only=True)

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 
 from ..base.errors import UserError
+from ..base.parser import CommandParser
 from . import change, records, state
 from .contents import NAMES, new_blocks, new_files
 from .interpreter import Package, check_active, check_writable, find_package, try_in_fresh_interpreter
@@ -184,8 +185,8 @@ def _what_now(package: Package) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=COMMAND,
+    parser = CommandParser(
+        command=COMMAND,
         description="Adds the model type 'ltp' to an installed Transformers package. Then every program can import "
         "LTPForSequenceClassification, LTPTrainer and the rest from transformers, and load LTP checkpoints through "
         "the Auto classes. Files are added, and a marked block is appended to the files that map names to classes; "

@@ -14,8 +14,7 @@ import torch
 from transformers.hf_argparser import HfArg
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.flags import parse_arguments, read_flags
-from ltp_pipeline.base.program import program_words
+from ltp_pipeline.base.flags import FlagParser
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
@@ -352,19 +351,22 @@ def with_values(arguments: Arguments, **values: Any) -> Arguments:
     return changed
 
 
-def parse_training_arguments(dataclasses: Sequence[type], argv: list[str] | None, description: str) -> tuple[Any, ...]:
+def parse_training_arguments(
+    dataclasses: Sequence[type], argv: list[str] | None, description: str, command: str | None = None
+) -> tuple[Any, ...]:
     """As `parse_arguments`; also stores the command line in the training arguments, for the model card."""
-    argv = read_flags(argv)
-    parsed = parse_arguments(dataclasses, argv, description)
+    parser = FlagParser(dataclasses, command, description)
+    words = parser.expand(argv)
+    parsed = parser.parse(words)
     for arguments in parsed:
         if isinstance(arguments, FineTuningArguments):
-            arguments.command = _command(argv)
+            arguments.command = _command([*parser.prog.split(), *words])
     return parsed
 
 
-def _command(argv: Sequence[str]) -> str:
-    """The command line. Absolute paths are shortened to their last part."""
-    return shlex.join(map(_without_place, [*program_words(), *argv]))
+def _command(words: Sequence[str]) -> str:
+    """The words of a command line as text. Absolute paths are shortened to their last part."""
+    return shlex.join(map(_without_place, words))
 
 
 def _without_place(word: str) -> str:

@@ -13,6 +13,7 @@ import transformers
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import write_json
 from ltp_pipeline.base.folder_lock import locked
+from ltp_pipeline.base.next_commands import show_next
 from ltp_pipeline.base.processes import is_main
 from ltp_pipeline.base.result_folder import (
     CHECKPOINTS,
@@ -44,6 +45,7 @@ from ltp_pipeline.training.lines import line_scoring, score_lines
 from ltp_pipeline.training.lora import add_adapters, check_lora
 from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.model_card_origin import Origin, origin_of
+from ltp_pipeline.training.next_stage import next_stage
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 from ltp_pipeline.training.reports import mean_loss, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
@@ -92,6 +94,7 @@ def run(start: Start) -> dict[str, Any]:
     if is_main():
         report = start.report(results)
         print(f"\n{report}\n\n{output_dir}" if report else output_dir)
+        show_next(next_stage(start, output_dir))
     return results
 
 

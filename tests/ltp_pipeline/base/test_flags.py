@@ -2,9 +2,10 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from transformers import TrainingArguments
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.flags import parse_arguments, read_flags
+from ltp_pipeline.base.flags import parse_arguments
 
 
 @dataclass
@@ -28,8 +29,16 @@ class Training:
             raise ValueError(f"--epochs {self.epochs}: expected 1 or more")
 
 
-def _parse(*argv, **kwargs):
-    return parse_arguments((Model, Training), argv, "What it is for.\n\n    an example", **kwargs)
+def _parse(*argv, command="-m something", **kwargs):
+    description = "What it is for.\n\n    an example\n\nMore."
+    return parse_arguments((Model, Training), argv, description, command, **kwargs)
+
+
+def _shown(capsys, *argv, **kwargs):
+    with pytest.raises(SystemExit) as end:
+        _parse(*argv, **kwargs)
+    shown = capsys.readouterr()
+    return end.value.code, shown.out if end.value.code == 0 else shown.err
 
 
 def test_flags_and_a_file_of_flags_mean_the_same(tmp_path):
@@ -38,6 +47,7 @@ def test_flags_and_a_file_of_flags_mean_the_same(tmp_path):
     expected = (Model(folder="m"), Training(weight_decay_threshold=0.5, label_names=["a", "b"], do_train=True))
     words = "--folder m --weight_decay 0.5 --label_names a b --do_train True".split()
     assert _parse(str(tmp_path / "run.json")) == _parse(*words) == expected
+    assert _parse("--config", str(tmp_path / "run.json")) == expected
 
 
 @pytest.mark.parametrize("text, message", [("{", "cannot be read as JSON"), ("[1]", "expected one JSON object")])
@@ -54,10 +64,12 @@ def test_arguments_without_a_flag():
 
 def test_unknown_and_abbreviated_flags_end_with_status_2(capsys):
     for flag in ("--epoch", "--epoxs"):
-        with pytest.raises(SystemExit) as end:
-            _parse(flag, "1", prog="python -m something")
-        assert end.value.code == 2
-        assert f"python -m something: error: unrecognized arguments: {flag} 1" in capsys.readouterr().err
+        status, shown = _shown(capsys, flag, "1")
+        assert status == 2
+        assert shown.splitlines() == [
+            f"error: unrecognized argument {flag}; did you mean --epochs?",
+            "python -m something --help lists the flags",
+        ]
 
 
 def test_a_value_that_a_dataclass_refuses_is_the_users_error():
@@ -66,11 +78,10 @@ def test_a_value_that_a_dataclass_refuses_is_the_users_error():
 
 
 def test_help_shows_the_description_and_defaults_that_are_values(capsys):
-    with pytest.raises(SystemExit) as end:
-        _parse("--help")
-    shown = capsys.readouterr().out
-    assert end.value.code == 0
-    assert "What it is for.\n\n    an example" in shown
+    status, shown = _shown(capsys, "--help")
+    assert status == 0
+    assert shown.startswith("usage: python -m something FLAGS\n\nWhat it is for.\n\nMore.\n")
+    assert shown.endswith("\n\nexamples:\n    an example\n")
     assert "Passes over the data. (default: 3)" in shown
     assert "(default: None)" not in shown
     assert "(default: False)" not in shown
@@ -80,4 +91,27 @@ def test_flags_nested_deeply_are_an_error(tmp_path):
     file = tmp_path / "flags.json"
     file.write_text("[" * 100_000)
     with pytest.raises(UserError, match="flags.json.*nested too deeply"):
-        read_flags([str(file)])
+        _parse(str(file))
+
+
+def test_help_leaves_out_the_flags_of_the_library_that_few_people_need(capsys):
+    def shown(flag):
+        with pytest.raises(SystemExit):
+            parse_arguments((TrainingArguments,), [flag], "", "x.py")
+        return capsys.readouterr().out
+
+    short, full = shown("--help"), shown("--help_all")
+    assert "--seed N" in short and "--seed N" in full
+    assert "--adafactor" not in short and "--ddp_timeout" not in short
+    assert "--ddp_timeout N" in full.partition("all other flags of the library's TrainingArguments:\n")[2]
+    assert "--output-dir" not in full
+
+
+def test_a_mapping_is_a_value_only_where_the_library_reads_one(tmp_path):
+    file = tmp_path / "flags.yaml"
+    file.write_text(f"output_dir: {tmp_path}\nlr_scheduler_kwargs: {{num_cycles: 2}}\nreport_to: none\nuse_cpu: yes\n")
+    (args,) = parse_arguments((TrainingArguments,), ["--config", str(file)], "", "x.py")
+    assert args.lr_scheduler_kwargs == {"num_cycles": 2}
+    file.write_text("seed: {a: 1}\n")
+    with pytest.raises(UserError, match=r'flags.yaml: seed: .*"a": "1".*: expected one value, not a mapping'):
+        parse_arguments((TrainingArguments,), ["--config", str(file)], "", "x.py")

@@ -27,9 +27,14 @@ def test_a_mistake_that_any_process_finds_ends_all_with_one_message(two, failing
 
 def test_a_misspelt_flag_is_told_once(two):
     flags = make_dataclass("Flags", [("learning_rate", float, 1e-4)])
-    ended = two(lambda: parse_arguments([flags], ["--lerning_rate", "1"], ""))
+    ended = two(lambda: parse_arguments([flags], ["--lerning_rate", "1"], "", "x.py"))
     assert [status for status, _, _ in ended] == [2, 2]
-    assert "".join(error for _, _, error in ended).count("error: unrecognized arguments: --lerning_rate 1") == 1
+    assert (
+        "".join(error for _, _, error in ended).count(
+            "error: unrecognized argument --lerning_rate; did you mean --learning_rate?"
+        )
+        == 1
+    )
 
 
 def test_a_result_folder_is_made_and_moved_once(two, tmp_path):

@@ -66,13 +66,15 @@ def test_cuda_chooses_the_gpus(monkeypatch):
 
 
 @pytest.mark.parametrize("dataclasses", [STAGE, FINE_TUNING])
-def test_help_explains_every_flag_and_hides_those_without_effect(dataclasses, capsys):
+@pytest.mark.parametrize("flag, strategy", [("--help", "eval_strategy"), ("--help_all", "evaluation_strategy")])
+def test_help_explains_every_flag_and_hides_those_without_effect(dataclasses, flag, strategy, capsys):
     with pytest.raises(SystemExit) as end:
-        parse_training_arguments(dataclasses, ["--help"], "What it is for.")
+        parse_training_arguments(dataclasses, [flag], "What it is for.")
     assert end.value.code == 0
     shown = capsys.readouterr().out
-    assert "--evaluation_strategy" in shown and "(default: None)" not in shown
+    assert f"{strategy} WHEN" in shown and "(default: None)" not in shown
     assert "--pad_to_max_length" not in shown and "--arch" not in shown
+    assert "other flags:" not in shown  # a flag of ours without a group in base/help_groups.py
 
 
 def test_a_copy_with_other_values_keeps_what_was_chosen(tmp_path):

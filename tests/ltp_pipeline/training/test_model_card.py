@@ -163,7 +163,6 @@ def test_the_origin_on_the_hub(monkeypatch, tmp_path):
     assert origin_of(None) == Origin()
 
 
-def test_the_command_names_no_place(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/home/me/run.py"])
+def test_the_command_names_no_place():
     words = ["--train_file", "/home/me/train.csv", "--output_dir=/tmp/out", "--restore", "a/b", "--lr=1e-5"]
-    assert _command(words) == "python run.py --train_file train.csv --output_dir=out --restore a/b --lr=1e-5"
+    assert _command(["python", "run.py", *words]) == "python run.py --train_file train.csv --output_dir=out --restore a/b --lr=1e-5"
