@@ -49,6 +49,12 @@ def runnable(command: str) -> str:
     return f"{_interpreter()} {shlex.quote(shortest(ROOT / command))}"
 
 
+def name_of(installed: str) -> str:
+    """What a message calls a command such as "ltp-prune": the script of the checkout if it is there."""
+    script = next(command for command, name in INSTALLED.items() if name == installed)
+    return script if (ROOT / script).is_file() else installed
+
+
 def as_typed(text: str) -> str:
     """`text` with the names of commands of this project as the user types them."""
     if not _is_installed():

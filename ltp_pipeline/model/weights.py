@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.hub import as_user_error, hub_options
 from ltp_pipeline.base.hub_safetensors import safetensors_revision
+from ltp_pipeline.base.program import name_of
 from ltp_pipeline.model.precision import prepack_bfloat16
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def load_weights(
     if missing and not new_head:
         raise UserError(
             f"{flag} {path}: {len(missing)} weights are missing ({missing[0]}, ...); expected a model fine-tuned for "
-            "classification: run run_glue_code_metrics.py first"
+            f"classification: run {name_of('ltp-finetune')} first"
         )
     if missing:
         print(f"note: {len(missing)} weights that {path} does not have start at random: {_first(missing)}")

@@ -7,7 +7,6 @@ has been trained: merged weights do not tell the adapters.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.base.processes import is_main
 from ltp_pipeline.model.checkpoints import PRUNABLE
 from transformer_revised import LTPTrainer
@@ -38,8 +38,7 @@ def check_lora(args: FineTuningArguments) -> None:
                 raise UserError(f"--{name}: expected --lora_r, the rank of the adapters, with it")
         return
     where = f"--lora_r {args.lora_r}"
-    if find_spec("peft") is None:
-        raise UserError(f"{where}: the package peft is not installed; run `pip install peft`")
+    check_installed(where, "lora", "peft")
     if args.fsdp or args.deepspeed:
         raise UserError(f"{where}: cannot be combined with --fsdp or --deepspeed, which divide the weights")
     if (args.gradient_checkpointing_kwargs or {}).get("use_reentrant"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.program import name_of
 from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
@@ -228,7 +229,7 @@ def _check_prunes(config: PreTrainedConfig, values: dict[str, Any]) -> None:
         if values[name] and getattr(config, "prune_mode", None) is None:
             raise UserError(
                 f"--{name} {values[name]}: this model (type {config.model_type}) does not prune; expected an LTP "
-                "checkpoint with a prune_mode such as absolute_threshold, or run_code_metrics.py, which makes one"
+                f"checkpoint with a prune_mode such as absolute_threshold, or {name_of('ltp-prune')}, which makes one"
             )
 
 

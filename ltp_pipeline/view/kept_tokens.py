@@ -16,6 +16,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.base.processes import is_main
+from ltp_pipeline.base.program import name_of
 from ltp_pipeline.data.batches import EVAL_HELP
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import (
@@ -105,7 +106,7 @@ def load_pruned_model(args: PrunedModelArguments) -> tuple[LTPForSequenceClassif
     if config.prune_mode is None:
         raise UserError(
             f'{where}: this checkpoint does not prune ("prune_mode" is null in its config.json); '
-            "expected a checkpoint that run_code_metrics.py has pruned"
+            f"expected a checkpoint that {name_of('ltp-prune')} has pruned"
         )
     limit = position_limit(config)
     if not 3 <= args.max_length <= limit:

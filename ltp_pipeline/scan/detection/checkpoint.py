@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError, printable
+from ltp_pipeline.base.program import name_of
 from ltp_pipeline.data.truncation import sequence_length, trained_stride
 from ltp_pipeline.task.class_names import CODE_CLASSES, WITHOUT_MEANING
 from ltp_pipeline.task.decision import stored_threshold
@@ -80,7 +81,7 @@ def detected(config: PreTrainedConfig, where: str) -> tuple[Task, tuple[str, ...
     if heads and not any(name.endswith(HEAD) for name in heads):
         raise UserError(
             f"{where}: is a {printable(heads[0])}, which has no classification head; expected a model fine-tuned for "
-            "classification: run run_glue_code_metrics.py first"
+            f"classification: run {name_of('ltp-finetune')} first"
         )
     names = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
     if config.problem_type == "regression" or len(names) == 1:

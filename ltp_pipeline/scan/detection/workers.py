@@ -90,8 +90,7 @@ class Workers:
         return value
 
     def _start(self) -> subprocess.Popen:
-        here = os.path.realpath(os.getcwd())
-        paths = [ROOT, *(path for path in sys.path if path and os.path.realpath(path) not in (here, ROOT))]
+        paths = _module_paths(os.path.realpath(os.getcwd()))
         with self._lock:
             if self._closed:
                 raise TaskFailed("the scan has ended")
@@ -103,6 +102,15 @@ class Workers:
             )
             self._running.add(process)
         return process
+
+
+def _module_paths(here: str) -> list[str]:
+    """`sys.path` of this process without the current folder `here`, but with the folder of this project.
+
+    The site-packages of an installation stay where they are, behind Python's own modules.
+    """
+    paths = [path for path in sys.path if path and (os.path.realpath(path) != here or here == ROOT)]
+    return paths if ROOT in map(os.path.realpath, paths) else [ROOT, *paths]
 
 
 def _end_of(process: subprocess.Popen) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,8 @@ def test_flags_that_cannot_be_used(tmp_path, values, says):
 
 
 def test_peft_is_optional(tmp_path, monkeypatch):
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--lora_r 4: the package peft is not installed; run `pip install peft`"):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match="--lora_r 4 needs peft, which is not installed: pip install"):
         lora.check_lora(flags(tmp_path, lora_r=4))
 
 

@@ -165,4 +165,7 @@ def test_the_origin_on_the_hub(monkeypatch, tmp_path):
 
 def test_the_command_names_no_place():
     words = ["--train_file", "/home/me/train.csv", "--output_dir=/tmp/out", "--restore", "a/b", "--lr=1e-5"]
-    assert _command(["python", "run.py", *words]) == "python run.py --train_file train.csv --output_dir=out --restore a/b --lr=1e-5"
+    assert (
+        _command(["python", "run.py", *words])
+        == "python run.py --train_file train.csv --output_dir=out --restore a/b --lr=1e-5"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ltp_pipeline.scan.detection import workers as module
 from ltp_pipeline.scan.detection.prepare import Window, in_background, windows
 from ltp_pipeline.scan.detection.workers import TaskFailed, Workers
 from ltp_pipeline.scan.sources.paths import FoundFile
@@ -40,6 +41,23 @@ def test_a_task_that_ends_its_process_is_known_and_the_others_are_done(workers, 
     with pytest.raises(TaskFailed, match=says):
         failing.result()
     assert other.result()[1] == "again"
+
+
+@pytest.mark.parametrize(
+    ("root", "here", "paths", "expected"),
+    [
+        ("/code", "/x", ["", "/std", "/site"], ["/code", "/std", "/site"]),  # an editable installation
+        ("/code", "/x", ["/code", "/std", "/site"], ["/code", "/std", "/site"]),  # a script of a checkout
+        ("/code", "/code", ["", "/std"], ["/code", "/std"]),
+        ("/code", "/code", ["/code", "/std"], ["/code", "/std"]),
+        ("/site", "/x", ["/bin", "/std", "/site"], ["/bin", "/std", "/site"]),  # nothing there hides Python's modules
+        ("/code", "/x", ["/x", "/std"], ["/code", "/std"]),  # not from the folder that is scanned
+    ],
+)
+def test_where_the_processes_look_for_modules(monkeypatch, root, here, paths, expected):
+    monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setattr(sys, "path", paths)
+    assert module._module_paths(here) == expected
 
 
 def test_without_processes_tasks_run_here():
