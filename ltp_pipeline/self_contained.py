@@ -17,6 +17,7 @@ from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.flags import parse_arguments
 
 FLAG = "--model_name_or_path"
+CARD = "README.md"
 
 
 @dataclass
@@ -50,29 +51,37 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
             f"{FLAG} {folder}: model type {config.get('model_type')!r}; expected an LTP checkpoint: the library has "
             "the code of its own model types"
         )
-    if output_dir is None:
-        with locked(place_of(folder), "self_contained", replaces=False):
-            _write(config, folder)
-        return folder
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
-    with new_result(output_dir) as result:
-        for pattern in ("*.safetensors", INDEX, *TOKENIZER_FILES, "README.md", "LICENSE*"):
-            for file in folder.glob(pattern):
-                shutil.copyfile(file, result / file.name)
-        _write(config, result)
-    return output_dir
+    try:
+        if output_dir is None:
+            with locked(place_of(folder), "self_contained", replaces=False):
+                _write(config, folder, folder)
+            return folder
+        if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+            raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+        with new_result(output_dir) as result:
+            for pattern in ("*.safetensors", INDEX, *TOKENIZER_FILES, "LICENSE*"):
+                for file in folder.glob(pattern):
+                    shutil.copyfile(file, result / file.name)
+            _write(config, folder, result)
+        return output_dir
+    except OSError as error:
+        raise UserError(f"{output_dir or folder}: cannot be written: {error.strerror}") from error
 
 
-def _write(config: dict, folder: Path) -> None:
-    from ltp_pipeline.base.files import write_json, write_text
+def _write(config: dict, folder: Path, target: Path) -> None:
+    """Writes code, card and configuration of the checkpoint `folder` to `target`, all or none."""
+    from ltp_pipeline.base.files import replaced_together, write_json, write_text
     from ltp_pipeline.model.checkpoint_files import CONFIG
     from ltp_pipeline.model.self_contained import auto_map
-    from transformer_revised.models.ltp.model_code import code_files
+    from ltp_pipeline.training.how_to_load import with_code
+    from transformer_revised.models.ltp.model_code import copy_code
 
-    for file in code_files():
-        write_text(folder / file.name, file.read_text(encoding="utf-8"))
-    write_json(folder / CONFIG, {**config, "auto_map": auto_map()})
+    with replaced_together(target) as staging:
+        copy_code(staging)
+        if (folder / CARD).is_file():
+            card = (folder / CARD).read_text(encoding="utf-8", errors="surrogateescape")
+            write_text(staging / CARD, with_code(card, (config.get("architectures") or [""])[0]))
+        write_json(staging / CONFIG, {**config, "auto_map": auto_map()})
 
 
 def main(argv: list[str] | None = None) -> None:

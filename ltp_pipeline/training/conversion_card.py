@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ltp_pipeline.base.files import write_text
 from ltp_pipeline.model.conversion import exact_length
+from ltp_pipeline.training.how_to_load import how_to_load
 from ltp_pipeline.training.model_card_origin import CARD, origin_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def write_conversion_card(folder: Path, model: PreTrainedModel, source: str | Pa
         metadata,
         template_path=str(TEMPLATE),
         source=origin.name,
-        model_class=name,
+        how_to_load=how_to_load(name, "ltp", self_contained=False),
         exact_length=exact_length(max(model.config.attention_window)),
     )
     write_text(folder / CARD, f"{str(card).rstrip()}\n")

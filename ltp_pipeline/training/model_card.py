@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ltp_pipeline.base.files import format_table, write_text
 from ltp_pipeline.data.glue_files import HUB_DATA_SET
 from ltp_pipeline.model.ranking_note import ranking_note
+from ltp_pipeline.training.how_to_load import how_to_load
 from ltp_pipeline.training.reports import METRICS, by_split, interval_text, length_table
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ltp_pipeline.training.model_card_origin import Origin
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
+HEAD = "ForSequenceClassification"  # of every model that is trained
 FROM_HUB = "from the hub"  # the file of a GLUE split that was read from there
 HUB_SPLITS = {"eval": "validation", "eval_mismatched": "validation_mismatched"}  # the hub's names, if they differ
 
@@ -60,7 +62,7 @@ def write_model_card(
         template_path=str(TEMPLATE),
         model_type=config.model_type,
         prune_mode=prune_mode,
-        self_contained=bool(getattr(config, "auto_map", None)),
+        how_to_load=how_to_load(HEAD, config.model_type, bool(getattr(config, "auto_map", None))),
         origin=origin,
         classes=[] if task.is_regression else [str(config.id2label[number]) for number in sorted(config.id2label)],
         decision_threshold=getattr(config, "decision_threshold", None),

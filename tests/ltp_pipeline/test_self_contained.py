@@ -1,5 +1,6 @@
 """Self-contained checkpoints load without this project; with it, its own classes are used and no other code runs."""
 
+import errno
 import filecmp
 import json
 import os
@@ -20,9 +21,10 @@ from ltp_pipeline.convert import main as convert
 from ltp_pipeline.model.checkpoints import load_config, load_pruning_model
 from ltp_pipeline.model.self_contained import auto_map, make_self_contained
 from ltp_pipeline.self_contained import main
+from ltp_pipeline.training.how_to_load import how_to_load
 from tests import loads_anywhere
 from tests.ltp_pipeline.model.conftest import source_model
-from tests.ltp_pipeline.training.conftest import FINE_TUNE, SOFT, fine_tune, prune
+from tests.ltp_pipeline.training.conftest import FINE_TUNE, SOFT, digests, fine_tune, prune
 from tests.pruned_checkpoint import make_tokenizer, save_checkpoint
 from transformer_revised.models.auto.ltp_names import MODEL_CLASSES
 from transformer_revised.models.ltp.model_code import code_files
@@ -125,11 +127,13 @@ def arm(folder):
 
 def test_the_command_writes_what_others_need(checkpoint, capsys):
     (checkpoint / "training_args.bin").touch()
-    (checkpoint / "README.md").write_text("card")
+    own, shared = (how_to_load("LTPForSequenceClassification", "ltp", code) for code in (False, True))
+    (checkpoint / "README.md").write_text(f"card\n\n{own}\n")
     self_contained()
     assert "loads by trust_remote_code=True: to_share" in capsys.readouterr().out
     expected = {path.name for path in checkpoint.iterdir()} - {"training_args.bin"} | set(CODE)
     assert {path.name for path in Path("to_share").iterdir()} == expected and holds_code("to_share")
+    assert Path("to_share/README.md").read_text() == f"card\n\n{shared}\n"
     before, after = read_config(checkpoint), read_config("to_share")
     assert "auto_map" not in before and {**before, "auto_map": auto_map()} == after
 
@@ -140,6 +144,22 @@ def test_the_command_adds_code_in_place_and_renews_it(checkpoint):
     arm("hard")
     self_contained("")
     assert holds_code("hard") and not Path("executed").exists()
+
+
+def test_a_write_that_fails_changes_nothing(checkpoint, monkeypatch):
+    self_contained("")
+    before = digests("hard")
+
+    def full(folder):
+        Path(folder, "modeling_ltp.py").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("transformer_revised.models.ltp.model_code.copy_code", full)
+    with pytest.raises(UserError, match="hard: cannot be written: No space left on device"):
+        self_contained("")
+    with pytest.raises(UserError, match="--output_dir to_share: cannot be written: No space left on device"):
+        self_contained()
+    assert digests("hard") == before and not Path("to_share").exists()
 
 
 def test_the_command_refuses_other_folders(checkpoint, longformer_dir):
