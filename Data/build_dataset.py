@@ -1,7 +1,14 @@
-"""Build a data set of labelled functions from pinned source distributions, Debian sources or folders.
+r"""Build a data set of labelled functions from pinned source distributions, Debian sources or folders.
 
 Writes train_subset, validation and test (.csv or .parquet), findings.jsonl, not_extracted.csv, dataset_card.json and
 README.md, the card. Data/README.md describes them.
+
+  python Data/build_dataset.py
+
+  python Data/build_dataset.py --source_dir my_project another_project --output_dir my_data --seed 7
+
+  python Data/build_dataset.py --source_dir scripts --language powershell --granularity file \
+      --labels_from_folders good=0 bad=1 --output_dir my_data
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Converts a BERT or RoBERTa checkpoint, such as CodeBERT, to an LTP checkpoint.
+r"""Converts a BERT or RoBERTa checkpoint, such as CodeBERT, to an LTP checkpoint.
 
-    python -m ltp_pipeline.convert --model_name_or_path microsoft/codebert-base --output_dir codebert_ltp
+    python -m ltp_pipeline.convert --model_name_or_path microsoft/codebert-base --output_dir codebert_ltp \
         --max_positions 4096 --attention_window 512
 
 The result prunes nothing yet: run_glue_code_metrics.py fine-tunes it, and run_code_metrics.py prunes the fine-tuned

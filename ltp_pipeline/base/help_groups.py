@@ -131,5 +131,5 @@ RARE = (
     *("validation_mismatched_file", "overwrite_cache", "calibration_samples", "early_stopping_threshold"),
     *("restore_callback_states_from_checkpoint", "disable_tqdm", "weight_decay_threshold", "window_stride"),
     *("max_test_samples", "dataloader_num_workers", "label_smoothing_factor", "lora_alpha", "lora_dropout"),
-    *("lora_target_modules", "max_steps"),
+    *("lora_target_modules", "max_steps", "report_to", "save_all", "cuda"),
 )

@@ -1,7 +1,10 @@
-"""Writes the code that a pruned model keeps of each function: train_pruned.csv and dev_pruned.csv.
+r"""Writes the code that a pruned model keeps of each function: train_pruned.csv and dev_pruned.csv.
 
 Their columns are label and code; for a GLUE task, label and the columns of the task. Files without labels give files
 without the column label.
+
+  python ltp_extract_and_save.py --model_name_or_path hard --train_file Data/train_subset.csv \
+      --validation_file Data/validation.csv --output_dir pruned_data
 """
 
 from __future__ import annotations

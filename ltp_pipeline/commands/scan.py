@@ -1,6 +1,8 @@
 """Scans source files with a trained checkpoint: which functions, and which of their lines, to read first.
 
-    python ltp_scan.py src --model_name_or_path CHECKPOINT --html report.html
+    python ltp_scan.py src --model_name_or_path hard --html report.html
+
+    python ltp_scan.py . --model_name_or_path hard --changed_since main --sarif new.sarif --baseline old.sarif
 
 Exit status: 0 nothing found; 1 findings (see --fail_on); 2 the scan could not run. docs/scan.md explains more.
 """

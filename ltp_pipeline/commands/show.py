@@ -1,6 +1,10 @@
 """Shows, layer by layer, which tokens of functions a pruned model keeps: in the terminal, as HTML, PNG and JSON.
 
 That a token is kept does not say that it decided. Line scores say which lines speak most for class 1.
+
+  python ltp_test.py --model_name_or_path hard --validation_file Data/validation.csv
+
+  python ltp_test.py --model_name_or_path hard --validation_file Data/test.csv --function_index 3 17 --output_dir seen
 """
 
 from __future__ import annotations
