@@ -42,6 +42,7 @@ TAUGHT_SHARE, MIN_TAUGHT = 0.25, 300
 WITHOUT_EFFECT = (
     *(set(LTPConfig.__dataclass_fields__) - set(LongformerConfig.__dataclass_fields__)),
     *("model_type", "architectures", "transformers_version", "_name_or_path", "dtype", "truncation", "window_stride"),
+    "auto_map",
     *("id2label", "label2id", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"),
 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ltp_pipeline.base.errors import UserError
 from tests.ltp_pipeline.bad_inputs import check, compare, convert, extract, fine_tune, prune, visualise
@@ -26,6 +27,7 @@ CODE = (
     "tokenization_custom.py", "__init__.py", "custom_generate/generate.py", "pipeline.py", "setup.py",
     "sitecustomize.py", "handler.py",
 )  # fmt: skip
+CARD = "---\nbase_model: !!python/object/apply:os.mknod ['{}']\nlicense: mit\n---\n"
 MAP = {
     "AutoConfig": "configuration_custom.Custom", "AutoModel": "modeling_custom.Custom",
     "AutoModelForSequenceClassification": "modeling_custom.Custom",
@@ -54,6 +56,7 @@ def arm(folder: Path, marker: Path, archive: bool) -> None:
     for name in CODE:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(f"open({str(marker)!r}, 'w').close()\nclass Custom: pass\n")
+    (folder / "README.md").write_text(CARD.format(marker))
     for name in ("config.json", "tokenizer_config.json"):
         values = json.loads((folder / name).read_text())
         values |= {"auto_map": MAP, "trust_remote_code": True, "use_kernels": True, "custom_generate": "."}
@@ -103,6 +106,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_executes_what_a_checkpoint_holds(command, weights, place, capsys):
     marker, (run, flags) = place / "executed", COMMANDS[command]
+    (place / "README.md").write_text(CARD.format(marker))  # beside the data
     for folder in ("longformer", "pruned", "roberta"):
         arm(place / folder, marker, archive=weights == "safetensors")
         if weights == "pickle only":
@@ -128,6 +132,8 @@ def test_the_files_execute_something_when_they_are_loaded(tmp_path):
             with contextlib.suppress(RuntimeError):  # a bare pickle is no archive of torch, but is loaded first
                 torch.load(tmp_path / "a" / name, weights_only=False)
             (tmp_path / "executed").unlink()
+        yaml.unsafe_load((tmp_path / "a" / "README.md").read_text().split("---")[1])
+        (tmp_path / "executed").unlink()
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt", "training_args.bin"])
