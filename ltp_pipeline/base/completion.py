@@ -38,7 +38,8 @@ def completion(parser: CommandParser, shell: str) -> str:
         import shtab
     except ImportError as error:
         raise UserError(f"--print_completion {shell}: needs shtab: python -m pip install shtab") from error
-    from ltp_pipeline.base.parser import metavar, spellings
+    from ltp_pipeline.base.parser import metavar
+    from ltp_pipeline.base.suggestions import spellings
 
     name = parser.prog.removeprefix("python ").removeprefix("-m ")
     parser.prog = name.rsplit("/", 1)[-1]

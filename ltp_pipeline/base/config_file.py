@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from argparse import Action, ArgumentError, ArgumentParser
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.files import parse_json
-from ltp_pipeline.base.suggestions import did_you_mean
+from ltp_pipeline.base.suggestions import did_you_mean, spellings
 
 ENDINGS = (".yaml", ".yml", ".json")
+NOT_RECORDED = ("overwrite_output_dir", "resume_from_checkpoint", "hub_token")
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -37,7 +38,43 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(flags, dict):
         example = '{"output_dir": "code_test"}' if language == "JSON" else "output_dir: code_test"
         raise UserError(f"{path}: expected one {language} object of flags, such as {example}")
-    return flags
+    recorded = flags.get("flags")  # the run.json of a result
+    return recorded if isinstance(recorded, dict) else flags
+
+
+def typed_flags(words: Sequence[str], parser: ArgumentParser) -> dict[str, Any]:
+    """The flags of a command line as they can be written to a file of flags, without those of NOT_RECORDED.
+
+    Absolute paths below the current folder become relative.
+    """
+    found: dict[str, list[str]] = {}
+    values: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        action = parser._option_string_actions.get(name) if name.startswith("--") else None
+        if action is None:
+            values.append(_relative(word))
+            continue
+        name = spellings(action)[0].removeprefix("--")
+        values = found.setdefault(name, [])
+        if not _repeats(action):
+            values.clear()
+        if equals:
+            values.append(_relative(value))
+    return {
+        name: True if not values else values[0] if len(values) == 1 else values
+        for name, values in found.items()
+        if name not in NOT_RECORDED
+    }
+
+
+def _relative(word: str) -> str:
+    path = Path(word)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else word
+
+
+def _repeats(action: Action) -> bool:
+    return type(action).__name__ in ("_AppendAction", "_ExtendAction")
 
 
 def config_words(
@@ -74,7 +111,7 @@ def _words(
         if isinstance(value, list | dict) or wanted not in TRUE + FALSE:
             raise UserError(f"{where}: {_shown(value)}: expected true or false")
         return [name] if wanted in TRUE else []
-    repeats = type(action).__name__ == "_AppendAction"
+    repeats = type(action).__name__ == "_AppendAction"  # each value has a flag of its own
     if isinstance(value, list) and not (repeats or action.nargs in ("+", "*") or isinstance(action.nargs, int)):
         raise UserError(f"{where}: {_shown(value)}: expected one value, not a list")
     texts = []

@@ -12,7 +12,8 @@ from transformers import HfArgumentParser
 from ltp_pipeline.base.config_file import config_words
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.help_groups import GROUPS, LIBRARY, OTHERS, RARE
-from ltp_pipeline.base.parser import CommandParser, spellings
+from ltp_pipeline.base.parser import CommandParser
+from ltp_pipeline.base.suggestions import spellings
 
 
 class FlagParser(CommandParser, HfArgumentParser):

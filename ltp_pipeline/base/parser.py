@@ -15,7 +15,7 @@ from ltp_pipeline.base.completion import SHELLS, completion
 from ltp_pipeline.base.config_file import config_words
 from ltp_pipeline.base.errors import UserError, printable_lines
 from ltp_pipeline.base.program import as_typed, program
-from ltp_pipeline.base.suggestions import did_you_mean
+from ltp_pipeline.base.suggestions import did_you_mean, spellings
 
 LONGEST_CHOICES = 60  # characters of {a,b,c} in a help text
 WIDTHS = (80, 100)  # columns of a help text, at least and at most
@@ -176,13 +176,6 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         if not text or action.default in (None, False, [], argparse.SUPPRESS) or "(default" in text:
             return text
         return f"{text} (default: %(default)s)"
-
-
-def spellings(action: argparse.Action) -> list[str]:
-    """The names of a flag, without those that differ from another only in dashes instead of underscores."""
-    names = list(action.option_strings)
-    same = {name[2:].replace("_", "-") for name in names if "_" in name}
-    return [name for name in names if "_" in name or name[2:] not in same or "-" not in name[2:]]
 
 
 def metavar(action: argparse.Action) -> str:

@@ -1,8 +1,9 @@
-"""The name that a user may have meant."""
+"""Names of flags: how they are spelled, and which one a user may have meant."""
 
 from __future__ import annotations
 
 import difflib
+from argparse import Action
 from collections.abc import Iterable
 
 
@@ -16,3 +17,10 @@ def did_you_mean(given: str, names: Iterable[str]) -> str:
     longer = sorted((name for name in names if len(given) > 2 and name.startswith(given)), key=len)
     nearest = longer[:1] or difflib.get_close_matches(given, names, n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def spellings(action: Action) -> list[str]:
+    """The names of a flag, without those that differ from another only in dashes instead of underscores."""
+    names = list(action.option_strings)
+    same = {name[2:].replace("_", "-") for name in names if "_" in name}
+    return [name for name in names if "_" in name or name[2:] not in same or "-" not in name[2:]]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from transformers.hf_argparser import HfArg
 
+from ltp_pipeline.base.config_file import typed_flags
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import FlagParser
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
@@ -37,8 +38,9 @@ class FineTuningArguments(LTPTrainingArguments):
     """The library's training arguments with defaults for short runs, and the arguments that this project adds.
 
     Fields that are not flags: `keep_checkpoints` (whether to keep intermediate checkpoints after the run), `command`
-    (the command line, for the model card), `max_eval_tokens_per_batch` (None: evaluation batches have a fixed number
-    of functions). After `__post_init__`, `dtype` is the name of the dtype in use: "auto" has been resolved.
+    (the command line, for the model card), `flags` (its flags, for run.json), `max_eval_tokens_per_batch` (None:
+    evaluation batches have a fixed number of functions). After `__post_init__`, `dtype` is the name of the dtype in
+    use: "auto" has been resolved.
     """
 
     _argument_group_name = "training (mostly the library's own flags)"
@@ -71,6 +73,7 @@ class FineTuningArguments(LTPTrainingArguments):
     )
     keep_checkpoints: bool = field(init=False, default=False)
     command: str = field(init=False, default="")
+    flags: dict = field(init=False, default_factory=dict)
     resume_from_checkpoint: str | None = HfArg(
         default=None,
         help="Continue training from this checkpoint-N folder. If the other flags are unchanged, the result is "
@@ -360,6 +363,7 @@ def parse_training_arguments(
     parsed = parser.parse(words)
     for arguments in parsed:
         if isinstance(arguments, FineTuningArguments):
+            arguments.flags = typed_flags(words, parser)
             arguments.command = _command([*parser.prog.split(), *words])
     return parsed
 

@@ -53,7 +53,7 @@ CHOOSING = ("eval_strategy", "eval_steps", "eval_delay", "save_strategy", "save_
 # Flags that change no weight of the result: where, what is logged and kept, how evaluation is divided into batches
 FREE = (
     *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "do_train", "do_eval", "do_predict", "eval"),
-    *("command", "arch", "no_load", "save_all", "keep_checkpoints", "local_rank", "overwrite_cache"),
+    *("command", "flags", "arch", "no_load", "save_all", "keep_checkpoints", "local_rank", "overwrite_cache"),
     *("test_file", "max_test_samples", "pad_to_max_length", "per_device_eval_batch_size", "max_eval_tokens_per_batch"),
     *("prediction_loss_only", "batch_eval_metrics", "include_for_metrics", "eval_on_start", "eval_accumulation_steps"),
     *("eval_do_concat_batches", "eval_use_gather_object", "bf16_full_eval", "fp16_full_eval"),
@@ -95,6 +95,7 @@ class RunRecord:
         self._values: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
             "command": args.command,
+            "flags": args.flags,
             "differs_from_published": _as_json(named_after),
             "length": _as_json({name: getattr(args, name) for name in LENGTH}),
             "versions": versions(),
@@ -161,7 +162,9 @@ class RunRecord:
             write_json(folder / RECORD, {**self._values, "resumed": []})
             return
         entry = {"from": self._checkpoint.name, "notes": self._notes}
-        entry |= {name: self._values[name] for name in ("started", "command", "length", "versions", "machine")}
+        entry |= {
+            name: self._values[name] for name in ("started", "command", "flags", "length", "versions", "machine")
+        }
         record = self._earlier or self._values
         write_json(folder / RECORD, {**record, "resumed": [*record.get("resumed", []), entry]})
 

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from ltp_pipeline.base.config_file import typed_flags
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.parser import CommandParser
 
 
-def _parse(*words):
+def _parser():
     parser = CommandParser(command="x.py", description="")
     add = parser.add_argument
     add("FILES", nargs="*")
@@ -20,7 +21,11 @@ def _parse(*words):
     add("--columns", nargs="+")
     add("--rows", nargs="*", type=int)
     add("--out", type=Path)
-    return parser.parse_args([str(word) for word in words])
+    return parser
+
+
+def _parse(*words):
+    return _parser().parse_args([str(word) for word in words])
 
 
 @pytest.fixture
@@ -112,3 +117,22 @@ def test_json_has_truth_values_only_for_flags_that_take_them(file):
 def test_one_file_only(file):
     with pytest.raises(UserError, match="--config is given twice"):
         _parse("--config", file("lr: 1"), "--config", file("lr: 2"))
+
+
+def test_a_command_line_can_be_written_as_a_file(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--learning_rate=2", "--lr", "1e-4", "--offset", "-0.5", "--include", "a", "--include=b", "--quiet"]
+    words += ["--columns", "a", "b", "--out", str(tmp_path / "x/y"), "--when", "/somewhere"]
+    flags = typed_flags(words, _parser())
+    assert flags == {
+        "lr": "1e-4", "offset": "-0.5", "include": ["a", "b"], "quiet": True, "columns": ["a", "b"], "out": "x/y",
+        "when": "/somewhere",
+    }  # fmt: skip
+    assert _parse("--config", file(json.dumps(flags), "flags.json")) == _parse(
+        *words[:-4], "--out", "x/y", *words[-2:]
+    )
+
+
+def test_the_record_of_a_run_is_a_file_of_flags(file):
+    path = file(json.dumps({"started": "now", "flags": {"lr": "1"}, "settings": {"--lr": 1.0}}), "run.json")
+    assert _parse("--config", path).lr == 1.0

@@ -1,6 +1,7 @@
 import pytest
 
-from ltp_pipeline.base.parser import CommandParser, metavar, spellings, split_examples
+from ltp_pipeline.base.parser import CommandParser, metavar, split_examples
+from ltp_pipeline.base.suggestions import spellings
 
 
 def _parser():

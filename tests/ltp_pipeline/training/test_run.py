@@ -238,6 +238,10 @@ def test_from_random_weights_with_bf16_and_a_json_file_of_flags(workplace, token
     saved = json.loads(Path("scratch/config.json").read_text())
     assert (saved["attention_window"], saved["dtype"], saved["prune_mode"]) == ([16] * 3, "float32", None)
     assert str(tokenizer_dir.parent) not in Path("scratch/README.md").read_text()
+    fine_tune("--config scratch/run.json --output_dir again")
+    first, second = (json.loads(Path(folder, "run.json").read_text()) for folder in ("scratch", "again"))
+    assert first["settings"] == second["settings"] and first["flags"]["train_file"] == "train.csv"
+    assert results("again")["eval_loss"] == everything["eval_loss"]
 
 
 def test_other_models_are_fine_tuned_and_evaluated_too(workplace):
