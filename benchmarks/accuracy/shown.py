@@ -35,7 +35,7 @@ def by_test(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[dict[
 def quality_table(rows: list[dict[str, Any]], ranges: bool = True) -> str:
     """Measures of the predictions, in percent, and their differences to the reference.
 
-    `ranges`: show [lowest, highest] over seeds of every measure, not only of F1 and AUC.
+    `ranges`: show [lowest, highest] over seeds of every measure, not only of F1 and AUC where seeds differ.
     """
     return _table([_quality(row, ranges) for row in rows])
 
@@ -74,7 +74,9 @@ def _quality(row: dict[str, Any], ranges: bool) -> dict[str, str]:
     cells = {"row": row["row"], "seeds": str(len(seeds) if isinstance(seeds, list) else seeds or "-")}
     cells["FLOPs"] = flops(row.get("relative_flops"))
     for name, title in MEASURES.items():
-        cells[title] = _percent(row.get(name), ranges or name in WITH_DIFFERENCE)
+        value = row.get(name)
+        differ = value is not None and value.get("min") != value.get("max")
+        cells[title] = _percent(value, ranges or (differ and name in WITH_DIFFERENCE))
         if name in WITH_DIFFERENCE:
             cells[f"{title} difference"] = difference(differences.get(name))
     return cells | {"found of reference": _percent(row.get("found_of_reference"), ranges)}

@@ -122,7 +122,7 @@ def test_the_pages_of_a_new_file(output, tmp_path, capsys):
     )
     assert "![Tokens by layer: A new run](results_new_tokens.png)" in text
     assert "**d, 9 tokens, test**: 6 layers of 64, 40 functions, 20 of class 1." in text
-    assert "| learned 0.3 | 2 | 0.300 | 66.7 [66.7, 66.7] | -33.3 [" in text
+    assert "| learned 0.3 | 2 | 0.300 | 66.7 | -33.3 [" in text
     assert "| learned 0.3 | 33.3 | 3.33 | 9 3 1 |" in text
     assert "| learned 0.3 | 0.300 | -16.7 [" in text  # over random
     assert "| d | test | 9 | 6 layers of 64 | learned 0.3 | 0.300 | F1 | -33.3 [" in text
