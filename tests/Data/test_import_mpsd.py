@@ -4,10 +4,12 @@ import json
 
 import pandas as pd
 import pytest
+from datasets import load_dataset
 
 from Data.import_mpsd import BENIGN, MALICIOUS, MARKS, MIXED, is_damaged, main, without_marks
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.text_encoding import decode_text
+from ltp_pipeline.data.folders import CLASS_NAMES
 from ltp_pipeline.data.readers import read_functions
 from ltp_pipeline.files.layouts import flaw_lines_of
 
@@ -47,6 +49,11 @@ def imported(tree, tmp_path, *flags):
 def test_plain_and_mixed_tables_share_no_script_across_splits(tree, tmp_path):
     tables, report = imported(tree, tmp_path)
     assert [len(tables[name]) for name in TABLES] == [42, 6, 12, 42, 6, 12]
+    for name in ("default", "mixed"):
+        data = load_dataset(str(tmp_path / "out"), name, cache_dir=str(tmp_path / "cache"))
+        assert [len(data[split]) for split in ("train", "validation", "test")] == [42, 6, 12]
+        assert data["test"].features["label"].names == ["benign", "malicious"]
+    assert tables["mixed_test"].attrs[CLASS_NAMES] == ("benign", "malicious")
     counts = report["counts"]
     assert counts["mixed_malicious"] == 30 and counts["mixed_parts_missing"] == counts["mixed_not_its_two_parts"] == 0
     assert (counts["malicious_pure_with_byte order mark"], counts[f"{BENIGN}_with_byte order mark"]) == (0, 30)

@@ -5,6 +5,7 @@ import os
 
 import pandas as pd
 import pytest
+from datasets import load_dataset
 
 from Data.ground_truth.importer import Repository, argument_parser, files_below, read_files, run_import
 from Data.ground_truth.rows import Row, split_rows, without_duplicates, without_near_duplicates
@@ -32,7 +33,7 @@ def toys(folder, texts):
 
 def import_toys(source, out, *flags, repository=TOY):
     flags = ["--source", str(source), "--output_dir", str(out), *flags]
-    run_import(repository, argument_parser("Toys.", repository).parse_args(flags), read_toys)
+    run_import(repository, argument_parser("Data/import_toys.py", "Toys.", repository).parse_args(flags), read_toys)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -52,6 +53,9 @@ def test_tables_card_and_report(tmp_path, capsys, kind):
     assert report["seed"] == 42 and [one["rows"] for one in report["tables"]] == list(map(len, frames.values()))
     card = (tmp_path / "out" / "README.md").read_text()
     assert "owner/toy" in card and "Label 1: broken." in card and "| with both labels | 2 |" in card
+    data = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert [len(data[name]) for name in ("train", "validation", "test")] == list(map(len, frames.values()))
+    assert data["test"]["flaw_lines"][:].count("2 1") == sum(data["test"]["label"])
     printed = capsys.readouterr().out
     assert "with both labels" in printed and "train_subset" in printed
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -102,7 +106,11 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "walk", walk)
     flags = ["--source", str(source), "--output_dir", str(tmp_path / "out")]
     with pytest.raises(UserError, match="--source: cannot read .*secret: Permission denied"):
-        run_import(TOY, argument_parser("", TOY).parse_args(flags), lambda folder, counts: files_below(folder))
+        run_import(
+            TOY,
+            argument_parser("Data/import_toys.py", "", TOY).parse_args(flags),
+            lambda folder, counts: files_below(folder),
+        )
 
 
 def rows(*of):
