@@ -166,9 +166,9 @@ def read_function_rows(
     read = _usable_rows(frame, texts, classes, layout, bad_rows)
     read.attrs[LAYOUT] = with_content(layout, read)
     if not groups and layout.label is not None:
-        read.attrs[CLASS_NAMES] = (
-            one_word_each(zip(values, classes)) or class_names_of(Path(path), layout.label) or None
-        )
+        words = one_word_each((word, label) for word, label in zip(values, classes) if label is not None)
+        named = class_names_of(Path(path), layout.label)
+        read.attrs[CLASS_NAMES] = words or one_word_each(zip(named, range(len(named))))
     if layout.name and processes.is_main():
         print(f"{Path(path).name}: {described(read)}", flush=True)
     if layout.flaw_lines and read.attrs[LAYOUT].flaw_lines is None and processes.is_main():

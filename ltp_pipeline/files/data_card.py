@@ -67,7 +67,9 @@ def class_names_of(table: Path, column: str = "label") -> tuple[str, ...]:
                 continue
             (kind,) = [feature["dtype"] for feature in info["features"] if feature["name"] == column]
             names = kind["class_label"]["names"]
-            return tuple(str(names[str(number)]) for number in range(len(names)))
+            if isinstance(names, dict):
+                names = [names[str(number)] for number in range(len(names))]
+            return tuple(map(str, names))
     except Exception:  # no card, a card of another form, or none that YAML can read
         pass
     return ()

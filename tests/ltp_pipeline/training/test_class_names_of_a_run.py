@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from transformers import pipeline
 
+from ltp_pipeline.data.flags import ReadingArguments
 from ltp_pipeline.data.folders import CLASS_NAMES
 from ltp_pipeline.data.readers import read_functions
 from tests.ltp_pipeline.conftest import fill, functions
@@ -56,11 +57,15 @@ def test_the_words_of_the_data_are_the_names_in_every_stage(files, longformer_di
 def test_a_label_map_names_the_classes(tmp_path):
     frame = functions(4)
     frame.assign(label=["ok", "bug", "ok", "bug"]).to_csv(tmp_path / "train.csv", index=False)
-    from ltp_pipeline.data.flags import ReadingArguments
-
     for label_map, names in (("ok=0,bug=1", ("ok", "bug")), ("bug=0,ok=1", ("bug", "ok"))):
         read = read_functions(tmp_path / "train.csv", ReadingArguments(label_map=label_map))
         assert read.attrs[CLASS_NAMES] == names and read.head(2).attrs[CLASS_NAMES] == names
+
+
+def test_a_row_without_a_label_does_not_hide_the_names(tmp_path, capsys):
+    functions(4).assign(label=["benign", "malicious", "?", "benign"]).to_csv(tmp_path / "train.csv", index=False)
+    read = read_functions(tmp_path / "train.csv", ReadingArguments(on_bad_rows="skip"))
+    assert len(read) == 3 and read.attrs[CLASS_NAMES] == ("benign", "malicious")
 
 
 def test_the_card_beside_the_data_names_the_classes(tmp_path):
@@ -68,6 +73,13 @@ def test_the_card_beside_the_data_names_the_classes(tmp_path):
     assert read_functions(tmp_path / "train.csv").attrs[CLASS_NAMES] is None
     (tmp_path / "README.md").write_text(CARD)
     assert read_functions(tmp_path / "train.csv").attrs[CLASS_NAMES] == ("benign", "malicious")
+
+
+@pytest.mark.parametrize("names", ["['0', '1']", "[a, b, c]", "[a]", "{'0': a, '1': a}", "[]"])
+def test_names_in_a_card_that_are_none_for_two_classes(names, tmp_path):
+    functions(4).to_csv(tmp_path / "train.csv", index=False)
+    (tmp_path / "README.md").write_text(CARD.replace("{'0': benign, '1': malicious}", names))
+    assert read_functions(tmp_path / "train.csv").attrs[CLASS_NAMES] is None
 
 
 @pytest.mark.parametrize("folders, names", [(["benign", "malicious"], ("benign", "malicious")), (["0", "1"], None)])
