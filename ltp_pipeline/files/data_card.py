@@ -112,10 +112,13 @@ def _metadata(tables: Tables, frames: Sequence[pd.DataFrame], classes: Sequence[
 def _features(
     frames: Sequence[pd.DataFrame], classes: Sequence[str], label: str | None
 ) -> list[dict[str, Any]] | None:
-    """Name and dtype of each column, as `datasets` names them; None if a column holds lists or objects.
+    """Name and dtype of each column, as `datasets` names them; None if a column holds lists or objects, or if a
+    table has other columns than the first.
 
     A column that is empty in one table and holds numbers in another one would otherwise have two types.
     """
+    if any(list(frame.columns) != list(frames[0].columns) for frame in frames):
+        return None
     features, known = [], {*classes, *map(str, range(len(classes)))}  # `datasets` reads both as classes
     for name in frames[0].columns if frames else ():
         columns = [frame[name] for frame in frames if len(frame)]

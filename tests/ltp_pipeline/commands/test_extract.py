@@ -13,7 +13,7 @@ from ltp_pipeline.view.kept_tokens import prune_functions
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, copy_with_teacher, save_functions
 from transformer_revised import LTPConfig
 
-EXTRACTED = ["dev_pruned.csv", "extraction.json", "train_pruned.csv"]
+EXTRACTED = ["README.md", "dev_pruned.csv", "extraction.json", "train_pruned.csv"]
 
 
 def run(checkpoint, *flags):
