@@ -22,12 +22,17 @@ class ConversionArguments:
     """Which checkpoint is converted, and the size of the result."""
 
     model_name_or_path: str = HfArg(help="Checkpoint to convert: a folder or a hub name.")
-    output_dir: str = HfArg(help="New folder for the LTP checkpoint.")
+    output_dir: str = HfArg(help="Folder for the LTP checkpoint.")
     max_positions: int = HfArg(default=MAX_POSITIONS, help="Maximum length of a text of the result, in tokens.")
     attention_window: int = HfArg(
         default=ATTENTION_WINDOW,
         help="Attention window of every layer, an even number of tokens: half of them on each side.",
     )
+    attention_probs_dropout_prob: float | None = HfArg(
+        default=None,
+        help="Dropout of attention weights when the result is trained (default: that of the source). 0 saves time.",
+    )
+    overwrite_output_dir: bool = HfArg(default=False, help="Replace an LTP checkpoint in --output_dir.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,6 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         max_positions=args.max_positions,
         attention_window=args.attention_window,
         describe=lambda folder, model: write_conversion_card(folder, model, args.model_name_or_path),
+        attention_dropout=args.attention_probs_dropout_prob,
+        overwrite=args.overwrite_output_dir,
     )
     name = type(model).__name__
     print(f"{name} for texts of up to {args.max_positions} tokens: {args.output_dir}")

@@ -18,7 +18,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,10 +39,13 @@ def place_of(target: Path) -> Path:
     return target.resolve() if target.is_symlink() or target.name in ("", "..") else target
 
 
-def check_replaceable(target: Path, needed: dict[str, str | Path | None]) -> None:
+def check_replaceable(
+    target: Path, needed: dict[str, str | Path | None], is_result: Callable[[Path], bool] | None = None
+) -> None:
     """Raises UserError if a result must not replace what is at `target`.
 
-    `needed`: flag -> its path, which must not be inside `target`.
+    `needed`: flag -> its path, which must not be inside `target`. `is_result`: whether a folder holds an earlier
+    result; None: [`holds_result`].
     """
     place = target.resolve()
     for name, path in {**needed, "the working directory": Path.cwd()}.items():
@@ -61,7 +64,11 @@ def check_replaceable(target: Path, needed: dict[str, str | Path | None]) -> Non
             f"--output_dir {target}: is a mount point, which cannot be replaced as a whole; expected a folder inside "
             f"it, such as {target / 'result'}"
         )
-    if target.exists() and not holds_result(target) and (not target.is_dir() or any(_foreign_files(target))):
+    if (
+        target.exists()
+        and not (is_result or holds_result)(target)
+        and (not target.is_dir() or any(_foreign_files(target)))
+    ):
         raise UserError(
             f"--output_dir {target}: contains files that are not a result of this program; "
             "expected a new folder, an empty one or an earlier result"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.result_folder import new_result
+from ltp_pipeline.base.result_folder import check_file_overwrite, check_replaceable, finish_replacing, new_result
+from ltp_pipeline.model.checkpoint_files import CONFIG, read_json
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
     check_checkpoint,
@@ -99,23 +100,32 @@ def convert_checkpoint(
     max_positions: int = MAX_POSITIONS,
     attention_window: int = ATTENTION_WINDOW,
     describe: Callable[[Path, "LTPPreTrainedModel"], None] | None = None,
+    attention_dropout: float | None = None,
+    overwrite: bool = False,
 ) -> "LTPPreTrainedModel":
-    """Converts the checkpoint at `path` (folder or hub name) and saves it, with its tokenizer, in a new folder.
+    """Converts the checkpoint at `path` (folder or hub name) and saves it, with its tokenizer, in `output_dir`.
 
     No weight is random: a head that LTP does not have is dropped. `output_dir` appears when it is complete.
     `describe`: adds more files to the folder of the result.
+    `attention_dropout`: dropout of attention weights when the result is trained; None: that of the source.
+    `overwrite`: whether the result may replace an LTP checkpoint.
     Raises UserError as `convert` does, if there is no checkpoint or tokenizer at `path`, or if `output_dir` is neither
-    new nor empty.
+    new nor empty and not to be replaced.
     """
     flag, output_dir = "--model_name_or_path", Path(output_dir)
     check_sizes(max_positions, attention_window)
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+    if attention_dropout is not None and not 0 <= attention_dropout < 1:
+        raise UserError(f"--attention_probs_dropout_prob {attention_dropout}: expected at least 0 and less than 1")
+    check_replaceable(output_dir, {flag: path}, is_result=_holds_ltp)
+    finish_replacing(output_dir)
+    check_file_overwrite(output_dir / CONFIG, overwrite)
     check_checkpoint(path, flag)
     source = load_source(path, load_config(path, flag=flag), flag=flag)
     tokenizer = load_tokenizer(path, flag=flag)
     check_tokenizer_fits(tokenizer, source.config, flag=f"{flag} {path}")
     model, _ = convert(source, tokenizer, max_positions=max_positions, attention_window=attention_window)
+    if attention_dropout is not None:
+        model.config.attention_probs_dropout_prob = attention_dropout
     set_max_length(tokenizer, max_positions)
     with new_result(output_dir) as folder:
         model.save_pretrained(folder)
@@ -205,6 +215,10 @@ def set_max_length(tokenizer: "PreTrainedTokenizerBase", max_positions: int) -> 
     if tokenizer.is_fast:  # its tokenizer.json may hold a length too
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
+
+
+def _holds_ltp(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and read_json(folder / CONFIG, str(folder)).get("model_type") == "ltp"
 
 
 def _ltp_config(

@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from ltp_pipeline.convert import main
 from tests.ltp_pipeline.model.conftest import source_model
+from transformer_revised import LTPConfig
 
 
 def test_it_converts_and_says_what_the_result_is(tokenizer_dir, tmp_path, monkeypatch, capsys):
@@ -15,7 +16,7 @@ def test_it_converts_and_says_what_the_result_is(tokenizer_dir, tmp_path, monkey
     source_model("roberta", "ForTokenClassification").save_pretrained("source")
     AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained("source")
     Path("source/README.md").write_text("---\nbase_model: microsoft/codebert-base\nlicense: mit\n---\n")
-    main("--model_name_or_path source --output_dir ltp --attention_window 16".split())
+    main("--model_name_or_path source --output_dir ltp --attention_window 16 --attention_probs_dropout_prob 0".split())
     shown = capsys.readouterr().out
     assert "LTPForTokenClassification for texts of up to 4096 tokens: ltp" in shown
     assert "source up to 9 tokens" in shown and "no classification head" in shown
@@ -24,4 +25,5 @@ def test_it_converts_and_says_what_the_result_is(tokenizer_dir, tmp_path, monkey
     assert values["base_model"] == "microsoft/codebert-base"
     card = Path("ltp/README.md").read_text()
     assert "Up to 9 tokens its outputs equal those of `source`" in card and str(tmp_path) not in card
+    assert LTPConfig.from_pretrained("ltp").attention_probs_dropout_prob == 0
     assert len(load_file("ltp/model.safetensors")["longformer.embeddings.position_embeddings.weight"]) == 2 + 4096

@@ -194,6 +194,20 @@ def test_an_interrupted_conversion_leaves_no_result(save_source, monkeypatch):
     assert sorted(os.listdir()) == ["ltp.unfinished", "source"]
 
 
+def test_a_conversion_replaces_only_an_ltp_checkpoint(save_source):
+    save_source("roberta")
+    convert_checkpoint("source", "ltp", attention_window=48)
+    Path("ltp/note.txt").write_text("of the earlier result")
+    with pytest.raises(UserError, match="--output_dir ltp: .* or --overwrite_output_dir to replace"):
+        convert_checkpoint("source", "ltp", attention_window=32)
+    assert transformer_revised.LTPConfig.from_pretrained("ltp").attention_window[0] == 48
+    convert_checkpoint("source", "ltp", attention_window=32, overwrite=True)
+    assert transformer_revised.LTPConfig.from_pretrained("ltp").attention_window[0] == 32
+    assert sorted(os.listdir()) == ["ltp", "source"] and "note.txt" not in os.listdir("ltp")
+    with pytest.raises(UserError, match="--output_dir source: .* would replace --model_name_or_path"):
+        convert_checkpoint("source", "source", overwrite=True)
+
+
 @pytest.fixture(scope="module")
 def minilm(pytestconfig) -> Path:
     """Folder of the pretrained BERT in the package MINILM.
