@@ -13,7 +13,7 @@ from Data.sources.source_list import read_source_list
 
 ROOT = Path(__file__).parents[1]
 MADE = (
-    "tokenizer/tokenizer.json",
+    "minilm_ltp/model.safetensors",
     "code_test/model.safetensors",
     "visualisation/visualisation.html",
     "visualisation/visualisation.png",
@@ -24,9 +24,8 @@ MADE = (
 )
 # Stands in for Python: prints what it is asked to run, and fails there with STUB_STATUS where FAIL matches.
 STUB = '#!/usr/bin/env bash\necho "ran: $*"\ncase "$*" in *"$FAIL"*) exit "$STUB_STATUS" ;; esac\n'
+STARTS = {"pretrained": ("pretrained model", "convert"), "from scratch": ("tokenizer",)}
 STEPS = (
-    "data set",
-    "tokenizer",
     "fine-tune",
     "soft pruning",
     "hard pruning",
@@ -81,22 +80,43 @@ def test_arguments(arguments, status, text):
     assert text in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("--quick",)])
-@pytest.mark.parametrize(
-    "fails, status, expected", [("ltp_scan.py", 0, 0), ("ltp_scan.py", 1, 0), ("ltp_scan.py", 2, 2), ("-m ", 1, 1)]
-)
-def test_the_steps_and_the_status_of_the_scan(tmp_path, arguments, fails, status, expected):
+@pytest.fixture
+def steps(tmp_path):
+    """Runs demo.sh with a stub in place of Python. Returns the finished process and the titles of the steps."""
     (tmp_path / "demo.sh").write_bytes((ROOT / "demo.sh").read_bytes())
     (tmp_path / "ltp_env.sh").write_text("LTP_PYTHON=$PWD/python\n")
     (tmp_path / "python").write_text(STUB)
     (tmp_path / "python").chmod(0o755)
-    environment = {**os.environ, "OUTPUT": "out", "FAIL": fails, "STUB_STATUS": str(status)}
-    command = ["bash", str(tmp_path / "demo.sh"), *arguments]
-    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
+
+    def run(arguments, fails="nothing", status=1):
+        environment = {**os.environ, "OUTPUT": "out", "FAIL": fails, "STUB_STATUS": str(status)}
+        command = ["bash", str(tmp_path / "demo.sh"), *arguments]
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
+        return done, tuple(re.findall(r"^== (.*) \(\d+ min\) ==$", done.stdout, re.MULTILINE))
+
+    return run
+
+
+@pytest.mark.parametrize("size", [(), ("--quick",)])
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    "fails, status, expected", [("ltp_scan.py", 0, 0), ("ltp_scan.py", 1, 0), ("ltp_scan.py", 2, 2), ("-m ", 1, 1)]
+)
+def test_the_steps_and_the_status_of_the_scan(steps, size, start, fails, status, expected):
+    arguments = [*size, "--from_scratch"] if start == "from scratch" else size
+    done, titles = steps(arguments, fails, status)
     assert done.returncode == expected, done.stderr
-    titles = re.findall(r"^== (.*) \(\d+ min\) ==$", done.stdout, re.MULTILINE)
-    assert tuple(titles) == (STEPS if fails == "ltp_scan.py" else STEPS[:2])
+    everything = ("data set", *STARTS[start], *STEPS)
+    assert titles == (everything if fails == "ltp_scan.py" else everything[:2])
     assert ("scan report     scan.html" in done.stdout) == (expected == 0)
+
+
+def test_the_pretrained_model_is_downloaded_once_and_whole(steps):
+    done, titles = steps([], fails="-m pip")
+    assert done.returncode == 1 and titles == ("data set", "pretrained model")
+    for expected in (("pretrained model", "convert"), ("convert",)):
+        done, titles = steps([])
+        assert done.returncode == 0 and titles == ("data set", *expected, *STEPS)
 
 
 def test_the_scanned_project_is_in_no_list_of_the_demo():
