@@ -31,14 +31,17 @@ OUTPUT=${OUTPUT:-demo_output${QUICK:+_quick}}
 SEED=${SEED:-42}
 # PRUNE: on how many training functions the model learns to prune
 if [ "$QUICK" ]; then
-    SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256 TREE=scan_tree/lmdb-3.0.0/lmdb
+    SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
+    LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
-    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2000 LENGTH=512 TREE=scan_tree
+    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2000 LENGTH=512
+    LR=1e-4 PRUNE_LR=5e-5 TREE=scan_tree
 fi
 if [ "$FROM_SCRATCH" ]; then
-    START=(--config_name "$ROOT/configs/ltp_small.json" --tokenizer_name tokenizer) EPOCHS=3 LR=2e-4 PRUNE_LR=1e-4 PRUNE=$TRAIN
+    START=(--config_name "$ROOT/configs/ltp_small.json" --tokenizer_name tokenizer) EPOCHS=3
+    LR=2e-4 PRUNE_LR=1e-4 PRUNE=$TRAIN
 else
-    START=(--model_name_or_path minilm_ltp) EPOCHS=1 LR=1e-4 PRUNE_LR=5e-5
+    START=(--model_name_or_path minilm_ltp) EPOCHS=1
 fi
 
 source ./ltp_env.sh
@@ -88,7 +91,7 @@ run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --max_length "$LENGTH
     --keep_layer 3 --overwrite_output_dir --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft=soft hard=hard --test_file data/test.csv \
-    --max_length "$LENGTH" --rounds 3 --output_dir .
+    --max_length "$LENGTH" --rounds 3 --bootstrap 1000 --output_dir .
 # This project is in no list of the demo.
 run "download another project" "$ROOT/Data/unpack_source.py" lmdb==3.0.0 \
     sha256:06dda0723545e14d56ac7dcd6f582d9922c2ed5e16f1c3f8d0e670a96ec2ee65 --output_dir scan_tree
