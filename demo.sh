@@ -31,7 +31,7 @@ OUTPUT=${OUTPUT:-demo_output${QUICK:+_quick}}
 SEED=${SEED:-42}
 # PRUNE: on how many training functions the model learns to prune
 if [ "$QUICK" ]; then
-    SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
+    SOURCES=Data/sources_quick.txt TRAIN=1200 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
     LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
     SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=1500 LENGTH=512
@@ -86,9 +86,9 @@ run "hard pruning" "$ROOT/run_code_metrics.py" --restore soft --masking_mode har
     --seed "$SEED" --overwrite_output_dir --output_dir hard
 run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --max_length "$LENGTH" --model_name_or_path hard --num_functions 2 \
     --max_lines 15
-# Extracts the tokens alive after layer 3. After the last layer most functions have one or two tokens left.
+# Extracts the tokens alive after layer 2. At this budget few are left after layer 3.
 run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --max_length "$LENGTH" --model_name_or_path hard \
-    --keep_layer 3 --overwrite_output_dir --output_dir pruned_data
+    --keep_layer 2 --overwrite_output_dir --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft=soft hard=hard --test_file data/test.csv \
     --max_length "$LENGTH" --rounds 1 --bootstrap 1000 --line_scores none --output_dir .
