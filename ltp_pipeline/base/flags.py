@@ -43,7 +43,7 @@ class FlagParser(CommandParser, HfArgumentParser):
 
     def expand(self, argv: Sequence[str] | None = None) -> list[str]:
         words = list(sys.argv[1:] if argv is None else argv)
-        if len(words) == 1 and words[0].endswith(".json") and not self.positional:
+        if len(words) == 1 and words[0].endswith(".json") and words[0][0] != "-" and not self.positional:
             return config_words(words[0], self, (), self.mappings)
         return super().expand(words)
 

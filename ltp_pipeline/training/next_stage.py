@@ -23,11 +23,12 @@ from ltp_pipeline.base.next_commands import (
 )  # fmt: skip
 from ltp_pipeline.data.flags import DataArguments, ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import PRUNABLE
+from ltp_pipeline.model.conversion import FAMILIES
 from ltp_pipeline.training.arguments import StageTrainingArguments
 from ltp_pipeline.training.starts import PruningStage, Start
 
 BUDGET, BUDGET_OF_FEW_LAYERS = 0.5, 0.9
-FEW_LAYERS = 4  # the first layer, and the attention of the second, are always computed for all tokens
+FEW_LAYERS = 6  # the first layer, and the attention of the second, are always computed for all tokens
 NOT_PASSED_ON = ("pad_to_max_length", "overwrite_cache")
 
 
@@ -37,9 +38,11 @@ def next_stage(start: Start, output_dir: Path) -> list[str]:
     config = _config(checkpoint)
     if config is None:  # such as a name on the hub
         return []
-    if config.get("model_type") not in PRUNABLE:
+    if config.get("model_type") in FAMILIES:
         converted = free_folder(checkpoint.with_name(f"{checkpoint.name}_ltp"))
         return [command(CONVERT, model_name_or_path=checkpoint, output_dir=converted)]
+    if config.get("model_type") not in PRUNABLE:
+        return []
     if config.get("prune_mode") is None:
         return _pruning(start, checkpoint, "soft", config) if start.trains else []
     if isinstance(start, PruningStage) and start.trains and start.args.masking_mode == "soft":
