@@ -6,6 +6,7 @@ import os
 import stat
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.extras import how_to_install
 from ltp_pipeline.base.text_encoding import decode_text, plain_text
 from ltp_pipeline.code.c.heads import LIST, MEMBERS
 from ltp_pipeline.code.function_names import function_name
@@ -50,8 +51,9 @@ def units_of(file: FoundFile, granularity: str = AUTO) -> tuple[list[CodeUnit], 
         return [CodeUnit(file.shown, 1, "", language.name, one.source, ignored_by) for one in whole_file(source)], []
     try:
         functions, lost = find_functions(source)
-    except UserError as error:  # the grammar is not installed
-        return [], [SkippedFile(file.shown, str(error), is_error=True)]
+    except UserError:  # the grammar is not installed
+        reason = f"needs a parser of {language.name}: {how_to_install('scan')}"  # short: the terminal cuts lines
+        return [], [SkippedFile(file.shown, reason, is_error=True)]
     units = []
     for one in functions:
         name, ignored_by = function_name(one.source, language), comments.of(one.first_line, one.last_line)
