@@ -38,7 +38,7 @@ class LayerSummary(NamedTuple):
     scores: str  # the smallest, median and largest score
 
 
-@dataclass
+@dataclass(repr=False)
 class FunctionTrace:
     """One function, and which of its `n` tokens each of `L` layers removed."""
 
@@ -188,6 +188,15 @@ class FunctionTrace:
         if self.label is None:
             return predicted
         return f"{predicted}, label {self.label}: {'right' if self.is_right else 'WRONG'}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {self.describe_kept()}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of the trace, see `notebook.trace_html`."""
+        from ltp_pipeline.view.notebook import trace_html
+
+        return trace_html(self)
 
     def as_json(self) -> dict[str, Any]:
         """The trace as values of JSON: `scores`, `[L][n]`, has null for NaN, `line_scores` has null for -inf."""

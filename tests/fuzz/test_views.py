@@ -21,13 +21,15 @@ from ltp_pipeline.files.layouts import own_layout
 from ltp_pipeline.view.encode import FunctionTokens
 from ltp_pipeline.view.figures import save_figure
 from ltp_pipeline.view.kept_text import kept_text
+from ltp_pipeline.view.notebook import MAX_LINES
 from ltp_pipeline.view.report import name_of_function
 from ltp_pipeline.view.terminal import TerminalView
-from ltp_pipeline.view.trace import FunctionTrace
+from ltp_pipeline.view.trace import FunctionTrace, source_lines
 from ltp_pipeline.view.trace_page import html_page
 from tests.fuzz.limits import fuzz
 from tests.fuzz.strategies import SCALARS, VALUES, code
 from tests.ltp_pipeline.view.page_reader import Page, pieces
+from tests.ltp_pipeline.view.test_notebook import Seen
 from tests.ltp_pipeline.view.traces import make_trace
 
 OBEYED = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # categories of characters that a screen obeys, or does not show
@@ -98,6 +100,16 @@ def test_page(trace, title):
     assert len(page.data["functions"]) == 2
     for function in page.data["functions"]:
         assert "".join(text for text, _, _ in pieces(function)) == function.get("code", "")
+
+
+@fuzz(trace=traces())
+def test_notebook(trace):
+    text = trace._repr_html_()
+    text.encode()
+    check_screen(text)
+    lines = source_lines(trace)[:MAX_LINES]
+    shown = Seen(text).code.split("\n") if lines else []
+    assert [line[6:] for line in shown] == ["".join(part for part, _ in line if part != "\n") for line in lines]
 
 
 @fuzz(trace=traces(), title=code(surrogates=True, max_size=3))
