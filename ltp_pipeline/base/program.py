@@ -21,6 +21,7 @@ INSTALLED = {
     "-m ltp_pipeline.check_data": "ltp-check-data",
     "-m ltp_pipeline.comparison": "ltp-compare",
     "-m ltp_pipeline.convert": "ltp-convert",
+    "-m ltp_pipeline.export_onnx": "ltp-export-onnx",
     "-m ltp_pipeline.self_contained": "ltp-self-contained",
     "-m ltp_pipeline.split_data": "ltp-split-data",
     "-m ltp_pipeline.to_safetensors": "ltp-to-safetensors",

@@ -49,6 +49,11 @@ def convert() -> NoReturn:
     _run("convert")
 
 
+def export_onnx() -> NoReturn:
+    """`ltp-export-onnx`: python -m ltp_pipeline.export_onnx."""
+    _run("export_onnx")
+
+
 def self_contained() -> NoReturn:
     """`ltp-self-contained`: python -m ltp_pipeline.self_contained."""
     _run("self_contained")

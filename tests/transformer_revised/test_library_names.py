@@ -104,6 +104,8 @@ FUNCTIONS = {
     "torch:_softmax_backward_data": None,  # built in: without a signature, as the next ones
     "torch:nonzero_static": None,
     "torch.compiler:is_compiling": [],
+    "torch.compiler:is_exporting": [],
+    "torch.jit:is_tracing": [],
     "torch.compiler:disable": ["fn"],
 }  # fmt: skip
 # Names that are not called

@@ -31,6 +31,12 @@ from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_layers
 
+CANNOT_BE_EXPORTED = (
+    "an LTP model cannot be traced or exported: it computes packed tokens, whose number depends on the text. A "
+    "classifier that prunes nothing can be: `python -m ltp_pipeline.export_onnx`, or torch.export of "
+    "`ltp_pipeline.model.dense_classifier.DenseClassifier(model)`"
+)
+
 
 class LTPPreTrainedModel(LongformerPreTrainedModel):
     """Loading, initialisation and the methods that all models of this type have."""
@@ -300,6 +306,8 @@ class LTPModel(LTPPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of `input_ids` and `inputs_embeds`")
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+            raise NotImplementedError(CANNOT_BE_EXPORTED)
         config = self.config
         options = ForwardOptions(
             soft=self.is_soft,
