@@ -31,7 +31,7 @@ OUTPUT=${OUTPUT:-demo_output${QUICK:+_quick}}
 SEED=${SEED:-42}
 # PRUNE: on how many training functions the model learns to prune
 if [ "$QUICK" ]; then
-    SOURCES=Data/sources_quick.txt TRAIN=1200 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
+    SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
     LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
     SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=1500 LENGTH=512
