@@ -14,7 +14,7 @@ run. `python -m benchmarks.compatibility` makes an environment for each row, run
 
 `model` tests outputs, heads, loading and kernels, `trainer` LTPTrainer and budgets, `scripts` fine-tuning, soft and
 hard pruning, LoRA, visualisation, extraction, conversion and data checks on a tiny model. The cells are numbers of
-tests: passed / failed / skipped.
+tests: passed / failed / skipped, or "-" for tests that were not run.
 
 """
 TAIL = """

@@ -55,7 +55,7 @@ def run_suite(python: Path, name: str, threads: int) -> dict[str, Any]:
             errors="replace",
         )
         if done.returncode not in (0, 1):  # 1: tests failed. Others: pytest itself failed, or there was no test
-            broken = (done.stderr or done.stdout).strip()[-500:]
+            broken = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
             return {"passed": 0, "failed": 0, "skipped": 0, "failures": [], "broken": broken}
         return counts(report.read_text(encoding="utf-8"))
 
