@@ -36,7 +36,10 @@ from tests.pruned_checkpoint import make_tokenizer
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ltp_pipeline", "transformer_revised")
 # What is not needed everywhere: module -> group of optional dependencies
-OPTIONAL = {"pathspec": "scan", "tree_sitter": "scan", "datasketch": "data", "peft": "lora", "shtab": "completion"}
+OPTIONAL = {
+    **{"pathspec": "scan", "tree_sitter": "scan", "datasketch": "data", "peft": "lora", "shtab": "completion"},
+    "onnxruntime": "onnx",
+}
 BUILDER = {"data", "hdf5"}  # the groups for Data/, which only a checkout has
 
 
