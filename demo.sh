@@ -3,7 +3,8 @@
 # -> extract -> compare -> scan a project that the model has not seen. It sets up .venv first if needed. All results are
 # written to demo_output/.
 #
-#   bash demo.sh                  about 15 minutes on two idle CPU cores, after the downloads
+#   bash demo.sh                  about 15 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
+#                                 downloads; with AVX2 alone two to three times as long
 #   bash demo.sh --quick          the same stages on a small subset, about 4 minutes, in demo_output_quick/
 #   bash demo.sh --from_scratch   starts from random weights, not from MiniLM; also with --quick
 #
@@ -18,7 +19,7 @@ for argument in "$@"; do
         --quick) QUICK=1 ;;
         --from_scratch) FROM_SCRATCH=1 ;;
         -h | --help)
-            sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+            sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
             exit 0
             ;;
         *)
