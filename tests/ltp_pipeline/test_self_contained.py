@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -41,6 +42,14 @@ def holds_code(folder):
     """Whether a checkpoint has exactly the present code, named by its config.json."""
     same = all(filecmp.cmp(file, Path(folder, file.name), shallow=False) for file in code_files())
     return same and read_config(folder)["auto_map"] == auto_map()
+
+
+def python_files(folder):
+    return [path.name for path in Path(folder).glob("*.py")]
+
+
+def _no_repo(name, **_):
+    return SimpleNamespace(repo_id=name)
 
 
 def outputs(model, head):
@@ -190,6 +199,19 @@ def test_a_model_that_is_saved_takes_its_code_along(checkpoint):
     assert holds_code("again")
     AutoModelForSequenceClassification.from_pretrained("hard").save_pretrained("plain")
     assert "auto_map" not in read_config("plain") and not list(Path("plain").glob("*.py"))
+
+
+def test_a_model_that_is_uploaded_takes_its_code_along(checkpoint, monkeypatch):
+    self_contained()
+    model, uploaded = AutoModelForSequenceClassification.from_pretrained("to_share"), []
+    # The library uploads what is new since the folder was made. No hub is asked.
+    monkeypatch.setattr(
+        type(model), "_upload_modified_files", lambda self, folder, *_, **__: uploaded.extend(python_files(folder))
+    )
+    for name, fake in (("hf_api", lambda: SimpleNamespace(create_repo=_no_repo)), ("create_repo", _no_repo)):
+        monkeypatch.setattr(transformers.modeling_utils, name, fake, raising=False)
+    model.save_pretrained("again", push_to_hub=True)
+    assert sorted(uploaded) == sorted(CODE)
 
 
 def test_code_of_others_is_neither_run_nor_saved(checkpoint, longformer_dir):

@@ -14,6 +14,7 @@ from .configuration_checks import (
     check_value,
     one_line_errors,
 )
+from .model_code import copy_code
 
 PRUNE_MODES = ("absolute_threshold", "rising_threshold", "threshold", "topk")
 SCORE_NORMALIZATIONS = ("max", "mean", "rel")
@@ -131,6 +132,15 @@ class LTPConfig(LongformerConfig):
             "final_token_threshold", f"at most {largest} (`num_hidden_layers`), because scores are at most 1",
             self.final_token_threshold,
         )  # fmt: skip
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """As the library's. If `auto_map` names the model's code, the code is saved, too.
+
+        A model saves its configuration before it uploads its files to a hub, so that the code is uploaded with them.
+        """
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        if getattr(self, "auto_map", None):
+            copy_code(save_directory)
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):

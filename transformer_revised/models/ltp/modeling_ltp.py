@@ -26,7 +26,6 @@ from .configuration_ltp import LTPConfig
 from .cpu_products import prepack
 from .device_policy import run_uncompiled
 from .ltp_model_output import LTPBaseModelOutputWithPooling
-from .model_code import copy_code
 from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_layers
@@ -80,12 +79,6 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
                 f"are {', '.join(IMPLEMENTATIONS)}, and None for the faster one on the device."
             )
         return super().get_correct_attn_implementation(requested_attention, is_init_check)
-
-    def save_pretrained(self, save_directory, is_main_process: bool = True, *args, **kwargs):
-        """As the library's. If `config.auto_map` names the model's code, the code is saved, too."""
-        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
-        if is_main_process and getattr(self.config, "auto_map", None):
-            copy_code(save_directory)
 
     @property
     def _model(self) -> LTPModel:
