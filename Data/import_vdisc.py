@@ -79,10 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"--output_dir {args.output_dir}: cannot be written: {error.strerror}") from error
     print(format_table(counts))
     print(f"written to {args.output_dir}")
+    tables = _in_order(names)[:3]
     if args.label != "groups":
-        show_next(after_tables(args.output_dir, [path.stem for path in args.files][:3], args.format))
+        stems = [name.removesuffix(f".{args.format}") for name in tables]
+        show_next(after_tables(args.output_dir, stems, args.format))
     elif len(names) > 1:
-        show_next([fine_tuning(*(args.output_dir / name for name in names[:3]), task_name="vdisc")])
+        show_next([fine_tuning(*(args.output_dir / name for name in tables), task_name="vdisc")])
 
 
 def _import_files(files: list[h5py.File], names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -102,6 +104,15 @@ def _splits(names: Sequence[str]) -> dict[str, str]:
     """Split -> table, by the names of the published files; other tables are no split."""
     found = {split: [name for name in names if word in name.lower()] for word, split in SPLITS.items()}
     return {split: tables[0] for split, tables in found.items() if len(tables) == 1}
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    """The tables of training, validation and test, in this order; as they were given if a table is no such split.
+
+    `VDISC_*.hdf5` gives the test file first.
+    """
+    splits = _splits(names)
+    return [splits[split] for split in SPLITS.values() if split in splits] if len(splits) == len(names) else [*names]
 
 
 def _import_file(file: h5py.File, target: Path, args: argparse.Namespace, seen: set[bytes] | None) -> dict[str, Any]:

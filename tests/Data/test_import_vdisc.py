@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import sys
 
 import numpy as np
@@ -45,6 +46,18 @@ def test_every_format_is_read_by_the_scripts_as_it_was(tmp_path, kind, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "README.md", f"VDISC_train.{kind}", "import.json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["any", "groups"])
+def test_the_next_command_trains_on_the_training_file(tmp_path, label, capsys):
+    files = [str(vdisc(tmp_path / f"VDISC_{name}.hdf5")) for name in ("test", "train", "validate")]  # as by VDISC_*
+    main([*files, "--output_dir", str(tmp_path / "out"), "--format", "csv.gz", "--label", label])
+    shown = capsys.readouterr().out
+    for flag, name in (("train", "train"), ("validation", "validate"), ("test", "test")):
+        assert re.search(rf"--{flag}_file \S*out/VDISC_{name}.csv.gz", shown)
+    main([*files[:1], str(vdisc(tmp_path / "mine.hdf5")), "--output_dir", str(tmp_path / "other"), "--label", label])
+    shown = capsys.readouterr().out
+    assert re.search(r"--train_file \S*VDISC_test.csv --validation_file \S*mine.csv", shown)  # as they were given
 
 
 @pytest.mark.parametrize(
