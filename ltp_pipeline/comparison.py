@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"written: {args.output_dir}/comparison.json, {args.output_dir}/comparison.csv")
     if task is CODE:
         last = list(paths.values())[-1]
-        show_next([command(SCAN, ".", model_name_or_path=last, html=free_folder("scan.html"))])
+        show_next([command(SCAN, ".", model_name_or_path=last, html=free_folder("scan", ".html"))])
 
 
 def compare(

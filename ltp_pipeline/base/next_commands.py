@@ -46,11 +46,14 @@ def show_next(commands: Iterable[str]) -> None:
         print("\n  ".join(["Next:", *commands]) if len(commands) > 1 else f"Next: {commands[0]}")
 
 
-def free_folder(path: str | Path) -> Path:
-    """`path`, or `path-2`, `path-3`, ...: the first without a result, so that a command can write to it."""
+def free_folder(path: str | Path, ending: str = "") -> Path:
+    """`path`, or `path-2`, `path-3`, ...: the first without a result, so that a command can write to it.
+
+    `ending`: of a file, such as `.html`; it stands behind the number.
+    """
     path, number = Path(path), 1
     while True:
-        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        folder = path.with_name(f"{path.name}{'' if number == 1 else f'-{number}'}{ending}")
         if not (folder.exists() or folder.with_name(f"{folder.name}.unfinished").exists()):
             return folder
         number += 1
@@ -85,11 +88,15 @@ def fine_tuning(train: str | Path, validation: str | Path, test: str | Path | No
     )
 
 
-def fine_tuning_of(checkpoint: str | Path, **flags: Any) -> list[str]:
-    """Fine-tuning of a checkpoint on the built data set of the checkout; without one, the command that builds it."""
+def fine_tuning_of(checkpoint: str | Path) -> list[str]:
+    """Fine-tuning of a checkpoint on the built data set of the checkout; without one, the command that builds it.
+
+    The length is left to the checkpoint, which may have fewer positions than the Longformer.
+    """
     train, validation = (ROOT / "Data" / f"{name}.csv" for name in ("train_subset", "validation"))
     if train.is_file() and validation.is_file():
-        return [fine_tuning(shortest(train), shortest(validation), model_name_or_path=checkpoint, **flags)]
+        how = {"model_name_or_path": checkpoint, "max_seq_length": None}
+        return [fine_tuning(shortest(train), shortest(validation), **how)]
     return [command("Data/build_dataset.py")] if (ROOT / "Data/build_dataset.py").is_file() else []
 
 

@@ -98,7 +98,7 @@ def _uses(start: Start, checkpoint: Path, config: dict[str, Any]) -> list[str]:
         compared = [f"{name}={before}", f"pruned={checkpoint}"]
         commands.append(command(COMPARE, checkpoints=compared, test_file=evaluated, **how))
     if task.name == "CODE":
-        commands.append(command(SCAN, ".", model_name_or_path=checkpoint, html=free_folder("scan.html")))
+        commands.append(command(SCAN, ".", model_name_or_path=checkpoint, html=free_folder("scan", ".html")))
     return commands
 
 

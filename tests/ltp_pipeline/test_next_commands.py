@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ltp_pipeline.base import next_commands, program
-from ltp_pipeline.base.next_commands import after_tables, command, free_folder, show_next
+from ltp_pipeline.base.next_commands import after_tables, command, fine_tuning_of, free_folder, show_next
 
 MAIN = {
     "run_glue_code_metrics.py": "ltp_pipeline.commands.finetune",
@@ -71,6 +71,21 @@ def test_tables_of_a_data_set_are_checked_and_trained_on(tmp_path, monkeypatch):
     assert after_tables(Path("x"), ("test",), "parquet") == ["python -m ltp_pipeline.check_data x/test.parquet"]
 
 
+def test_a_checkpoint_is_trained_at_a_length_that_it_can_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(next_commands, "runnable", lambda name: name)
+    monkeypatch.setattr(next_commands, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert fine_tuning_of("ltp") == []
+    (tmp_path / "Data").mkdir()
+    (tmp_path / "Data/build_dataset.py").touch()
+    assert fine_tuning_of("ltp") == ["Data/build_dataset.py"]
+    for name in ("train_subset", "validation"):
+        (tmp_path / "Data" / f"{name}.csv").touch()
+    (line,) = fine_tuning_of("ltp")
+    assert "--model_name_or_path ltp " in line and "--max_seq_length" not in line
+    assert "--train_file Data/train_subset.csv --validation_file Data/validation.csv" in line
+
+
 def test_flags_of_a_command(monkeypatch):
     monkeypatch.setattr(next_commands, "runnable", lambda name: name)
     line = command("x.py", "a b", on=True, off=False, none=None, some=["1", "2"], empty=[], path="-odd")
@@ -82,6 +97,9 @@ def test_a_folder_with_a_result_is_not_named(tmp_path):
     (tmp_path / "soft").mkdir()
     (tmp_path / "soft-2.unfinished").mkdir()
     assert free_folder(tmp_path / "soft") == tmp_path / "soft-3"
+    assert free_folder(tmp_path / "scan", ".html") == tmp_path / "scan.html"
+    (tmp_path / "scan.html").touch()
+    assert free_folder(tmp_path / "scan", ".html") == tmp_path / "scan-2.html"
 
 
 def test_only_the_main_process_prints(monkeypatch, capsys):
