@@ -173,7 +173,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         text = action.help
         if text and "%" in text.replace("%%", "").replace("%(", ""):
             text = text.replace("%", "%%")
-        if not text or action.default in (None, False, [], argparse.SUPPRESS) or "(default" in text:
+        unknown = action.default is False or action.default in (None, [], argparse.SUPPRESS)  # 0 equals False
+        if not text or unknown or "(default" in text:
             return text
         return f"{text} (default: %(default)s)"
 

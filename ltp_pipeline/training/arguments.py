@@ -364,8 +364,22 @@ def parse_training_arguments(
     for arguments in parsed:
         if isinstance(arguments, FineTuningArguments):
             arguments.flags = typed_flags(words, parser)
-            arguments.command = _command([*parser.prog.split(), *words])
+            arguments.command = _command([*parser.prog.split(), *_without_token(words)])
     return parsed
+
+
+def _without_token(words: Sequence[str]) -> list[str]:
+    """The words without --hub_token and its value: the command stands in the model card, which is uploaded."""
+    kept, is_value = [], False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name in ("--hub_token", "--hub-token"):
+            is_value = not equals
+        elif is_value:
+            is_value = False
+        else:
+            kept.append(word)
+    return kept
 
 
 def _command(words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ def _parser():
     parser = CommandParser(command="-m something", description="What it does.\n\n    python -m something 1")
     parser.add_argument("FILES", nargs="*")
     parser.add_argument("--count", type=int, default=3, help="how many, in % of all")
+    parser.add_argument("--limit", type=float, default=0.0, help="the limit")
     parser.add_argument("--mode", choices=("soft", "hard"))
     parser.add_argument("--quiet", action="store_true")
     return parser
@@ -60,6 +61,7 @@ def test_help_is_80_to_100_columns_wide_and_ends_with_examples(columns, longest,
     assert shown.startswith("usage: python -m something [FILES ...] FLAGS\n\nWhat it does.\n")
     assert shown.endswith("\nexamples:\n    python -m something 1\n")
     assert "--count N" in shown and "how many, in % of all (default: 3)" in shown
+    assert "the limit (default: 0.0)" in shown and "default: False" not in shown
     assert max(map(len, shown.splitlines())) <= longest
     assert shown.index("--quiet") < shown.index("this command:") < shown.index("--print_completion {bash,zsh,tcsh}")
 

@@ -110,3 +110,10 @@ def test_every_accelerator_is_used(tmp_path, monkeypatch, kind):
 def test_without_an_accelerator_it_is_the_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     assert FineTuningArguments(output_dir=str(tmp_path)).use_cpu is True
+
+
+@pytest.mark.parametrize("flag", ["--hub_token secret", "--hub_token=secret", "--hub-token secret"])
+def test_the_recorded_command_has_no_token(flag):
+    args = parse_stage(f"--hub_private_repo True {flag} --seed 7")[2]
+    assert args.hub_token == "secret" and "secret" not in str(args.flags)
+    assert args.command.endswith(" --restore code_test --hub_private_repo True --seed 7")
