@@ -40,7 +40,7 @@ RECORD = "compatibility.json"
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None stands for that of this process."""
     args = _parse(argv)
-    newest = newest_version("transformers") if NEWEST in " ".join(args.rows) or not args.rows else ""
+    newest = _newest() if NEWEST in " ".join(args.rows) or not args.rows else ""
     rows = [_row(text.replace(NEWEST, newest)) for text in args.rows] or [
         Row(python, newest if transformers == NEWEST else transformers, torch)
         for python, transformers, torch in product(PYTHONS, TRANSFORMERS, TORCHES)
@@ -110,6 +110,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output_dir", type=Path, default=ROOT / "docs", help=f"folder of the page and of {RECORD}")
     parser.add_argument("--list", action="store_true", help="only list the rows and the interpreters found for them")
     return parser.parse_args(argv)
+
+
+def _newest() -> str:
+    try:
+        return newest_version("transformers")
+    except EnvironmentFailed as error:
+        raise UserError(f"--rows: {error}; expected a version of Transformers instead of {NEWEST}") from error
 
 
 def _row(text: str) -> Row:

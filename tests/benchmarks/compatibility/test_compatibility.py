@@ -108,6 +108,13 @@ def test_rows_keep_their_earlier_results(tmp_path, monkeypatch, capsys):
         command.main(["--rows", "3.11", *out])
 
 
+def test_a_newest_version_that_pip_does_not_know(tmp_path, monkeypatch):
+    no_network = CompletedProcess([], 1, stdout="", stderr="ERROR: no network\n")
+    monkeypatch.setattr(environments, "_run", lambda command: no_network)
+    with pytest.raises(UserError, match="--rows: pip finds no versions of transformers: ERROR: no network; expected"):
+        command.main(["--rows", "3.11/newest/2.13.0", "--output_dir", str(tmp_path)])
+
+
 def test_the_page():
     failed = {"passed": 3, "failed": 1, "skipped": 2, "failures": ["tests.a::test_2"]}
     ran = {"date": "2026-01-02", "commit": "abc", "versions": {"python": "3.11.7", "torch": "2.13.0+cpu"}}
