@@ -35,7 +35,7 @@ if [ "$QUICK" ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
     LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
-    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=1500 LENGTH=512
+    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2500 LENGTH=512
     LR=1e-4 PRUNE_LR=5e-5 TREE=scan_tree
 fi
 if [ "$FROM_SCRATCH" ]; then
@@ -79,7 +79,7 @@ fi
 run "fine-tune" "$ROOT/run_glue_code_metrics.py" "${START[@]}" --do_train --do_eval "${DATA[@]}" \
     --max_seq_length "$LENGTH" --per_device_train_batch_size 16 --learning_rate $LR --warmup_steps 0.1 \
     --num_train_epochs $EPOCHS --line_scores none --seed "$SEED" --overwrite_output_dir --output_dir code_test
-run "soft pruning" "$ROOT/run_code_metrics.py" --restore code_test --masking_mode soft --target_flops 0.4 "${DATA[@]}" \
+run "soft pruning" "$ROOT/run_code_metrics.py" --restore code_test --masking_mode soft --target_flops 0.5 "${DATA[@]}" \
     --max_train_samples "$PRUNE" --lr $PRUNE_LR --bs 16 --epoch 1 --save_step 100 --no_load --line_scores none \
     --seed "$SEED" --overwrite_output_dir --output_dir soft
 run "hard pruning" "$ROOT/run_code_metrics.py" --restore soft --masking_mode hard "${DATA[@]}" \
@@ -87,9 +87,9 @@ run "hard pruning" "$ROOT/run_code_metrics.py" --restore soft --masking_mode har
     --seed "$SEED" --overwrite_output_dir --output_dir hard
 run "visualise" "$ROOT/ltp_test.py" "${DATA[@]}" --max_length "$LENGTH" --model_name_or_path hard --num_functions 2 \
     --max_lines 15
-# Extracts the tokens alive after layer 2. At this budget few are left after layer 3.
+# Extracts the tokens alive after layer 3. After the last one few are left.
 run "extract" "$ROOT/ltp_extract_and_save.py" "${DATA[@]}" --max_length "$LENGTH" --model_name_or_path hard \
-    --keep_layer 2 --overwrite_output_dir --output_dir pruned_data
+    --keep_layer 3 --overwrite_output_dir --output_dir pruned_data
 run "compare on unseen projects" -m ltp_pipeline.comparison \
     --checkpoints fine-tuned=code_test soft=soft hard=hard --test_file data/test.csv \
     --max_length "$LENGTH" --rounds 1 --bootstrap 1000 --line_scores none --output_dir .
