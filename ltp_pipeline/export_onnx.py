@@ -15,7 +15,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.base.result_folder import new_result
+from ltp_pipeline.base.result_folder import check_new_folder, new_result
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
     check_tokenizer_fits,
@@ -58,8 +58,7 @@ def export_checkpoint(path: str | Path, output_dir: Path) -> float:
     something else.
     """
     check_installed("The export to ONNX", "onnx", "onnx", "onnxscript", "onnxruntime")
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+    check_new_folder(output_dir)
     check_checkpoint(path, FLAG)
     mode = getattr(load_config(path, flag=FLAG), "prune_mode", None)
     if mode is not None:

@@ -38,7 +38,7 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
     Raises UserError if `folder` is no checkpoint of an LTP model, or `output_dir` is neither new nor empty.
     """
     from ltp_pipeline.base.folder_lock import locked
-    from ltp_pipeline.base.result_folder import new_result, place_of
+    from ltp_pipeline.base.result_folder import check_new_folder, new_result, place_of
     from ltp_pipeline.model.checkpoint_files import CONFIG, INDEX, TOKENIZER_FILES, read_json
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
@@ -56,8 +56,7 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
             with locked(place_of(folder), "self_contained", replaces=False):
                 _write(config, folder, folder)
             return folder
-        if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-            raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+        check_new_folder(output_dir)
         with new_result(output_dir) as result:
             for pattern in ("*.safetensors", INDEX, *TOKENIZER_FILES, "LICENSE*"):
                 for file in folder.glob(pattern):

@@ -40,12 +40,11 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
     """
     from huggingface_hub import save_torch_state_dict
 
-    from ltp_pipeline.base.result_folder import new_result
+    from ltp_pipeline.base.result_folder import check_new_folder, new_result
     from ltp_pipeline.model.checkpoint_files import CONFIG, TOKENIZER_FILES, WEIGHTS, read_json
     from ltp_pipeline.model.config_values import check_values
 
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UserError(f"--output_dir {output_dir}: expected a new or an empty folder")
+    check_new_folder(output_dir)
     folder, where = _folder(path), f"{FLAG} {path}"
     if not (folder / CONFIG).is_file():
         raise UserError(f"{where}: no {CONFIG} in this folder; expected a checkpoint")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def find_interpreter(version: str) -> Path | None:
 
 def newest_version(package: str) -> str:
     """The newest release of a package. Raises EnvironmentFailed if pip does not know it."""
-    asked = _run([_own_python(), "-m", "pip", "index", "versions", package])
+    asked = _run([sys.executable, "-m", "pip", "index", "versions", package])
     match = re.search(rf"^{package} \((\S+)\)", asked.stdout, re.MULTILINE)
     if match is None:
         raise EnvironmentFailed(f"pip finds no versions of {package}: {_last_line(asked)}")
@@ -137,9 +138,3 @@ def _last_line(done: subprocess.CompletedProcess) -> str:
 
 def _run(command: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
-
-
-def _own_python() -> str:
-    import sys
-
-    return sys.executable

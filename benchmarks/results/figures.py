@@ -46,10 +46,12 @@ def figures_of(store: Store) -> dict[Path, Drawing]:
 
 
 def flops_figure(name: str) -> Path:
+    """Where the figure of FLOPs against measures of a stored file is, below the checkout."""
     return FOLDER / f"results_{name}_flops.png"
 
 
 def tokens_figure(name: str) -> Path:
+    """Where the figure of tokens by layer of a stored file is, below the checkout."""
     return FOLDER / f"results_{name}_tokens.png"
 
 

@@ -6,6 +6,7 @@ from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.base.suggestions import spellings
 
 if TYPE_CHECKING:
     from ltp_pipeline.base.parser import CommandParser
@@ -38,8 +39,7 @@ def completion(parser: CommandParser, shell: str) -> str:
         import shtab
     except ImportError as error:
         raise UserError(f"--print_completion {shell}: needs shtab: python -m pip install shtab") from error
-    from ltp_pipeline.base.parser import metavar
-    from ltp_pipeline.base.suggestions import spellings
+    from ltp_pipeline.base.parser import metavar  # late: it imports this module
 
     name = parser.prog.removeprefix("python ").removeprefix("-m ")
     parser.prog = name.rsplit("/", 1)[-1]

@@ -86,6 +86,12 @@ def check_addable(target: Path) -> None:
         )
 
 
+def check_new_folder(target: Path) -> None:
+    """Raises UserError unless `target` is missing or an empty folder."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"--output_dir {target}: expected a new or an empty folder")
+
+
 def check_new_tables(target: Path, names: Iterable[str], ending: str) -> None:
     """Raises UserError if no files can be added to `target`, or if it has one of the tables `names` in another format.
 
