@@ -62,10 +62,10 @@ def free_folder(path: str | Path, ending: str = "") -> Path:
 def after_tables(folder: Path, names: Iterable[str], ending: str, **flags: Any) -> list[str]:
     """What follows the tables `NAME.ENDING` of a data set: the check, and fine-tuning if there are two or more.
 
-    `flags`: of the fine-tuning, in addition.
+    `flags`: how both read the tables.
     """
     paths = [folder / f"{name}.{ending}" for name in names]
-    commands = [command(CHECK, *paths)]
+    commands = [command(CHECK, *paths, **flags)]
     if len(paths) > 1:
         commands.append(fine_tuning(*paths, **flags))
     return commands

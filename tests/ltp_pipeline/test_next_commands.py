@@ -68,6 +68,8 @@ def test_tables_of_a_data_set_are_checked_and_trained_on(tmp_path, monkeypatch):
         "'a b/test.csv' --max_seq_length 1024 --per_device_train_batch_size 4 --learning_rate 2e-5 "
         "--num_train_epochs 3 --output_dir code_test",
     ]
+    check, train = after_tables(Path("x"), ("a", "b"), "csv", text_column="body")
+    assert check.endswith("check_data x/a.csv x/b.csv --text_column body") and " --text_column body " in train
     assert after_tables(Path("x"), ("test",), "parquet") == ["python -m ltp_pipeline.check_data x/test.parquet"]
 
 
