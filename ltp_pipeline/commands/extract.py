@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     positional = {"OUTPUT_DIR": {"nargs": "?", "help": "The same as --output_dir."}}
     args, words = parse_arguments([ExtractArguments], argv, __doc__, "ltp_extract_and_save.py", positional)
-    from ltp_pipeline.view.pruned_files import write_pruned_files  # late: --help does not need pandas
+    from pandas import read_csv  # late: --help does not need it
+
+    from ltp_pipeline.view.pruned_files import write_pruned_files
 
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
     check_file_overwrite(output_dir / "extraction.json", args.overwrite_output_dir)
@@ -65,4 +67,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"functions without any kept token of code: {empty}; their rows are written with empty code")
     if args.train_file is not None and args.validation_file is not None and args.task_name.upper() == "CODE":
         tables = (output_dir / "train_pruned.csv", output_dir / "dev_pruned.csv")
-        show_next([fine_tuning(*tables, output_dir="code_test_pruned")])
+        if all("label" in read_csv(table, nrows=0).columns for table in tables):
+            show_next([fine_tuning(*tables, output_dir="code_test_pruned")])

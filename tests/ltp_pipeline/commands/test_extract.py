@@ -125,7 +125,7 @@ def test_an_interrupted_run_leaves_the_old_files(monkeypatch, pruned_checkpoint,
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("train_pruned.csv", "old")]
 
 
-def test_a_file_without_labels_gives_a_file_without_labels(pruned_checkpoint, tmp_path):
+def test_a_file_without_labels_gives_a_file_without_labels(pruned_checkpoint, tmp_path, capsys):
     pd.DataFrame({"functionSource": FUNCTIONS, "label": LABELS}).to_csv(tmp_path / "with.csv", index=False)
     pd.DataFrame({"functionSource": FUNCTIONS}).to_csv(tmp_path / "without.csv", index=False)
     run(
@@ -139,3 +139,4 @@ def test_a_file_without_labels_gives_a_file_without_labels(pruned_checkpoint, tm
     labelled, unlabelled = (pd.read_csv(tmp_path / f"{name}_pruned.csv") for name in ("train", "dev"))
     assert list(unlabelled.columns) == ["code"]
     assert unlabelled["code"].equals(labelled["code"])
+    assert "Next:" not in capsys.readouterr().out  # nothing can be trained on them
