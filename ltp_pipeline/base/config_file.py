@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ltp_pipeline.base.errors import UserError, printable
-from ltp_pipeline.base.files import parse_json
 from ltp_pipeline.base.suggestions import did_you_mean, spellings
 
 ENDINGS = (".yaml", ".yml", ".json")
@@ -26,20 +25,32 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises UserError if the file cannot be read or holds anything but one mapping.
     """
-    path = Path(path)
+    given, path = path, Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"--config {path}: expected a file that ends with {', '.join(ENDINGS)}")
+        raise UserError(f"--config {given}: expected a file that ends with {', '.join(ENDINGS)}")
     language = "JSON" if path.suffix.lower() == ".json" else "YAML"
     try:
-        text = path.read_text(encoding="utf-8")
-        flags = parse_json(text) if language == "JSON" else _parse_yaml(text)
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
+        flags = json.loads(text, object_pairs_hook=_without_repetition) if language == "JSON" else _parse_yaml(text)
+        json.dumps(flags, default=str)  # a ValueError if an alias of YAML makes a value contain itself
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as {language}: {error or 'nested too deeply'}") from error
     if not isinstance(flags, dict):
         example = '{"output_dir": "code_test"}' if language == "JSON" else "output_dir: code_test"
         raise UserError(f"{path}: expected one {language} object of flags, such as {example}")
     recorded = flags.get("flags")  # the run.json of a result
     return recorded if isinstance(recorded, dict) else flags
+
+
+def _without_repetition(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The pairs as a mapping. Raises ValueError if a key is there twice: one of the values would be lost."""
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"{printable(str(key))} is there twice; expected each flag once")
+    return dict(pairs)
 
 
 def typed_flags(words: Sequence[str], parser: ArgumentParser) -> dict[str, Any]:
@@ -92,13 +103,18 @@ def config_words(
     flags = {f"--{str(name).removeprefix('--')}": value for name, value in read_config(path).items()}
     actions = {name: action for name, action in parser._option_string_actions.items() if name.startswith("--")}
     known = [name for name, action in actions.items() if not getattr(action, "only_typed", False)]
-    words = []
+    words: list[str] = []
+    names: dict[str, str] = {}  # of the values that the file gives -> the flag that gives it
     for name, value in flags.items():
         where = f"{path}: {printable(name.removeprefix('--'))}"
         if name not in known:
             nearest = did_you_mean(name, known).replace("did you mean --", "did you mean ")
             raise UserError(f"{where}: {parser.prog} has no flag {printable(name)}{nearest}")
-        if value is not None and actions[name].dest not in given:
+        if value is None:
+            continue
+        if (other := names.setdefault(actions[name].dest, name)) != name:
+            raise UserError(f"{where}: is the same flag as {other.removeprefix('--')}; expected one of them")
+        if actions[name].dest not in given:
             words += _words(name, actions[name], value, where, parser, mappings)
     return words
 
@@ -160,6 +176,10 @@ def _parse_yaml(text: str) -> Any:
             first: [rule for rule in rules if rule[0] == "tag:yaml.org,2002:null"]
             for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            _without_repetition([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            return super().construct_mapping(node, deep)
 
     try:
         return yaml.load(text, TextLoader)

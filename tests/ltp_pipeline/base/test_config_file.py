@@ -89,6 +89,9 @@ def test_typed_flags_replace_those_of_the_file_wherever_they_stand(file):
         ("- a", "flags.yaml: expected one YAML object of flags, such as output_dir: code_test"),
         ("", "expected one YAML object"),
         ("a: [", "flags.yaml: cannot be read as YAML: .*line 1"),
+        ("lr: 1\nmode: hard\nlr: 2", "flags.yaml: cannot be read as YAML: lr is there twice; expected each flag once"),
+        ("lr: 1\nlearning_rate: 2", "flags.yaml: learning_rate: is the same flag as lr; expected one of them"),
+        ("when: &x [*x]", "flags.yaml: cannot be read as YAML: Circular reference"),
         ("a: &x [*x]\nb: !!python/object:os.system x", "cannot be read as YAML"),
     ],
 )
@@ -100,18 +103,31 @@ def test_what_the_file_may_not_hold(file, text, says):
 @pytest.mark.parametrize(
     "name, says",
     [
-        ("none.yaml", "none.yaml: cannot be read as YAML: .*No such file"),
+        ("none.yaml", "none.yaml: cannot be read: No such file"),
+        ("", "--config : expected a file that ends with"),
         ("flags.toml", "--config .*flags.toml: expected a file that ends with .yaml, .yml, .json"),
     ],
 )
 def test_the_file_has_to_be_there_and_have_a_known_ending(tmp_path, name, says):
     with pytest.raises(UserError, match=says):
-        _parse("--config", tmp_path / name)
+        _parse("--config", name and tmp_path / name)
 
 
 def test_json_has_truth_values_only_for_flags_that_take_them(file):
     with pytest.raises(UserError, match="flags.json: when: false: expected a text or a number"):
         _parse("--config", file('{"when": false}', "flags.json"))
+
+
+def test_a_key_of_json_may_not_be_there_twice(file):
+    with pytest.raises(
+        UserError, match="flags.json: cannot be read as JSON: lr is there twice; expected each flag once"
+    ):
+        _parse("--config", file('{"lr": 1, "when": "x", "lr": 2}', "flags.json"))
+
+
+def test_a_byte_order_mark_and_the_names_of_one_flag_mean_nothing(file):
+    assert _parse("--config", file('\ufeff{"lr": 2, "learning_rate": null}', "flags.json")).lr == 2.0
+    assert _parse("--config", file("\ufefflr: 2\nlearning_rate:\n")).lr == 2.0
 
 
 def test_one_file_only(file):
