@@ -15,7 +15,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.base.flags import parse_arguments
-from ltp_pipeline.base.result_folder import check_new_folder, new_result
+from ltp_pipeline.base.result_folder import check_new_folder, new_folder
 from ltp_pipeline.model.checkpoints import (
     check_checkpoint,
     check_tokenizer_fits,
@@ -70,7 +70,7 @@ def export_checkpoint(path: str | Path, output_dir: Path) -> float:
     model = load_pruning_model(path, flag=FLAG, prune_mode=None).eval()
     tokenizer = load_tokenizer(path, flag=FLAG)
     check_tokenizer_fits(tokenizer, model.config, flag=f"{FLAG} {path}")
-    with new_result(output_dir) as folder:
+    with new_folder(output_dir) as folder:
         write_onnx(model, folder / "model.onnx")
         difference = compare(model, folder / "model.onnx", path)
         model.config.save_pretrained(folder)

@@ -38,11 +38,11 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
     Raises UserError if `folder` is no checkpoint of an LTP model, or `output_dir` is neither new nor empty.
     """
     from ltp_pipeline.base.folder_lock import locked
-    from ltp_pipeline.base.result_folder import check_new_folder, new_result, place_of
+    from ltp_pipeline.base.result_folder import check_new_folder, new_folder, place_of
     from ltp_pipeline.model.checkpoint_files import CONFIG, INDEX, TOKENIZER_FILES, read_json
     from ltp_pipeline.model.checkpoints import check_checkpoint
 
-    if not folder.is_dir():
+    if not folder.exists():
         raise UserError(f"{FLAG} {folder}: no such folder; expected an LTP checkpoint")
     check_checkpoint(folder, FLAG)
     config = read_json(folder / CONFIG, f"{FLAG} {folder}")
@@ -57,7 +57,7 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
                 _write(config, folder, folder)
             return folder
         check_new_folder(output_dir)
-        with new_result(output_dir) as result:
+        with new_folder(output_dir) as result:
             for pattern in ("*.safetensors", INDEX, *TOKENIZER_FILES, "LICENSE*"):
                 for file in folder.glob(pattern):
                     shutil.copyfile(file, result / file.name)
@@ -69,7 +69,7 @@ def add_code(folder: Path, output_dir: Path | None = None) -> Path:
 
 def _write(config: dict, folder: Path, target: Path) -> None:
     """Writes code, card and configuration of the checkpoint `folder` to `target`, all or none."""
-    from ltp_pipeline.base.files import replaced_together, write_json, write_text
+    from ltp_pipeline.base.files import replaced_together, write_json
     from ltp_pipeline.model.checkpoint_files import CONFIG
     from ltp_pipeline.model.self_contained import auto_map
     from ltp_pipeline.training.how_to_load import with_code
@@ -78,8 +78,9 @@ def _write(config: dict, folder: Path, target: Path) -> None:
     with replaced_together(target) as staging:
         copy_code(staging)
         if (folder / CARD).is_file():
-            card = (folder / CARD).read_text(encoding="utf-8", errors="surrogateescape")
-            write_text(staging / CARD, with_code(card, (config.get("architectures") or [""])[0]))
+            card = (folder / CARD).read_bytes().decode("utf-8", "surrogateescape")  # keeps what is not UTF-8
+            card = with_code(card, (config.get("architectures") or [""])[0])
+            (staging / CARD).write_bytes(card.encode("utf-8", "surrogateescape"))
         write_json(staging / CONFIG, {**config, "auto_map": auto_map()})
 
 

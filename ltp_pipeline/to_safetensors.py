@@ -40,7 +40,7 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
     """
     from huggingface_hub import save_torch_state_dict
 
-    from ltp_pipeline.base.result_folder import check_new_folder, new_result
+    from ltp_pipeline.base.result_folder import check_new_folder, new_folder
     from ltp_pipeline.model.checkpoint_files import CONFIG, TOKENIZER_FILES, WEIGHTS, read_json
     from ltp_pipeline.model.config_values import check_values
 
@@ -57,7 +57,7 @@ def to_safetensors(path: str | Path, output_dir: Path) -> int:
     weights: dict[str, torch.Tensor] = {}
     for pickle in pickles:
         weights |= read_weights(pickle, where)
-    with new_result(output_dir) as result:
+    with new_folder(output_dir) as result:
         save_torch_state_dict(weights, result, metadata={"format": "pt"}, max_shard_size="100GB")
         for pattern in (CONFIG, *TOKENIZER_FILES, "README.md"):
             for file in folder.glob(pattern):

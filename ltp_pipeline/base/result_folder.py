@@ -18,13 +18,14 @@ import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.folder_lock import UNFINISHED, is_lock_file
+from ltp_pipeline.base.folder_lock import UNFINISHED, is_lock_file, locked
 
 RESULT_MARK = "training_args.bin"  # every training run writes this file, so it marks a folder as a result
 CHECKPOINTS = "checkpoint-*"
@@ -208,6 +209,24 @@ def new_result(target: Path, resume: bool = False) -> Iterator[Path]:
         ) from error
     finish_replacing(target)
     processes.barrier()
+
+
+@contextmanager
+def new_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """As [`new_result`], for a command that is no training: it holds the lock of `target`, which trainings hold, too.
+
+    Raises UserError if a run writes into `target`, or, unless `overwrite`, an interrupted one left its checkpoints
+    beside it.
+    """
+    target = place_of(target)
+    with locked(target, " ".join(sys.argv), replaces=True):
+        if not overwrite and holds_result(unfinished(target)):
+            raise UserError(
+                f"--output_dir {target}: {unfinished(target)} holds the checkpoints of an interrupted run; expected "
+                "another folder"
+            )
+        with new_result(target) as work:
+            yield work
 
 
 def disk_error(error: BaseException) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.result_folder import check_file_overwrite, check_replaceable, finish_replacing, new_result
+from ltp_pipeline.base.result_folder import check_file_overwrite, check_replaceable, finish_replacing, new_folder
 from ltp_pipeline.model.checkpoint_files import CONFIG, read_json
 from ltp_pipeline.model.checkpoints import (
     PRUNABLE,
@@ -127,7 +127,7 @@ def convert_checkpoint(
     if attention_dropout is not None:
         model.config.attention_probs_dropout_prob = attention_dropout
     set_max_length(tokenizer, max_positions)
-    with new_result(output_dir) as folder:
+    with new_folder(output_dir, overwrite) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         if describe is not None:

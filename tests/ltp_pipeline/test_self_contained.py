@@ -155,6 +155,14 @@ def test_the_command_adds_code_in_place_and_renews_it(checkpoint):
     assert holds_code("hard") and not Path("executed").exists()
 
 
+def test_a_card_of_somebody_else_stays_byte_for_byte(checkpoint):
+    card = b"---\r\nlicense: mit\r\n---\r\n# caf\xe9\r\n"
+    Path(checkpoint, "README.md").write_bytes(card)
+    main(["--model_name_or_path", str(checkpoint)])
+    assert Path(checkpoint, "README.md").read_bytes() == card
+    assert holds_code(checkpoint)
+
+
 def test_a_write_that_fails_changes_nothing(checkpoint, monkeypatch):
     self_contained("")
     before = digests("hard")

@@ -5,7 +5,7 @@ import pytest
 
 from ltp_pipeline.base import folder_lock
 from ltp_pipeline.base.errors import UserError
-from ltp_pipeline.base.result_folder import RESULT_MARK, check_new_tables, check_replaceable, new_result
+from ltp_pipeline.base.result_folder import RESULT_MARK, check_new_tables, check_replaceable, new_folder, new_result
 
 
 def _result(folder, text):
@@ -30,6 +30,23 @@ def test_a_new_result_takes_the_place_of_the_old(tmp_path):
     (target / "checkpoint-7" / RESULT_MARK).write_text("stale")
     _make(target)
     assert _tree(tmp_path) == {f"a/lr_1/{RESULT_MARK}": "new"}
+
+
+def test_a_command_that_is_no_training_leaves_the_checkpoints_of_one(tmp_path):
+    target, work = tmp_path / "hard", tmp_path / "hard.unfinished"
+    (work / "checkpoint-3").mkdir(parents=True)
+    (work / "checkpoint-3" / RESULT_MARK).write_text("precious")
+    with pytest.raises(UserError, match="hard.unfinished holds the checkpoints of an interrupted run"):
+        with new_folder(target):
+            pass
+    with folder_lock.locked(target, "a training", replaces=True):
+        with pytest.raises(UserError, match=r"hard: another run is writing this folder: .*\(a training\)"):
+            with new_folder(target, overwrite=True):
+                pass
+    assert _tree(tmp_path) == {f"hard.unfinished/checkpoint-3/{RESULT_MARK}": "precious"}
+    with new_folder(target, overwrite=True) as folder:
+        (folder / "config.json").write_text("new")
+    assert _tree(tmp_path) == {"hard/config.json": "new"}
 
 
 def test_a_run_that_fails_changes_nothing_but_keeps_its_work(tmp_path, capsys):
