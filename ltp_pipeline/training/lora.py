@@ -50,7 +50,8 @@ def check_lora(args: FineTuningArguments) -> None:
 def add_adapters(model: PreTrainedModel, args: FineTuningArguments) -> None:
     """Adds adapters to the encoder of `model`, and freezes its other weights; the head is trained as a whole.
 
-    Raises UserError if the model is of another type than Longformer, or has no such layers.
+    Raises UserError if the model is of another type than Longformer, or has no such layers, or the rank is larger than
+    that of a layer.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -59,11 +60,17 @@ def add_adapters(model: PreTrainedModel, args: FineTuningArguments) -> None:
             f"--lora_r {args.lora_r}: model type {model.config.model_type!r}; expected one of {', '.join(PRUNABLE)}, "
             "or --convert_to_ltp"
         )
+    targets = _layers_named(model, args.lora_target_modules or TARGETS)
+    full = min(size for name in targets for size in model.get_submodule(name).weight.shape)
+    if args.lora_r > full:
+        raise UserError(
+            f"--lora_r {args.lora_r}: expected at most {full}, the rank of the smallest layer with adapters"
+        )
     config = LoraConfig(
         r=args.lora_r,
         lora_alpha=2 * args.lora_r if args.lora_alpha is None else args.lora_alpha,
         lora_dropout=args.lora_dropout or 0.0,
-        target_modules=_layers_named(model, args.lora_target_modules or TARGETS),
+        target_modules=targets,
     )
     inject_adapter_in_model(config, model)
     del model.peft_config  # otherwise the library takes the model for one whose adapters it saves

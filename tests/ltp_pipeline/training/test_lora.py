@@ -117,6 +117,13 @@ def test_layers_that_the_encoder_does_not_have(tmp_path):
         lora.add_adapters(tiny_model(), flags(tmp_path, lora_r=4, lora_target_modules=["query", "out_proj"]))
 
 
+def test_a_rank_above_that_of_a_layer_would_only_cost_memory(tmp_path):
+    size = tiny_model().config.hidden_size
+    lora.add_adapters(tiny_model(), flags(tmp_path, lora_r=size))
+    with pytest.raises(UserError, match=f"--lora_r {size + 1}: expected at most {size}, the rank"):
+        lora.add_adapters(tiny_model(), flags(tmp_path, lora_r=size + 1))
+
+
 @pytest.fixture(scope="module")
 def tuned(files, longformer_dir, tmp_path_factory):
     """A working directory after fine-tuning with adapters, soft and hard pruning."""
