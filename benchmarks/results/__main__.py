@@ -62,6 +62,8 @@ def _add(args: argparse.Namespace) -> None:
     from benchmarks.results.adding import stored_comparison, stored_costs
     from benchmarks.results.stored import COSTS, DEMO, write_stored
 
+    if not args.add.exists():
+        raise UserError(f"--add {args.add}: no such file or folder")
     if args.add.is_file():
         name = "comparison" if args.name is None else args.name
         path, found = DEMO / f"{name}.json", stored_comparison(args.add)

@@ -46,7 +46,8 @@ def filled(store: Store, page: Path) -> str:
 
 def problems_of(store: Store, page: Path) -> list[str]:
     """Where a page disagrees with the stored measurements, in words."""
-    present, expected = (store.root / page).read_text(encoding="utf-8"), filled(store, page)
+    expected = filled(store, page)  # first: it says if there is no such page
+    present = (store.root / page).read_text(encoding="utf-8")
     if present == expected:
         return []
     changes = list(difflib.unified_diff(present.splitlines(), expected.splitlines(), lineterm="", n=0))[3:]

@@ -172,7 +172,12 @@ def test_a_stored_file_that_cannot_be_read(copy, content, problem):
     [
         (["--check", "--add", "x"], "--check and --add: expected one of them"),
         (["--add", "x", "--bootstrap", "99"], "--bootstrap 99: expected 100 or more"),
-        (["--add", "missing"], "--add missing: needs --name --title --about, too"),
+        (["--add", "missing"], "--add missing: no such file or folder"),
+        (["--add", "."], "--add .: needs --name --title --about, too"),
+        (
+            ["--check", "--root", "x"],
+            "README.md: cannot be read: No such file or directory; expected a page of the documents",
+        ),
     ],
 )
 def test_wrong_flags(flags, problem):
