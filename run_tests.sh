@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up .venv where needed. Then checks style (ruff), the direction of imports (lint-imports), and runs the tests.
-# Arguments go to pytest: bash run_tests.sh tests/ltp_pipeline/overlay -x
+# Without arguments two processes share the test files. Arguments go to pytest, in one process:
+# bash run_tests.sh tests/ltp_pipeline/overlay -x
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./ltp_env.sh
@@ -17,5 +18,9 @@ fi
 status=0
 "$LTP_PYTHON" -m ruff check . || status=1
 "${LTP_PYTHON%/*}/lint-imports" --no-cache --no-logo || status=1
+if [ $# = 0 ]; then
+    set -- --numprocesses 2 --dist loadfile
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # threads that wait for each other crawl if there are more than cores
+fi
 "$LTP_PYTHON" -m pytest "$@" || status=$?
 exit "$status"

@@ -193,6 +193,7 @@ def test_manifest_of_the_overlay(folder, content):
 
 ARGS = SimpleNamespace(
     command="c",
+    flags={},
     num_train_epochs=5.0,
     max_steps=-1,
     masking_mode="soft",

@@ -153,7 +153,7 @@ FLAG_CASES = (
     _flags(convert, "--output_dir longformer", "--output_dir longformer: .* expected a new folder"),
     _flags(convert, "--output_dir good.csv", "--output_dir good.csv: .* expected a new folder"),
     _flags(convert, "--output_dir pruned", "--output_dir pruned: .*config.json; expected .*--overwrite_output_dir"),
-    _flags(convert, "--output_dir . --overwrite_output_dir", "--output_dir .: .* would replace --model_name_or_path"),
+    _flags(convert, "--output_dir . --overwrite_output_dir", "--output_dir .: .* would replace the working directory"),
     _flags(convert, "--output_dir longformer --overwrite_output_dir", "--output_dir longformer: contains files that"),
     _flags(convert, "--output_dir good.csv/x", "--output_dir good.csv/x: cannot be written"),
     _flags(compare, "good.csv --checkpoints a", "--checkpoints a: expected NAME=FOLDER"),
