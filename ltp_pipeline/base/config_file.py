@@ -36,7 +36,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as {language}: {error or 'nested too deeply'}") from error
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: cannot be read as {language}: {why}") from error
     if not isinstance(flags, dict):
         example = '{"output_dir": "code_test"}' if language == "JSON" else "output_dir: code_test"
         raise UserError(f"{path}: expected one {language} object of flags, such as {example}")
