@@ -70,6 +70,8 @@ def export_checkpoint(path: str | Path, output_dir: Path) -> float:
     model = load_pruning_model(path, flag=FLAG, prune_mode=None).eval()
     tokenizer = load_tokenizer(path, flag=FLAG)
     check_tokenizer_fits(tokenizer, model.config, flag=f"{FLAG} {path}")
+    if getattr(model.config, "auto_map", None):  # of a self-contained checkpoint; a graph needs no code of the model
+        del model.config.auto_map
     with new_folder(output_dir) as folder:
         write_onnx(model, folder / "model.onnx")
         difference = compare(model, folder / "model.onnx", path)

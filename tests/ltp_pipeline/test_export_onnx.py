@@ -1,5 +1,6 @@
 """The export to ONNX: the same logits in ONNX Runtime, and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from transformers import AutoTokenizer
 
 from ltp_pipeline import export_onnx
 from ltp_pipeline.base.errors import UserError
+from ltp_pipeline.model.checkpoints import load_pruning_model
+from ltp_pipeline.model.self_contained import make_self_contained
 from tests.transformer_revised.models.ltp.tiny import tiny_model
 
 
@@ -34,6 +37,21 @@ def test_a_pruned_checkpoint_is_refused(pruned_checkpoint, tmp_path, monkeypatch
     with pytest.raises(UserError, match="prunes .prune_mode absolute_threshold.*expected .* prunes nothing"):
         export_onnx.export_checkpoint(pruned_checkpoint, tmp_path / "onnx")
     assert not Path(tmp_path, "onnx").exists()
+
+
+def test_the_export_of_a_self_contained_checkpoint_holds_no_code(longformer_dir, tmp_path, monkeypatch):
+    source, out = tmp_path / "source", tmp_path / "onnx"
+    model = load_pruning_model(longformer_dir, flag="--restore", prune_mode=None)
+    make_self_contained(model.config)
+    model.save_pretrained(source)
+    AutoTokenizer.from_pretrained(longformer_dir).save_pretrained(source)
+    assert list(source.glob("*.py"))
+    monkeypatch.setattr(export_onnx, "check_installed", lambda *args: None)
+    monkeypatch.setattr(export_onnx, "write_onnx", lambda model, file: file.touch())
+    monkeypatch.setattr(export_onnx, "compare", lambda *args: 0.0)
+    export_onnx.export_checkpoint(source, out)
+    assert (out / "model.onnx").exists() and not list(out.glob("*.py"))
+    assert "auto_map" not in json.loads((out / "config.json").read_text())
 
 
 def test_another_graph_is_refused(tmp_path, monkeypatch):
