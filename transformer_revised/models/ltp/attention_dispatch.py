@@ -16,6 +16,7 @@ from .attention_banded import BandedPlan, banded_attention, banded_pairs, banded
 from .attention_tile_plan import tile_plan
 from .attention_tiles import TilePlan, tiled_attention
 from .packed_sequence import PackedSequence
+from .workspace import Workspace
 
 IMPLEMENTATIONS = ("eager", "sdpa")
 
@@ -52,14 +53,15 @@ def local_attention(
     with_importance: bool = False,
     importance_gradient: bool = False,
     overwrite_query: bool = False,
+    workspace: Workspace | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Local attention and importance by either plan. [`tiled_attention`] documents the arguments and the results.
 
-    Only a `TilePlan` uses `overwrite_query`.
+    Only a `TilePlan` uses `overwrite_query` and `workspace`.
     """
     settings = {
         "dropout": dropout, "with_importance": with_importance, "importance_gradient": importance_gradient,
     }  # fmt: skip
     if isinstance(plan, BandedPlan):
         return banded_attention(query, key, value, plan, **settings)
-    return tiled_attention(query, key, value, plan, overwrite_query=overwrite_query, **settings)
+    return tiled_attention(query, key, value, plan, overwrite_query=overwrite_query, workspace=workspace, **settings)

@@ -8,6 +8,7 @@ together, which suits a CPU. `padded_global_attention` computes the whole batch 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,6 +52,7 @@ def global_attention(
     key: nn.Linear,
     value: nn.Linear,
     dropout: float = 0.0,
+    with_weights: bool = True,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Attention of the global tokens to all alive tokens of their sequence.
 
@@ -62,17 +64,20 @@ def global_attention(
         hidden_states: `[N, D]`, the packed tokens, `D = H * d`, in the dtype of `query`.
         num_queries, num_tokens: global and alive tokens of each sequence, `B` numbers with the sums `G` and `N`.
         key, value: the layers `key_global` and `value_global`, `D -> D`. Only a plain `nn.Linear` is folded.
+        with_weights: whether to return attention weights.
 
-    Returns the context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`.
+    Returns the context `[G, D]`, and for each sequence its attention weights (before dropout), `[g, H, n]`; an empty
+    list without `with_weights`.
     """
     (G, H, d), D = query.shape, hidden_states.shape[1]
     if holds_plain_weights(key, value) and folding_is_cheaper(np.array(num_tokens), np.array(num_queries), H, D):
         folded = query.transpose(0, 1) @ key.weight.view(H, d, D)  # [H, G, D]
         context, totals, weights = _attention_to_states(
-            folded.transpose(0, 1), hidden_states, num_queries, num_tokens, dropout
+            folded.transpose(0, 1), hidden_states, num_queries, num_tokens, dropout, with_weights
         )
         context = context.transpose(0, 1) @ value.weight.view(H, d, D).transpose(1, 2)
-        context = context + totals.T[:, :, None] * value.bias.view(H, 1, d)  # [H, G, d]
+        bias = value.bias.view(H, 1, d)
+        context = context + (bias if totals is None else totals.T[:, :, None] * bias)  # [H, G, d]
         return context.transpose(0, 1).reshape(G, D), weights
     queries = query.transpose(0, 1).split(num_queries, dim=1)  # [H, g, d]
     keys, values = (
@@ -82,53 +87,90 @@ def global_attention(
     for q, k, v in zip(queries, keys, values):
         attention = torch.softmax(q @ k.transpose(-1, -2), dim=-1)
         contexts.append((nn.functional.dropout(attention, dropout) if dropout else attention) @ v)
-        weights.append(attention.transpose(0, 1))
+        if with_weights:
+            weights.append(attention.transpose(0, 1))
     return torch.cat(contexts, dim=1).transpose(0, 1).reshape(G, D), weights
 
 
 def _attention_to_states(
-    queries: torch.Tensor, states: torch.Tensor, num_queries: list[int], num_tokens: list[int], dropout: float
-) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    queries: torch.Tensor,
+    states: torch.Tensor,
+    num_queries: list[int],
+    num_tokens: list[int],
+    dropout: float,
+    with_weights: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None, list[torch.Tensor]]:
     """Attention of `queries` (`[G, H, D]`) with the `states` (`[N, D]`) of their sequences as keys and as values.
 
     Sequences with the same numbers of queries and of padded keys ([`folded_keys`]) are multiplied together, in groups
     whose sizes are powers of two.
 
     Returns:
-        The context `[G, H, D]`, the sum of each query's weights after dropout `[G, H]`, and for each sequence the
-        weights before dropout, `[g, H, n]`.
+        The context `[G, H, D]`, the sum of each query's weights after dropout `[G, H]` (`None` without dropout: it is
+        1), and for each sequence the weights before dropout, `[g, H, n]` (an empty list without `with_weights`).
     """
     H, D = queries.shape[1:]
     n, g = np.array(num_tokens), np.array(num_queries)
     first_token, first_query = np.cumsum(n) - n, np.cumsum(g) - g
-    contexts, totals, order, weights = [], [], [], [queries.new_zeros(0, H, length) for length in num_tokens]
-    for (num, width), members in _sequences_of_one_size(np.stack([g, folded_keys(n)], axis=1)):
-        size, length = len(members), n[members, None]
-        # Padding repeats the last token of the sequence.
-        tokens = first_token[members, None] + np.minimum(np.arange(width), length - 1)
-        rows = first_query[members, None] + np.arange(num)
-        keys = states.index_select(0, _index(tokens, states)).view(size, width, D)
-        query = queries.index_select(0, _index(rows, states)).view(size, num * H, D)
-        scores, is_padding = query @ keys.transpose(1, 2), np.arange(width) >= length
-        if is_padding.any():
-            scores = scores.masked_fill(torch.as_tensor(is_padding, device=scores.device)[:, None], -torch.inf)
+    contexts, totals, order = [], [], []
+    weights = [queries.new_zeros(0, H, length) for length in num_tokens] if with_weights else []
+    for (num, width), members in _sequences_of_one_size(num_queries, folded_keys(n).tolist()):
+        if len(members) == 1:
+            keys, query, places = _one_sequence(states, queries, first_token, first_query, n, members[0], num, width)
+        else:
+            keys, query, places = _sequences(states, queries, first_token, first_query, n, members, num, width)
+        scores = query @ keys.transpose(-1, -2)  # [S, g * H, width], or without S for one sequence
+        length = n[members]
+        if (length < width).any():
+            is_padding = torch.as_tensor(np.arange(width) >= length[:, None], device=scores.device)
+            scores = scores.masked_fill(is_padding if len(members) == 1 else is_padding[:, None], -torch.inf)
         attention = torch.softmax(scores, dim=-1)
         dropped = nn.functional.dropout(attention, dropout) if dropout else attention
         contexts.append((dropped @ keys).view(-1, H, D))
-        totals.append(dropped.sum(-1).view(-1, H))
-        order.append(rows.ravel())
-        for member, weight in zip(members.tolist(), attention):
-            weights[member] = weight[:, : num_tokens[member]].unflatten(0, (num, H))
-    back = _index(np.argsort(np.concatenate(order)), states)
-    return torch.cat(contexts).index_select(0, back), torch.cat(totals).index_select(0, back), weights
+        order.append(places)
+        if dropout:
+            totals.append(dropped.sum(-1).view(-1, H))
+        if with_weights:
+            for member, weight in zip(members, attention.view(len(members), num * H, width)):
+                weights[member] = weight[:, : num_tokens[member]].unflatten(0, (num, H))
+    context, total = torch.cat(contexts), torch.cat(totals) if dropout else None
+    back = np.argsort(np.concatenate(order))
+    if (back[1:] < back[:-1]).any():
+        back = _index(back, states)
+        context, total = context.index_select(0, back), None if total is None else total.index_select(0, back)
+    return context, total, weights
 
 
-def _sequences_of_one_size(sizes: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Each size (`[B, 2]`: queries, padded keys) with the indices of sequences that have it."""
-    for size in np.unique(sizes[sizes[:, 0] > 0], axis=0):
-        members = (sizes == size).all(axis=1).nonzero()[0]
-        for begin, end in powers_of_two(len(members)):
-            yield tuple(size.tolist()), members[begin:end]
+def _one_sequence(states, queries, first_token, first_query, n, member, num, width):
+    """Keys `[width, D]`, queries `[num * H, D]` and the places of the queries of one sequence. These products have two
+    dimensions: in bfloat16 a product of three dimensions would copy its transposed keys.
+    """
+    begin, length, first = first_token[member], n[member], first_query[member]
+    keys = states[begin : begin + length]
+    if length < width:
+        keys = nn.functional.pad(keys, (0, 0, 0, width - length))
+    return keys, queries[first : first + num].flatten(0, 1), np.arange(first, first + num)
+
+
+def _sequences(states, queries, first_token, first_query, n, members, num, width):
+    """As `_one_sequence` for several: keys `[S, width, D]`, queries `[S, num * H, D]`, and the queries' places."""
+    # Padding repeats the last token of the sequence.
+    tokens = first_token[members, None] + np.minimum(np.arange(width), n[members, None] - 1)
+    rows = first_query[members, None] + np.arange(num)
+    keys = states.index_select(0, _index(tokens, states)).view(len(members), width, -1)
+    query = queries.index_select(0, _index(rows, states)).view(len(members), -1, states.shape[1])
+    return keys, query, rows.ravel()
+
+
+def _sequences_of_one_size(num_queries: list[int], widths: list[int]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Each pair of a number of queries and a width, with the indices of sequences that have it."""
+    members = defaultdict(list)
+    for index, size in enumerate(zip(num_queries, widths)):
+        if size[0]:
+            members[size].append(index)
+    for size in sorted(members):
+        for begin, end in powers_of_two(len(members[size])):
+            yield size, members[size][begin:end]
 
 
 def _index(index: np.ndarray, like: torch.Tensor) -> torch.Tensor:

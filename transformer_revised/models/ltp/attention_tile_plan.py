@@ -62,12 +62,11 @@ def _plan_of_blocks(packed: PackedSequence, queries: list[tuple[int, int, int]],
         block = _block(packed, b, q0, q1, half_window)
         m, c = padded_size(q1 - q0, block.num_keys)
         plan.pairs[b] += m * c
-        is_masked = not block.all_in_reach or c > block.num_keys
-        same_size[m, c, is_masked].append(block)
+        same_size[m, c, block.all_in_reach].append(block)
     positions, reach = _positions_and_reach(packed, half_window)
-    for (m, c, is_masked), blocks in same_size.items():
+    for (m, c, _), blocks in same_size.items():
         for begin, end in powers_of_two(len(blocks), max(1, TILE_PAIRS // (m * c))):
-            plan.tiles.append(Tile(blocks[begin:end], (m, c), positions, reach, is_masked))
+            plan.tiles.append(Tile(blocks[begin:end], (m, c), positions, reach))
     return plan
 
 

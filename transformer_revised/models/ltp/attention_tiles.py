@@ -19,6 +19,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .packed_sequence import PackedSequence
+from .workspace import Workspace
+
+# Blocks of a tile that are computed one after the other where that is faster than a gather of all their rows
+FEW_BLOCKS = 2
 
 
 @dataclass
@@ -45,14 +49,13 @@ class Tile:
         size: `m` queries and `c` keys of each block, padding included.
         positions: `[N]` float32, original position of each token.
         reach: `[N]` float32, how far from a token a query may be to see it as a key; infinite for global tokens.
-        is_masked: whether some query of a block must not see some key of it.
     """
 
-    def __init__(
-        self, blocks: list[Block], size: tuple[int, int], positions: torch.Tensor, reach: torch.Tensor, is_masked: bool
-    ):
-        self.blocks, self.is_masked = blocks, is_masked
+    def __init__(self, blocks: list[Block], size: tuple[int, int], positions: torch.Tensor, reach: torch.Tensor):
+        self.blocks = blocks
         self.shape = len(blocks), *size
+        # Whether some query of a block must not see some key of it that is not padding
+        self.is_banded = not all(block.all_in_reach for block in blocks)
         self._positions, self._reach = positions, reach
         device = positions.device
         query_index, is_real = self._lay_out_queries()
@@ -84,19 +87,9 @@ class Tile:
             pad[keys:] = True
         return index.ravel(), is_padding
 
-    @property
-    def _query_slice(self) -> slice | None:
-        """The queries as a slice of the packed row, if the tile is one block without padding."""
-        if len(self.blocks) == 1 and self.places is None:
-            return slice(self.blocks[0].q0, self.blocks[0].q1)
-        return None
-
-    def queries(self, x: torch.Tensor) -> torch.Tensor:
+    def queries(self, x: torch.Tensor, workspace: Workspace | None = None) -> torch.Tensor:
         """The rows of `x` (`[H, N, d]`) for the queries, `[H * G, m, d]`."""
-        if self._query_slice is not None:
-            # A copy: oneDNN compiles a kernel for the strides of its input. Those of a slice depend on `N`.
-            return x[:, self._query_slice].contiguous()
-        return x.index_select(1, self.query_index).view(-1, self.shape[1], x.shape[2])
+        return self._rows(x, self.query_index, self.shape[1], workspace, "queries")
 
     def query_gradients(self, x: torch.Tensor) -> torch.Tensor:
         """As `queries`, with zeros for padding."""
@@ -105,16 +98,30 @@ class Tile:
             queries.view(-1, *self.shape[:2], x.shape[2]).mul_(self.is_real_query[:, :, None])
         return queries
 
-    def keys(self, x: torch.Tensor) -> torch.Tensor:
+    def keys(self, x: torch.Tensor, workspace: Workspace | None = None, name: str = "keys") -> torch.Tensor:
         """The rows of `x` (`[H, N, d]`) for the keys, `[H * G, c, d]`."""
-        return x.index_select(1, self.key_index).view(-1, self.shape[2], x.shape[2])
+        return self._rows(x, self.key_index, self.shape[2], workspace, name)
 
-    def write_product(self, target: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    def _rows(self, x, index, size: int, workspace: Workspace | None, name: str) -> torch.Tensor:
+        if workspace is None:
+            return x.index_select(1, index).view(-1, size, x.shape[2])
+        rows = workspace.take(name, (x.shape[0], len(index), x.shape[2]), x)
+        return torch.index_select(x, 1, index, out=rows).view(-1, size, x.shape[2])
+
+    def write_product(
+        self, target: torch.Tensor, a: torch.Tensor, b: torch.Tensor, workspace: Workspace | None = None
+    ) -> None:
         """Writes `a @ b` (`[H * G, m, d]`) to the rows of the queries in `target`, `[H, N, d]`."""
-        if self._query_slice is not None:
-            target[:, self._query_slice] = a @ b
+        if workspace is None:
+            product = a @ b
+        else:
+            product = torch.bmm(a, b, out=workspace.take("product", (*a.shape[:2], b.shape[2]), a))
+        values = product.view(target.shape[0], self.shape[0], self.shape[1], target.shape[2])
+        if len(self.blocks) <= FEW_BLOCKS:  # slices: `index_copy_` copies row by row
+            for g, block in enumerate(self.blocks):
+                target[:, block.q0 : block.q1] = values[:, g, : block.q1 - block.q0]
             return
-        values = (a @ b).view(target.shape[0], -1, target.shape[2])
+        values = values.flatten(1, 2)
         target.index_copy_(1, self.tokens, values if self.places is None else values.index_select(1, self.places))
 
     def add_to_keys(self, target: torch.Tensor, values: torch.Tensor) -> None:
@@ -129,11 +136,11 @@ class Tile:
     def add_received(self, importance: torch.Tensor, probabilities: torch.Tensor) -> None:
         """Adds the attention that each key receives (`probabilities`, `[H * G, m, c]`) to `importance`, `[N]`."""
         dtype = importance.dtype
-        if self._query_slice is not None:
-            received = probabilities.sum((0, 1), dtype=dtype)
+        if len(self.blocks) == 1:  # attention of padded queries does not count
+            received = probabilities[:, : self.blocks[0].q1 - self.blocks[0].q0].sum((0, 1), dtype=dtype)
         else:
             received = self._by_block(probabilities).sum(0, dtype=dtype)
-            if self.places is not None:  # attention of padded queries does not count
+            if self.places is not None:
                 received.mul_(self.is_real_query[:, :, None])
             received = received.sum(1)
         importance.index_add_(0, self.key_index, received.flatten())
@@ -143,14 +150,29 @@ class Tile:
         received = grad_importance[self.key_index].to(grad_probabilities.dtype).view(self.shape[0], 1, self.shape[2])
         self._by_block(grad_probabilities).add_(received * self.is_real_query[:, :, None])
 
-    def probabilities(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    def probabilities(
+        self, queries: torch.Tensor, keys: torch.Tensor, workspace: Workspace | None = None
+    ) -> torch.Tensor:
         """Attention weights `softmax(queries @ keys^T)`, `[H * G, m, c]`, in the dtype of `queries`."""
-        if not self.is_masked:
-            return torch.softmax(queries @ keys.transpose(1, 2), dim=-1)
-        # The product is added to a copy of the mask as it is computed. `masked_fill_` with a broadcast mask would take
-        # several times as long as the product, and adding the mask afterwards a third as long.
-        scores = self._bias(queries.dtype).repeat(len(queries) // self.shape[0], 1, 1)
-        return torch.softmax(torch.baddbmm(scores, queries, keys.transpose(1, 2), out=scores), dim=-1)
+        scores = self._scores(queries, keys.transpose(1, 2), workspace or Workspace())
+        # In place: new memory has to be mapped by the system, which takes as long as the softmax itself.
+        return torch.softmax(scores, dim=-1, out=scores)
+
+    def _scores(self, queries: torch.Tensor, keys: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+        """`queries @ keys`, with the lowest finite number where a query must not see a key."""
+        g, m, c = self.shape
+        scores = workspace.take("scores", (len(queries), m, c), queries)
+        by_block = self._by_block(scores)
+        if self.is_banded or (self._key_padding is not None and g > FEW_BLOCKS):
+            # The product is added to a copy of the mask as it is computed. `masked_fill_` with a broadcast mask would
+            # take several times as long as the product, and adding the mask afterwards a third as long.
+            by_block.copy_(self._bias(queries.dtype))
+            return torch.baddbmm(scores, queries, keys, out=scores)
+        torch.bmm(queries, keys, out=scores)
+        for i, block in enumerate(self.blocks):
+            if block.num_keys < c:
+                by_block[:, i, :, block.num_keys :] = torch.finfo(scores.dtype).min
+        return scores
 
     def _bias(self, dtype: torch.dtype) -> torch.Tensor:
         """The mask that is added to the scores, `[G, m, c]`: 0, or the lowest finite number where `blocked`."""
@@ -192,6 +214,7 @@ def tiled_attention(
     with_importance: bool = False,
     importance_gradient: bool = False,
     overwrite_query: bool = False,
+    workspace: Workspace | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Local attention by tiles (Longformer, Beltagy et al. 2020, section 3.1).
 
@@ -202,6 +225,7 @@ def tiled_attention(
         with_importance: whether to sum the attention that each token receives (before dropout).
         importance_gradient: whether the importance is differentiable in `query` and `key`.
         overwrite_query: whether the context may be written into `query`. Ignored if gradients are enabled.
+        workspace: memory for one tile, if gradients are not enabled.
 
     Returns:
         The context `[H, N, d]`, and the importance `[N]` (float32; float64 for float64 input) summed over heads and
@@ -215,7 +239,9 @@ def tiled_attention(
     # A tile reads its queries before it writes their context, and no other tile reads them.
     context = query if overwrite_query and plan.is_complete else _empty_context(query, plan)
     with torch.autocast(query.device.type, enabled=False):
-        importance = _attend(query, key, value, plan, dropout, _draw_seed(dropout), with_importance, context)
+        importance = _attend(
+            query, key, value, plan, dropout, _draw_seed(dropout), with_importance, context, workspace
+        )
     return context, importance if with_importance else None
 
 
@@ -276,18 +302,19 @@ def _attend(
     seed: int | None,
     with_importance: bool,
     context: torch.Tensor,
+    workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """Writes the context into `context` and returns the importance, an empty tensor without `with_importance`."""
-    generator = _seeded(seed, query.device)
+    generator, space = _seeded(seed, query.device), workspace or Workspace()
     dtype = torch.promote_types(query.dtype, torch.float32)
     importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=dtype)
     for tile in plan.tiles:
-        probabilities = tile.probabilities(tile.queries(query), tile.keys(key))
+        probabilities = tile.probabilities(tile.queries(query, space), tile.keys(key, space), space)
         if with_importance:
             tile.add_received(importance, probabilities)
         if dropout:
             probabilities = probabilities * _dropout_mask(probabilities, dropout, generator)
-        tile.write_product(context, probabilities, tile.keys(value))
+        tile.write_product(context, probabilities, tile.keys(value, space, "values"), space)
     return importance
 
 

@@ -9,9 +9,8 @@ library's own forward pass runs.
 
 from __future__ import annotations
 
-import math
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -21,10 +20,12 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
+from .workspace import Workspace
+
 # Maximum number of tokens in a piece ([`pieces`]), so that the data between two products stays in a CPU's cache.
 PIECE_TOKENS = 512
-# Shorter pieces have a multiple of this many tokens, except the last piece.
-PIECE_STEP = 64
+# The number of rows of a product is a multiple of this, see [`product_rows`]. With 1 no row is added.
+ROW_STEP = 16
 
 
 def _onednn_dtypes() -> tuple[torch.dtype, ...]:
@@ -77,38 +78,62 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
 
 
 class _PackedWeight:
-    """A second copy of a layer's weight, in oneDNN's layout."""
+    """A second copy of the weights of layers with the same input, one below the other, in oneDNN's layout."""
 
     def __init__(self):
         self._state, self._packed = None, None
 
-    def of(self, weight: torch.Tensor) -> torch.Tensor:
-        """The copy, made again when the weight has changed.
+    def of(self, *weights: torch.Tensor) -> torch.Tensor:
+        """The copy, made again when a weight has changed.
 
         A change through `weight.data` is noticed only if it changes one of the first weights, as a change of the whole
         tensor does. Comparing all weights would take longer than the layout saves.
         """
-        state = weight._version, weight.data_ptr(), weight.dtype, weight[0, :4].tolist()
+        state = [(w._version, w.data_ptr(), w.dtype, w[0, :4].tolist()) for w in weights]
         if state != self._state:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PIECE_TOKENS)
+            rows = weights[0].detach() if len(weights) == 1 else torch.cat([w.detach() for w in weights])
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(rows, PIECE_TOKENS)
             self._state = state
         return self._packed
 
 
 # Not an attribute of the layers: tensors in oneDNN's layout can be neither copied nor pickled.
 _PACKED_WEIGHTS: weakref.WeakKeyDictionary[nn.Linear, _PackedWeight] = weakref.WeakKeyDictionary()
+# By the first of several layers with the same input
+_PACKED_TOGETHER: weakref.WeakKeyDictionary[nn.Linear, _PackedWeight] = weakref.WeakKeyDictionary()
 
 
-def prepack(layer: nn.Linear) -> None:
-    """Makes `linear` keep a second copy of the layer's weight in oneDNN's layout instead of reordering each time."""
-    _PACKED_WEIGHTS[layer] = _PackedWeight()
+def prepack(*layers: nn.Linear) -> None:
+    """Makes `linear` keep a second copy of a layer's weight in oneDNN's layout instead of reordering each time.
+
+    `layers`: several are computed by [`projected_heads`] as one product.
+    """
+    packed = _PACKED_WEIGHTS if len(layers) == 1 else _PACKED_TOGETHER
+    packed[layers[0]] = _PackedWeight()
+
+
+def _packed_weight(packed: Mapping[nn.Linear, _PackedWeight], *layers: nn.Linear) -> torch.Tensor | None:
+    copies = packed.get(layers[0])
+    if copies is None or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return None
+    weights = [layer.weight for layer in layers]
+    return None if any(weight.is_inference() for weight in weights) else copies.of(*weights)
 
 
 def _weight(layer: nn.Linear) -> torch.Tensor:
-    packed = _PACKED_WEIGHTS.get(layer)
-    if packed is None or layer.weight.is_inference() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
-        return layer.weight
-    return packed.of(layer.weight)
+    packed = _packed_weight(_PACKED_WEIGHTS, layer)
+    return layer.weight if packed is None else packed
+
+
+def _products_of_one_input(layers: Sequence[nn.Module], x: torch.Tensor) -> Sequence[torch.Tensor]:
+    """`layer(x)` of each layer, from one product if [`prepack`] stored their weights together."""
+    if not torch.is_autocast_enabled("cpu") and all(takes_onednn(layer, x) for layer in layers):
+        packed = _packed_weight(_PACKED_TOGETHER, *layers)
+        if packed is not None:
+            bias = torch.cat([layer.bias for layer in layers])
+            y = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "none")
+            return y.split([len(layer.bias) for layer in layers], dim=1)
+    return [linear(layer, x) for layer in layers]
 
 
 class LTPSelfOutput(LongformerSelfOutput):
@@ -147,67 +172,71 @@ def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: t
     return block.LayerNorm(linear(block.dense, x, residual=residual))
 
 
-def pieces(x: torch.Tensor) -> list[slice]:
-    """The slices in which the `N` rows of `x` are computed: 1,100 rows as 512, 512, 64 and 12. One slice on a GPU or
-    with gradients.
+def product_rows(n: int) -> int:
+    """The number of rows with which `n` rows are multiplied on a CPU: 1, 8, or the next multiple of 16.
 
     oneDNN compiles a kernel for each number of rows, which takes as long as computing some hundred rows. After pruning
-    each layer of each batch has a different number. Pieces have only 134 sizes, whose kernels are soon all compiled.
+    each layer of each batch has a different number. Products of few sizes have kernels that are soon all compiled.
+    """
+    if n <= 1 or ROW_STEP == 1:
+        return n
+    return 8 if n <= 8 else -(-n // ROW_STEP) * ROW_STEP
+
+
+def pieces(x: torch.Tensor) -> list[slice]:
+    """The slices in which the `N` rows of `x` are computed: 1,100 rows as 368, 368 and 364. One slice on a GPU or with
+    gradients.
     """
     n = len(x)
-    if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling() or n < 2 * PIECE_STEP:
+    if n <= PIECE_TOKENS or computes_all_rows_at_once(x):
         return [slice(0, n)]
-    even = n // PIECE_STEP * PIECE_STEP
-    bounds = [*range(0, even, PIECE_TOKENS), even]
-    return [slice(*pair) for pair in zip(bounds, [*bounds[1:], n] if n > even else bounds[1:])]
+    rows = product_rows(-(-n // -(-n // PIECE_TOKENS)))
+    return [slice(begin, min(begin + rows, n)) for begin in range(0, n, rows)]
 
 
-@dataclass
-class Workspace:
-    """Named buffers that the layers of one forward pass reuse, instead of allocating memory in each layer.
+def computes_all_rows_at_once(x: torch.Tensor) -> bool:
+    """Whether the rows of `x` are neither cut into pieces nor padded: on a GPU, with gradients, in `torch.compile`."""
+    return torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling()
 
-    A tensor taken under a name is overwritten by the next tensor taken under that name, so a layer must not return it.
-    Tokens are only removed, so the buffers of the first layer are large enough for all layers.
+
+def padded_rows(x: torch.Tensor, workspace: Workspace, name: str) -> torch.Tensor:
+    """`x` with rows of zeros below its `n` rows, [`product_rows`] in all. Under `name` in `workspace`, unless it is
+    `x`.
     """
-
-    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """An uninitialised tensor of `shape`, with the dtype and device of `like`."""
-        size, buffer = math.prod(shape), self.buffers.get(name)
-        if buffer is None or len(buffer) < size or buffer.dtype != like.dtype or buffer.device != like.device:
-            buffer = self.buffers[name] = like.new_empty(size)
-        return buffer[:size].view(shape)
+    n, rows = len(x), product_rows(len(x))
+    if rows == n or computes_all_rows_at_once(x):
+        return x
+    result = workspace.take(name, (rows, *x.shape[1:]), x)
+    result[:n] = x
+    result[n:] = 0
+    return result
 
 
 def projected_heads(
-    layer: nn.Module,
-    x: torch.Tensor,
-    num_heads: int,
-    scale: float = 1.0,
-    workspace: Workspace | None = None,
-    name: str = "",
-) -> torch.Tensor:
-    """`layer(x) * scale`, split into heads: `[N, D]` to `[H, N, d]`. On a CPU the result is contiguous, because
-    products of contiguous heads are twice as fast.
+    layers: Sequence[nn.Module], x: torch.Tensor, num_heads: int, scale: float, workspace: Workspace | None = None
+) -> tuple[torch.Tensor, ...]:
+    """`layer(x)` of each layer, split into heads: `[N, D]` to `[H, N, d]`. The first is multiplied by `scale`.
 
-    `workspace`: where the result is stored under `name`, on a CPU without gradients.
+    On a CPU the results are contiguous, because products of contiguous heads are twice as fast.
+
+    `workspace`: where the results are stored, on a CPU without gradients.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu":
-        heads = linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1)
-        heads = heads.contiguous() if x.device.type == "cpu" else heads
-        return heads if scale == 1.0 else heads.mul_(scale)
-    result = None
+        outputs = (linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1) for layer in layers)
+        first, *others = (heads.contiguous() if x.device.type == "cpu" else heads for heads in outputs)
+        return first.mul_(scale), *others
+    space, result = workspace or Workspace(), None
     for place in pieces(x):
-        heads = linear(layer, x[place]).unflatten(1, (num_heads, -1)).transpose(0, 1)
-        if result is None:
-            shape = num_heads, len(x), heads.shape[2]
-            result = heads.new_empty(shape) if workspace is None else workspace.take(name, shape, heads)
-        if scale == 1.0:
-            result[:, place].copy_(heads)
-        else:
-            torch.mul(heads, scale, out=result[:, place])
-    return result
+        rows = padded_rows(x[place], space, "rows")
+        for i, output in enumerate(_products_of_one_input(layers, rows)):
+            heads = output[: place.stop - place.start].unflatten(1, (num_heads, -1)).transpose(0, 1)
+            if result is None:
+                result = space.take("heads", (len(layers), num_heads, len(x), heads.shape[2]), heads)
+            if i == 0:
+                torch.mul(heads, scale, out=result[0, :, place])
+            else:
+                result[i, :, place].copy_(heads)
+    return result.unbind(0)
 
 
 def after_attention(
@@ -217,6 +246,7 @@ def after_attention(
     context: torch.Tensor,
     residual: torch.Tensor,
     kept: torch.Tensor | None = None,
+    workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """The rest of a layer after its attention: attention output and feed-forward part, piece by piece.
 
@@ -224,17 +254,21 @@ def after_attention(
         context: `[N, H, d]`.
         residual: the input of the layer, `[N, D]`.
         kept: indices of the tokens that the layer keeps, `[M]` int64; `None` for all.
+        workspace: memory for rows that are padded, on a CPU without gradients.
 
     Returns `[M, D]`.
     """
+    space = workspace or Workspace()
 
     def compute(place: slice) -> torch.Tensor:
         if kept is None:
             heads, states = context[place], residual[place]
         else:
             heads, states = _select_tokens(context, kept[place]), residual.index_select(0, kept[place])
+        if not attention_output.training:
+            heads, states = padded_rows(heads, space, "context"), padded_rows(states, space, "rows")
         attended = attention_output(heads.flatten(1), states)
-        return output(intermediate(attended), attended)
+        return output(intermediate(attended), attended)[: place.stop - place.start]
 
     computed = residual if kept is None else kept
     # One piece in training: gradient checkpointing draws dropout first without gradients, then with gradients.

@@ -126,9 +126,9 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self
+            prepack(attention.query, attention.key, attention.value)
             for linear in (
-                attention.query, attention.key, attention.value,
-                layer.attention.output.dense, layer.intermediate.dense, layer.output.dense,
+                attention.query_global, layer.attention.output.dense, layer.intermediate.dense, layer.output.dense
             ):  # fmt: skip
                 prepack(linear)
 

@@ -6,7 +6,6 @@ of a padded batch `[B, L, D]`. Their parameters have the published names, so Lon
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, field
 
@@ -27,10 +26,18 @@ from .attention_global import (
 from .attention_tile_plan import first_token_plan
 from .attention_tiles import tiled_attention_weights
 from .configuration_ltp import LTPConfig
-from .cpu_products import LTPIntermediate, LTPOutput, LTPSelfOutput, Workspace, after_attention, projected_heads
+from .cpu_products import (
+    LTPIntermediate,
+    LTPOutput,
+    LTPSelfOutput,
+    after_attention,
+    linear,
+    projected_heads,
+)
 from .device_policy import run_uncompiled
 from .packed_sequence import PackedSequence
 from .prune_modules import PRUNERS, TokenPruner
+from .workspace import Workspace
 
 
 @dataclass
@@ -117,14 +124,21 @@ class LTPLayer(GradientCheckpointingLayer):
                 kept = self._remove(hidden_states, trace)
 
         # Feed-forward part: [M, D]
-        hidden_states = self.feed_forward(context, hidden_states, kept)
+        hidden_states = self.feed_forward(context, hidden_states, kept, options.workspace)
         if trace.soft_mask is not None:
             hidden_states = hidden_states * trace.soft_mask.to(hidden_states.dtype)[:, None]
         return hidden_states, trace
 
-    def feed_forward(self, context: torch.Tensor, hidden_states: torch.Tensor, kept: torch.Tensor | None):
+    def feed_forward(
+        self,
+        context: torch.Tensor,
+        hidden_states: torch.Tensor,
+        kept: torch.Tensor | None,
+        workspace: Workspace | None = None,
+    ) -> torch.Tensor:
         """The layer's output from the context `[N, H, d]` and its input `[N, D]`, for the tokens kept: `[M, D]`."""
-        return after_attention(self.attention.output, self.intermediate, self.output, context, hidden_states, kept)
+        blocks = self.attention.output, self.intermediate, self.output
+        return after_attention(*blocks, context, hidden_states, kept, workspace)
 
     def _is_active(self, options: ForwardOptions) -> bool:
         """Whether the layer can remove tokens."""
@@ -214,20 +228,17 @@ class LTPSelfAttention(LongformerSelfAttention):
             self.config._attn_implementation, hidden_states.device, options.output_attentions
         )
         plan = first_token_plan(packed, w) if only_first_token else local_attention_plan(implementation, packed, w)
-        heads = functools.partial(self._heads, hidden_states, options.workspace)
-        query, key, value = heads("query", self.head_dim**-0.5), heads("key"), heads("value")
-        overwrite = not torch.is_grad_enabled() and not options.output_attentions
-        context, importance = local_attention(
-            query, key, value, plan, with_importance=with_importance, overwrite_query=overwrite, **settings
+        layers = self.query, self.key, self.value
+        query, key, value = projected_heads(
+            layers, hidden_states, self.num_heads, self.head_dim**-0.5, options.workspace
         )
+        overwrite = not torch.is_grad_enabled() and not options.output_attentions
+        settings |= {"overwrite_query": overwrite, "workspace": options.workspace}
+        context, importance = local_attention(query, key, value, plan, with_importance=with_importance, **settings)
         attentions = tiled_attention_weights(query, key, packed, plan, w) if options.output_attentions else None
         context = context.transpose(0, 1)
         pairs = plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
         return context[packed.first_index] if only_first_token else context, importance, pairs, attentions
-
-    def _heads(self, hidden_states: torch.Tensor, workspace: Workspace, name: str, scale: float = 1.0):
-        """A projection of all tokens times `scale`, `[H, N, d]`."""
-        return projected_heads(getattr(self, name), hidden_states, self.num_heads, scale, workspace, name)
 
     def _global_attention(self, hidden_states, packed, options, only_first_token):
         """The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`,
@@ -251,22 +262,28 @@ class LTPSelfAttention(LongformerSelfAttention):
         if only_first_token:
             global_rows = [indices[indices == first] for indices, first in zip(global_rows, packed.offsets)]
         lengths = torch.tensor([len(indices) for indices in global_rows], device=hidden_states.device)
-        index, context, weights = self.attend_globally(hidden_states, packed, global_rows)
+        index, context, weights = self.attend_globally(hidden_states, packed, global_rows, options.output_attentions)
         attentions = None
         if options.output_attentions and len(index):
             attentions = global_attention_weights(weights, packed, hidden_states.dtype)
         return index, context, lengths, attentions
 
     def attend_globally(
-        self, hidden_states: torch.Tensor, packed: PackedSequence, global_rows: list[np.ndarray]
+        self,
+        hidden_states: torch.Tensor,
+        packed: PackedSequence,
+        global_rows: list[np.ndarray],
+        with_weights: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """Attention of some global tokens to all alive tokens of their sequence.
 
-        `global_rows`: for each sequence the packed indices of its global tokens; `G` in all.
+        Args:
+            global_rows: for each sequence the packed indices of its global tokens; `G` in all.
+            with_weights: whether to return the weights.
 
         Returns:
             These indices `[G]`, the context `[G, D]`, and for each sequence the weights, `[g, H, n]` (none if `G` is
-            0).
+            0, or without `with_weights`).
         """
         index = torch.as_tensor(np.concatenate(global_rows), device=hidden_states.device)
         if not len(index):
@@ -279,12 +296,13 @@ class LTPSelfAttention(LongformerSelfAttention):
             self.key_global,
             self.value_global,
             self.dropout if self.training else 0.0,
+            with_weights,
         )
         return index, context, weights
 
     def _global_query(self, hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The global queries of the tokens at `index`, `[G, H, d]`, divided by `sqrt(d)`."""
-        query = self.query_global(hidden_states[index]) / math.sqrt(self.head_dim)
+        query = linear(self.query_global, hidden_states[index]) / math.sqrt(self.head_dim)
         return query.view(-1, self.num_heads, self.head_dim)
 
 

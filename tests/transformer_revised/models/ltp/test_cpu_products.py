@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from transformer_revised.models.ltp import cpu_products
+from transformer_revised.models.ltp.workspace import Workspace
 
 from .tiny import random_batch, tiny_model
 
@@ -19,11 +20,10 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.mark.parametrize("rows, lengths", [
     (0, [0]),
-    (127, [127]),
-    (128, [128]),
-    (130, [128, 2]),
+    (130, [130]),
     (512, [512]),
-    (1100, [512, 512, 64, 12]),
+    (513, [272, 241]),
+    (1100, [368, 368, 364]),
 ])  # fmt: skip
 def test_pieces(rows, lengths):
     with torch.no_grad():
@@ -33,10 +33,22 @@ def test_pieces(rows, lengths):
     assert cpu_products.pieces(torch.zeros(rows, 1)) == [slice(0, rows)]  # with gradients
 
 
-def test_there_are_few_sizes_of_pieces():
+def test_there_are_few_sizes_of_products():
     with torch.no_grad():
-        sizes = {p.stop - p.start for n in range(3000) for p in cpu_products.pieces(torch.zeros(1).expand(n))}
-    assert len(sizes) <= 136
+        pieces = [p for n in range(1, 3000) for p in cpu_products.pieces(torch.zeros(1).expand(n))]
+    sizes = {cpu_products.product_rows(p.stop - p.start) for p in pieces}
+    assert sizes == {1, 8, *range(16, 513, 16)}
+    assert all(0 <= cpu_products.product_rows(p.stop - p.start) - (p.stop - p.start) < 16 for p in pieces)
+
+
+def test_rows_are_padded_with_zeros():
+    space, x = Workspace(), torch.randn(20, 3)
+    space.take("rows", (32, 3), x).fill_(torch.nan)
+    with torch.no_grad():
+        padded = cpu_products.padded_rows(x, space, "rows")
+        assert cpu_products.padded_rows(x[:16], space, "rows").shape == (16, 3)
+    assert torch.equal(padded, torch.cat([x, torch.zeros(12, 3)]))
+    assert cpu_products.padded_rows(x, space, "rows") is x  # with gradients
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6])
@@ -45,7 +57,7 @@ def test_pieces_change_nothing(threshold):
     batch = random_batch([61, 40, 3])
     with torch.no_grad():
         whole = model(**batch)
-        with mock.patch.multiple(cpu_products, PIECE_TOKENS=16, PIECE_STEP=4):
+        with mock.patch.multiple(cpu_products, PIECE_TOKENS=16, ROW_STEP=4):
             cut = model(**batch)
     torch.testing.assert_close(cut.logits, whole.logits, rtol=0, atol=1e-6)
     lengths = [[layer.tolist() for layer in output.ffn_sentence_lengths] for output in (whole, cut)]
@@ -55,7 +67,7 @@ def test_pieces_change_nothing(threshold):
 def test_only_a_cpu_computes_in_pieces():
     """The meta device replaces a GPU."""
     layer, tokens = tiny_model().longformer.encoder.layer[0], 2 * cpu_products.PIECE_TOKENS + 69
-    for device, calls in (("cpu", 4), ("meta", 1)):
+    for device, calls in (("cpu", 3), ("meta", 1)):
         layer.to(device)
         blocks = layer.attention.output, layer.intermediate, layer.output
         context, residual = torch.zeros(tokens, 4, 8, device=device), torch.zeros(tokens, 32, device=device)
@@ -66,8 +78,10 @@ def test_only_a_cpu_computes_in_pieces():
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
 def test_gradient_checkpointing_drops_the_same(use_reentrant):
-    """The first pass of a reentrant checkpoint runs without gradients, in training mode."""
-    model = tiny_model(hidden_dropout_prob=0.5, final_token_threshold=0.0).train()
+    """The first pass of a reentrant checkpoint runs without gradients, in training mode. In float64 nothing but other
+    dropout masks can make a difference above 1e-9: oneDNN and PyTorch round float32 products differently.
+    """
+    model = tiny_model(hidden_dropout_prob=0.5, final_token_threshold=0.0).double().train()
     batch, grads = random_batch([200, 90]) | {"labels": torch.tensor([0, 1])}, []
     for checkpointing in (False, True):
         model.zero_grad()
@@ -77,7 +91,7 @@ def test_gradient_checkpointing_drops_the_same(use_reentrant):
         torch.manual_seed(3)
         model(**batch).loss.backward()
         grads.append(model.longformer.encoder.layer[1].output.dense.weight.grad.clone())
-    torch.testing.assert_close(grads[1], grads[0], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-9, atol=1e-12)
 
 
 def test_a_pass_does_not_overwrite_what_another_returned():
@@ -93,7 +107,7 @@ def test_a_pass_does_not_overwrite_what_another_returned():
 
 
 def test_workspace_returns_the_same_memory_again():
-    space, like = cpu_products.Workspace(), torch.zeros(1)
+    space, like = Workspace(), torch.zeros(1)
     first = space.take("query", (2, 6), like)
     assert space.take("query", (3, 3), like).data_ptr() == first.data_ptr()
     assert space.take("key", (3, 3), like).data_ptr() != first.data_ptr()
