@@ -17,7 +17,7 @@ import transformer_revised
 from transformer_revised import LTPConfig
 from transformer_revised.models.auto.ltp_names import MODEL_CLASSES
 from transformer_revised.models.auto.plug_in import TABLES
-from transformer_revised.models.ltp import cpu_products
+from transformer_revised.models.ltp import cpu_products, product_choice
 
 from .models.ltp.tiny import tiny_model
 
@@ -170,7 +170,7 @@ def test_the_products_of_onednn_are_there():
         y = torch.ops.mkldnn._linear_pointwise.binary(x, torch.ones(2, 4), form, bias, "add")
         assert torch.equal(y, torch.full((2, 4), 5.0))
     assert isinstance(torch.ops.mkldnn._is_mkldnn_bf16_supported(), bool)
-    assert torch.float32 in cpu_products.ONEDNN_DTYPES
+    assert torch.float32 in product_choice.ONEDNN_DTYPES
 
 
 def own_classes_of_libraries():

@@ -1,10 +1,10 @@
 """Computes the matrix products of a layer that do not mix tokens: projections, attention output, feed-forward part.
 
-The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN, because
-PyTorch's `nn.Linear` uses a BLAS library that may be much slower: in float32 it reaches two fifths of oneDNN's rate on
-a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. On other devices, with
-gradients, and for layers that are not a plain `nn.Linear` (an adapter, a quantised layer, a layer with hooks) the
-library's own forward pass runs.
+The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN where
+that is faster ([`product_choice`]): PyTorch's `nn.Linear` uses a BLAS library that in float32 reaches two fifths of
+oneDNN's rate on a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. On
+other devices, with gradients, and for layers that are not a plain `nn.Linear` (an adapter, a quantised layer, a layer
+with hooks) the library's own forward pass runs.
 """
 
 from __future__ import annotations
@@ -20,23 +20,13 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
+from .product_choice import uses_onednn
 from .workspace import Workspace
 
 # Maximum number of tokens in a piece ([`pieces`]), so that the data between two products stays in a CPU's cache.
 PIECE_TOKENS = 512
 # The number of rows of a product is a multiple of this, see [`product_rows`]. With 1 no row is added.
 ROW_STEP = 16
-
-
-def _onednn_dtypes() -> tuple[torch.dtype, ...]:
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
-        return ()
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.float32, torch.bfloat16
-    return (torch.float32,)
-
-
-ONEDNN_DTYPES = _onednn_dtypes()
 
 
 def linear(
@@ -73,8 +63,8 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
     if layer._forward_hooks or layer._forward_pre_hooks or torch.compiler.is_compiling():
         return False
     if torch.is_autocast_enabled("cpu"):
-        return torch.get_autocast_dtype("cpu") in ONEDNN_DTYPES
-    return x.dtype == layer.weight.dtype and x.dtype in ONEDNN_DTYPES
+        return uses_onednn(torch.get_autocast_dtype("cpu"))
+    return x.dtype == layer.weight.dtype and uses_onednn(x.dtype)
 
 
 class _PackedWeight:

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from transformer_revised.models.ltp import cpu_products
+from transformer_revised.models.ltp.product_choice import uses_onednn
 from transformer_revised.models.ltp.workspace import Workspace
 
 from .tiny import random_batch, tiny_model
 
-needs_onednn = pytest.mark.skipif(
-    torch.bfloat16 not in cpu_products.ONEDNN_DTYPES, reason="oneDNN has no bfloat16 on this machine"
-)
+needs_onednn = pytest.mark.skipif(not uses_onednn(torch.bfloat16), reason="oneDNN has no bfloat16 on this machine")
 
 
 @pytest.mark.parametrize("rows, lengths", [
