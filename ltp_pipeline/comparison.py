@@ -9,6 +9,8 @@ the rounds' ratios.
 
 from __future__ import annotations
 
+import ltp_pipeline.base.before_torch  # noqa: F401  # isort: skip
+
 import statistics
 import time
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ from ltp_pipeline.base.next_commands import SCAN, command, free_folder, show_nex
 from ltp_pipeline.base.out_of_memory import out_of_memory_names
 from ltp_pipeline.base.progress import progress_bar
 from ltp_pipeline.base.result_folder import check_addable
+from ltp_pipeline.base.threads import AUTO as AUTO_THREADS
+from ltp_pipeline.base.threads import HELP as THREADS_HELP
+from ltp_pipeline.base.threads import use_threads
 from ltp_pipeline.data.batches import EVAL_HELP, sorted_batches
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, default_device, dtype_name
@@ -79,6 +84,7 @@ class ComparisonArguments(ReadingArguments, TruncationArguments):
     rounds: int = HfArg(default=3, help="Number of timed passes over all functions.")
     dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
     bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
+    num_threads: str = HfArg(default=AUTO_THREADS, help=THREADS_HELP)
 
 
 @dataclass
@@ -109,6 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     check_positive(args, "batch_size", "max_tokens_per_batch", "rounds")
     check_bootstrap(args.bootstrap, task)
     check_addable(Path(args.output_dir))
+    use_threads(args.num_threads)
     frame = read_task_file(args.test_file, task, args, flag="--test_file", labels="optional")
     check_class_counts({"test": (f"--test_file {args.test_file}", frame["label"])}, task)
     device = default_device()
@@ -154,11 +161,11 @@ def compare(
         resamples: from how many draws of the functions intervals are computed; 0: there are none.
         line_scores: how lines are scored, if functions have flaw lines; see `LineScoring`.
 
-    Returns for each checkpoint: name (`checkpoint`), path, dtype, metrics, the values of `breakdown`, `line_measures`,
-    `flops_meter.summary`, `ranking_fields` and `truncation_report`, `functions_per_second` and `speedup`; with
-    `resamples` `<name>_interval` and, for the others than the first, `<name>_difference_interval`. Without labels,
-    `agreement` takes the place of the metrics: the share of functions with the same prediction as by the first
-    checkpoint.
+    Returns for each checkpoint: name (`checkpoint`), path, dtype, number of threads, metrics, the values of
+    `breakdown`, `line_measures`, `flops_meter.summary`, `ranking_fields` and `truncation_report`,
+    `functions_per_second` and `speedup`; with `resamples` `<name>_interval` and, for the others than the first,
+    `<name>_difference_interval`. Without labels, `agreement` takes the place of the metrics: the share of functions
+    with the same prediction as by the first checkpoint.
     Raises UserError if a checkpoint is not a Longformer or LTP classifier, is not for `task` or has too few positions.
     """
     from ltp_pipeline.data.truncation import truncation_report
@@ -175,7 +182,8 @@ def compare(
             values = {"agreement": float(same.reshape(len(frame), -1).all(axis=1).mean()), **values}
         if name != first:
             values |= intervals({m: own - measured[first][2][m] for m, own in draws.items()}, "difference_interval")
-        row = {"checkpoint": name, "path": str(paths[name]), "dtype": dtype_name(dtype), **values}
+        facts = {"dtype": dtype_name(dtype), "threads": torch.get_num_threads()}
+        row = {"checkpoint": name, "path": str(paths[name]), **facts, **values}
         row |= ranking_fields(candidates[name].model.config, task)
         rows.append(row | truncation_report(candidates[name].tokens))
     for row in rows:

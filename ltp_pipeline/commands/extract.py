@@ -21,6 +21,7 @@ from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.folder_lock import locked
 from ltp_pipeline.base.next_commands import fine_tuning, show_next
 from ltp_pipeline.base.result_folder import check_file_overwrite, place_of
+from ltp_pipeline.base.threads import use_threads
 from ltp_pipeline.files.file_formats import shortened
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     output_dir = Path(words.OUTPUT_DIR or args.output_dir)
     check_file_overwrite(output_dir / "extraction.json", args.overwrite_output_dir)
+    use_threads(args.num_threads)
     with locked(place_of(output_dir), " ".join(sys.argv), replaces=False):
         report = write_pruned_files(args, args.keep_layer, output_dir)
     if report is None:  # only the main process writes

@@ -17,11 +17,14 @@ from ltp_pipeline.base.flags import skip_peft_for_help
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     skip_peft_for_help(argv)
+    from ltp_pipeline.base.threads import use_threads
     from ltp_pipeline.data.flags import DataArguments
     from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, parse_training_arguments
 
     classes = (StageArguments, DataArguments, StageTrainingArguments)
     arguments = parse_training_arguments(classes, argv, __doc__, "run_code_metrics.py")
+
+    use_threads(arguments[-1].num_threads)
 
     # Imported after parsing, so that --help does not wait seconds for it.
     from ltp_pipeline.training.run import run

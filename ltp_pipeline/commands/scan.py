@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.extras import check_installed
 from ltp_pipeline.base.parser import CommandParser
+from ltp_pipeline.base.threads import AUTO, HELP, chosen_threads
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ltp_pipeline.scan.reports.terminal import output_width, terminal_text, wants_color
     from ltp_pipeline.scan.settings import ScanSettings
 
+    args.num_threads = chosen_threads(args.num_threads, args.quiet)
     given = {name: value for name, value in vars(args).items() if name in ScanSettings.__dataclass_fields__}
     settings = ScanSettings(**{name: value for name, value in given.items() if value is not None})
     outputs = {flag: getattr(args, flag) for flag in WRITERS}
@@ -131,6 +133,7 @@ def _add_reports(group: argparse._ArgumentGroup) -> None:
 def _add_speed(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--num_workers", type=int, metavar="N", help="processes that read and tokenize (default: half the cores)")
+    add("--num_threads", default=AUTO, metavar="N", help=HELP)
     add("--max_tokens_per_batch", type=int, metavar="N", help="tokens in a batch (default: 8192)")
     add(
         "--dtype",

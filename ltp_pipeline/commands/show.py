@@ -20,6 +20,7 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.flags import parse_arguments
 from ltp_pipeline.base.next_commands import EXTRACT, command, free_folder, given_flags, show_next
 from ltp_pipeline.base.result_folder import check_addable
+from ltp_pipeline.base.threads import use_threads
 from ltp_pipeline.view.kept_tokens import PrunedModelArguments
 from ltp_pipeline.view.line_results import CHOICES
 from ltp_pipeline.view.line_results import HELP as LINE_SCORES_HELP
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv` (None: that of this process)."""
     (args,) = parse_arguments([ReportArguments], argv, __doc__, "ltp_test.py")
     check_addable(Path(args.output_dir))
+    use_threads(args.num_threads)
     from ltp_pipeline.view.report import report_kept_tokens  # late: --help needs neither pandas nor matplotlib
     from ltp_pipeline.view.terminal import TerminalView
 

@@ -36,6 +36,7 @@ class ScanSettings:
     dtype: str = "auto"  # one of DTYPES
     device: str | None = None  # such as "cuda:0"; None: a GPU if there is one, else the CPU
     max_tokens_per_batch: int | None = None
+    num_threads: int | None = None  # of PyTorch; None: as it has them
     num_workers: int | None = None  # processes that read and tokenize; 0: this one does; None: `default_workers`
     changed_since: str | None = None  # scan only units that Git's diff from this commit touches
     suppressions: str | None = None  # file of findings to hide; None: .ltpignore in the current folder
@@ -55,7 +56,7 @@ class ScanSettings:
             raise UserError("--threshold and --top both say what is a finding; expected one of them")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UserError(f"--threshold {self.threshold}: expected a probability from 0 to 1")
-        for flag in ("top", "max_tokens_per_batch"):
+        for flag in ("top", "max_tokens_per_batch", "num_threads"):
             if getattr(self, flag) is not None and getattr(self, flag) < 1:
                 raise UserError(f"--{flag} {getattr(self, flag)}: expected 1 or more")
         if self.cache_dir is not None and self.no_cache:

@@ -16,6 +16,8 @@ from transformers.hf_argparser import HfArg
 from ltp_pipeline.base.config_file import typed_flags
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import FlagParser
+from ltp_pipeline.base.threads import AUTO as AUTO_THREADS
+from ltp_pipeline.base.threads import HELP as THREADS_HELP
 from ltp_pipeline.data.batches import DEFAULT_MAX_TOKENS
 from ltp_pipeline.model.precision import AUTO, BF16_HELP, DTYPES, chosen_dtype, dtype_name
 from ltp_pipeline.model.precision import HELP as DTYPE_HELP
@@ -162,6 +164,11 @@ class FineTuningArguments(LTPTrainingArguments):
         help=f"Data type of matrix products: {DTYPE_HELP} Weights stay float32 during training.",
     )
     bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
+    num_threads: str = HfArg(
+        default=AUTO_THREADS,
+        help=f"{THREADS_HELP} A resumed training goes on with as many as before. run.json has the number: the last "
+        "digits of a training depend on it.",
+    )
     disable_tqdm: bool | None = HfArg(
         default=None, help="Print lines instead of a progress bar (default: if the output is not a terminal)."
     )

@@ -25,6 +25,7 @@ from ltp_pipeline.base.result_folder import (
     open_folder,
     place_of,
 )
+from ltp_pipeline.base.threads import use_threads_again
 from ltp_pipeline.data.folders import CLASS_NAMES
 from ltp_pipeline.data.readers import FLAGS, describe_splits, read_splits, split_place
 from ltp_pipeline.data.tokenization import tokenize_splits
@@ -49,7 +50,7 @@ from ltp_pipeline.training.next_stage import next_stage
 from ltp_pipeline.training.predictions import check_format, predictions_table, write_predictions
 from ltp_pipeline.training.reports import mean_loss, write_pruning_log
 from ltp_pipeline.training.resume import checkpoint_to_resume, resumed_result, resumes, resumes_inside
-from ltp_pipeline.training.run_record import RunRecord, checkpoint_digest, settings, tokenizer_digest
+from ltp_pipeline.training.run_record import RunRecord, checkpoint_digest, read_record, settings, tokenizer_digest
 from ltp_pipeline.training.starts import Start
 from ltp_pipeline.training.trainer import ClassifierTrainer, make_trainer
 from ltp_pipeline.view.line_results import LineScoring, has_lines_to_find
@@ -105,6 +106,9 @@ def _run_training(start: Start, args: FineTuningArguments, output_dir: Path) -> 
         return json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
     check_overwrite(output_dir, args.overwrite_output_dir, resumes_inside(args, output_dir))
     checkpoint = checkpoint_to_resume(args, output_dir)
+    if checkpoint is not None:
+        earlier = read_record(checkpoint.parent) or {}
+        use_threads_again(args.num_threads, earlier.get("machine", {}).get("threads"))
     record = None
     if is_main():
         record = RunRecord(args, checkpoint, start.named_after)

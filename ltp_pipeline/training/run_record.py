@@ -60,7 +60,7 @@ FREE = (
     *("disable_tqdm", "report_to", "run_name", "project", "debug", "skip_memory_metrics", "torch_empty_cache_steps"),
     *("restore_callback_states_from_checkpoint", "enable_jit_checkpoint", "ddp_timeout", "push_to_hub"),
     *("include_num_input_tokens_seen", "model_weight_decay", "bootstrap", "line_scores", "predictions_format"),
-    "self_contained",
+    *("self_contained", "num_threads"),
 )
 FREE_PREFIXES = ("logging_", "log_", "save_", "hub_", "trackio_", "dataloader_")
 NOT_FREE = ("dataloader_drop_last",)

@@ -17,6 +17,8 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
 from ltp_pipeline.base.processes import is_main
 from ltp_pipeline.base.program import name_of
+from ltp_pipeline.base.threads import AUTO as AUTO_THREADS
+from ltp_pipeline.base.threads import HELP as THREADS_HELP
 from ltp_pipeline.data.batches import EVAL_HELP
 from ltp_pipeline.data.flags import ReadingArguments, TruncationArguments
 from ltp_pipeline.model.checkpoints import (
@@ -70,6 +72,7 @@ class PrunedModelArguments(ReadingArguments, TruncationArguments):
     use_cpu: bool = HfArg(default=False, help="Run on the CPU.")
     dtype: str = HfArg(default=AUTO, metadata={"choices": DTYPES}, help=f"Data type of the computation: {DTYPE_HELP}")
     bf16: bool | None = HfArg(default=None, metadata={"nargs": "?", "const": True}, help=BF16_HELP)
+    num_threads: str = HfArg(default=AUTO_THREADS, help=THREADS_HELP)
     # Flags of the original commands. They have no effect: padding is never computed, and evaluation prunes hard.
     pad_to_max_length: bool = HfArg(default=False, help=SUPPRESS)
     temperature: float | None = HfArg(default=None, help=SUPPRESS)

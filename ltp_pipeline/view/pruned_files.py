@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import torch
 
 from ltp_pipeline.base import processes
 from ltp_pipeline.base.errors import UserError
@@ -69,6 +70,7 @@ def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, outpu
             "max_length": args.max_length,
             "after_layer": layer,
             "dtype": dtype_name(model.dtype),
+            "threads": torch.get_num_threads(),
             **ranking_fields(model.config, task),
             "files": [counts for _, counts in results.values()],
         }

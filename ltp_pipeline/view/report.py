@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import as_text, write_json, write_text
@@ -35,6 +36,7 @@ class Report:
 
     model_name_or_path: str
     dtype: str  # of the weights, such as "bfloat16"
+    threads: int  # that have computed
     shown: list[FunctionTrace]  # the functions that are shown in detail
     alive: np.ndarray  # [functions, L + 1], the share of tokens alive before the first layer and after each layer
     taught: dict[str, Any]  # how the ranking was taught, see `ranking_fields`
@@ -43,7 +45,8 @@ class Report:
         """Writes visualisation.html, .png and .json to `folder`, and returns their paths."""
         page, figure, data = (Path(folder, f"visualisation.{ending}") for ending in ("html", "png", "json"))
         write_text(page, html_page(self.shown, self.model_name_or_path, self.taught["ranking"]))
-        model = {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype, **self.taught}
+        model = {"model_name_or_path": self.model_name_or_path, "dtype": self.dtype, "threads": self.threads}
+        model |= self.taught
         write_json(data, {**model, "functions": [trace.as_json() for trace in self.shown]})
         save_figure(figure, self.alive, self.shown[0], self.taught["ranking"])
         return [page, figure, data]
@@ -92,7 +95,8 @@ def report_kept_tokens(
             traces[place] = replace(trace, origin=origin_of(row, layout), flaw_lines=tuple(known), line_scores=scores)
     shown = [traces[place] for place in chosen]
     taught = ranking_fields(model.config, task)
-    return Report(args.model_name_or_path, dtype_name(model.dtype), shown, np.array(alive), taught)
+    dtype, threads = dtype_name(model.dtype), torch.get_num_threads()
+    return Report(args.model_name_or_path, dtype, threads, shown, np.array(alive), taught)
 
 
 def choose_functions(labels: pd.Series, num_functions: int, rows: list[int] | None) -> list[int]:

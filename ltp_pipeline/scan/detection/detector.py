@@ -85,11 +85,15 @@ class Detector:
             return
         _, config, tokenizer = self._open()
         self._workers.shared = tokenizer.backend_tokenizer.to_str()
+        import torch
+
         from ltp_pipeline.scan.detection.explain import Explainer
         from ltp_pipeline.scan.detection.predict import Predictor, notes_on_stderr
         from ltp_pipeline.view.line_results import check_method
 
         settings = self._settings
+        if settings.num_threads is not None:
+            torch.set_num_threads(settings.num_threads)
         predictor = Predictor(self.path, config, self.dtype, self.device, settings.max_tokens_per_batch)
         reading = (tokenizer, self.max_length, self.truncation)
         with notes_on_stderr():

@@ -98,3 +98,11 @@ def test_help_names_every_flag(capsys):
     printed = capsys.readouterr().out
     assert all(action.help for action in scan.make_parser()._actions)
     assert "--sarif" in printed and "--baseline" in printed
+
+
+def test_num_threads_reaches_pytorch_only_if_the_model_runs(run, monkeypatch):
+    used = []
+    monkeypatch.setattr("torch.set_num_threads", used.append)
+    run("--threshold", "0", "--num_threads", "1")
+    run("--threshold", "0", "--num_threads", "2")  # the cache knows the results
+    assert used == [1]

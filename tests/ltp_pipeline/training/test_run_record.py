@@ -163,7 +163,7 @@ def test_what_changes_no_weight_may_differ(interrupted, finished, monkeypatch):
     resume(
         "--train_file same.jsonl --model_name_or_path moved --logging_steps 1 --save_steps 100 --save_total_limit 1 "
         "--per_device_eval_batch_size 3 --do_predict --test_file test.csv --on_bad_rows skip --disable_tqdm True "
-        "--eval_strategy epoch --dataloader_num_workers 0"
+        "--eval_strategy epoch --dataloader_num_workers 0 --num_threads 1"
     )
     assert outcome("out")["weights"] == outcome(finished / "tune")["weights"]
     record = json.loads(Path("out/run.json").read_text())
@@ -195,8 +195,12 @@ def test_other_versions_are_reported_and_a_run_without_a_record_goes_on(interrup
     path = Path("out.unfinished/run.json")
     record = json.loads(path.read_text())
     record["versions"]["torch"] = "1.0"
+    record["machine"]["threads"] = 2
     path.write_text(json.dumps(record))
+    used = []
+    monkeypatch.setattr("ltp_pipeline.training.run.use_threads_again", lambda *given: used.append(given))
     resume("")
+    assert used == [("auto", 2)]
     assert "torch: " in (shown := capsys.readouterr().out) and "1.0" in shown
     shutil.rmtree("out")
 
