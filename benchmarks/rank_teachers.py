@@ -6,8 +6,7 @@
 The flags are those of `run_code_metrics.py`. Timed are an epoch of soft and one of hard training, each without a
 teacher and with the column that the teacher's pass makes, a soft epoch with each teacher for each batch, and the pass
 of each teacher over the same functions. With `--target_flops` the hard epochs prune to this budget. All take turns in
-each of `--rounds` rounds, so that other load affects all alike. Prints a table of medians. A share is a time divided
-by that of the epoch without a teacher in the same round.
+each of `--rounds` rounds. Prints medians. A share is a time divided by that of the epoch without a teacher.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from transformers.hf_argparser import HfArg
 from benchmarks.speed.timing import Limits, TimedRun, median_and_range, round_ratios, time_in_rounds
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table
+from ltp_pipeline.base.threads import use_threads
 from ltp_pipeline.data.flags import DataArguments
 from ltp_pipeline.training.arguments import StageArguments, StageTrainingArguments, with_values
 
@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
     classes = (BenchmarkArguments, StageArguments, DataArguments, StageTrainingArguments)
     benchmark, stage, data, args = parse_training_arguments(classes, argv, __doc__, "-m benchmarks.rank_teachers")
+    use_threads(args.num_threads)
     runs, tokens, device = _runs(stage, data, args)
     times = time_in_rounds(runs, benchmark.rounds, Limits(benchmark.rounds, 0, warm_ups=1, short=0.0), device)
     rows = []

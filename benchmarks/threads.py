@@ -84,11 +84,13 @@ def summary(times: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for (name, count, _), milliseconds in medians.items():
         fastest[name, count] = min(milliseconds, fastest.get((name, count), milliseconds))
     rows: dict[tuple[str, str], dict[str, Any]] = {}
+    worst: dict[tuple[str, str], float] = {}
     for (name, count, setting), milliseconds in medians.items():
-        row = rows.setdefault((name, setting), {"pass": name, "setting": setting, "worst": 1.0})
+        row = rows.setdefault((name, setting), {"pass": name, "setting": setting})
         row[f"{count} neighbours"] = milliseconds
-        row["worst"] = max(row["worst"], milliseconds / fastest[name, count])
-    return [{**row, "worst": row.pop("worst")} for row in rows.values()]
+        ratio = milliseconds / fastest[name, count]
+        worst[name, setting] = max(ratio, worst.get((name, setting), ratio))
+    return [{**row, "worst": worst[key]} for key, row in rows.items()]
 
 
 @contextmanager

@@ -121,7 +121,7 @@ GROUPS = {
         "dtype": "auto, float32 or bfloat16",
         "bf16": "the same as --dtype bfloat16",
         "device": "",
-        "num_threads": "on the CPU: N, or auto (idle cores at the start)",
+        "num_threads": "on the CPU, or auto: idle cores",
         "use_cpu": "use no GPU",
         "cuda": "numbers of the GPUs, such as 0,1",
         "gradient_checkpointing": "less memory, more time",

@@ -20,8 +20,8 @@ from ltp_pipeline.base.processes import is_main, process_count
 
 AUTO = "auto"
 HELP = (
-    "Threads that compute on the CPU: a number, or auto, which is OMP_NUM_THREADS if that is set, else the cores that "
-    "this process may use and that other processes leave idle when the command starts."
+    "Threads on the CPU: a number, or auto: OMP_NUM_THREADS if it is set, else as many as cores are idle when the "
+    "command starts."
 )
 INTERVAL = 0.2  # seconds over which the load of other processes is measured, at least
 # Variables that say how long threads of GNU OpenMP, which PyTorch uses on Linux, spin. The number is that of checks.
