@@ -17,7 +17,7 @@ import transformer_revised
 from transformer_revised import LTPConfig
 from transformer_revised.models.auto.ltp_names import MODEL_CLASSES
 from transformer_revised.models.auto.plug_in import TABLES
-from transformer_revised.models.ltp import cpu_products, product_choice
+from transformer_revised.models.ltp import product_choice
 
 from .models.ltp.tiny import tiny_model
 
