@@ -29,6 +29,7 @@ from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_layers
+from .workspace import keep_freed_memory
 
 CANNOT_BE_EXPORTED = (
     "an LTP model cannot be traced or exported: it computes packed tokens, whose number depends on the text. A "
@@ -313,6 +314,8 @@ class LTPModel(LTPPreTrainedModel):
             active_layers=read_active_layers(self.pruners()),
         )
         source = input_ids if input_ids is not None else inputs_embeds
+        if source.device.type == "cpu":
+            keep_freed_memory()
         if attention_mask is None:
             attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)
         shape = tuple(source.shape[:2])

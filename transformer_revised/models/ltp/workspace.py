@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -24,3 +25,14 @@ class Workspace:
         if buffer is None or len(buffer) < size or buffer.dtype != like.dtype or buffer.device != like.device:
             buffer = self.buffers[name] = like.new_empty(size)
         return buffer[:size].view(shape)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Makes the C library of Linux keep up to 64 MiB of freed memory, once in a process.
+
+    Otherwise results of a few MiB, which each layer makes and frees, are given back to the system every time, and new
+    memory costs a page fault for every 4 KiB. The GNU C library adapts its limits to the largest block that was freed,
+    up to 32 MiB ("dynamic mmap threshold", mallopt(3)), unless the environment sets them. Elsewhere nothing happens.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)  # freed at once; its pages are never touched

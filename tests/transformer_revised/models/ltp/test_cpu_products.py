@@ -105,15 +105,6 @@ def test_a_pass_does_not_overwrite_what_another_returned():
     assert all(torch.equal(state, copy) for state, copy in zip(returned, copied))
 
 
-def test_workspace_returns_the_same_memory_again():
-    space, like = Workspace(), torch.zeros(1)
-    first = space.take("query", (2, 6), like)
-    assert space.take("query", (3, 3), like).data_ptr() == first.data_ptr()
-    assert space.take("key", (3, 3), like).data_ptr() != first.data_ptr()
-    assert space.take("query", (4, 6), like).shape == (4, 6)
-    assert space.take("query", (2, 6), like.double()).dtype == torch.float64
-
-
 @needs_onednn
 def test_prepacked_weights_give_the_same():
     model = tiny_model(final_token_threshold=0.6).to(torch.bfloat16)
