@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .attention_tile_plan import padded, powers_of_two
+from .attention_tile_plan import groups_of_few_sizes, padded
 from .device_policy import reading_back_stalls
 from .packed_sequence import PackedSequence
 
@@ -103,7 +103,7 @@ def _attention_to_states(
     """Attention of `queries` (`[G, H, D]`) with the `states` (`[N, D]`) of their sequences as keys and as values.
 
     Sequences with the same numbers of queries and of padded keys ([`folded_keys`]) are multiplied together, in groups
-    whose sizes are powers of two.
+    of few sizes.
 
     Returns:
         The context `[G, H, D]`, the sum of each query's weights after dropout `[G, H]` (`None` without dropout: it is
@@ -169,7 +169,7 @@ def _sequences_of_one_size(num_queries: list[int], widths: list[int]) -> Iterato
         if size[0]:
             members[size].append(index)
     for size in sorted(members):
-        for begin, end in powers_of_two(len(members[size])):
+        for begin, end in groups_of_few_sizes(len(members[size])):
             yield size, members[size][begin:end]
 
 

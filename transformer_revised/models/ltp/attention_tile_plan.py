@@ -65,7 +65,7 @@ def _plan_of_blocks(packed: PackedSequence, queries: list[tuple[int, int, int]],
         same_size[m, c, block.all_in_reach].append(block)
     positions, reach = _positions_and_reach(packed, half_window)
     for (m, c, _), blocks in same_size.items():
-        for begin, end in powers_of_two(len(blocks), max(1, TILE_PAIRS // (m * c))):
+        for begin, end in groups_of_few_sizes(len(blocks), max(1, TILE_PAIRS // (m * c))):
             plan.tiles.append(Tile(blocks[begin:end], (m, c), positions, reach))
     return plan
 
@@ -99,13 +99,15 @@ def padded(number: int, step: int) -> int:
     return -(-number // step) * step
 
 
-def powers_of_two(number: int, most: int | None = None) -> Iterator[tuple[int, int]]:
-    """Cuts `number` items into ranges whose sizes are powers of two, at most `most`: `7 -> (0, 4), (4, 6), (6, 7)`.
+def groups_of_few_sizes(number: int, most: int | None = None) -> Iterator[tuple[int, int]]:
+    """Cuts `number` items into ranges of at most `most`, whose sizes are `2^n` or `3 * 2^n`: `7 -> (0, 6), (6, 7)`.
 
     oneDNN compiles a kernel for each shape of a product. With few shapes, all kernels are soon compiled.
     """
     begin = 0
     while begin < number:
-        end = begin + 2 ** (min(number - begin, most or number).bit_length() - 1)
+        left = min(number - begin, most or number)
+        power = 2 ** (left.bit_length() - 1)
+        end = begin + (power * 3 // 2 if 1 < power and left >= power * 3 // 2 else power)
         yield begin, end
         begin = end
