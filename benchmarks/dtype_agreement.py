@@ -1,9 +1,10 @@
-"""Measures what bfloat16 changes in a pruned checkpoint: kept tokens, predictions, metrics, FLOPs and time.
+"""Measures what bfloat16 and int8 change in a pruned checkpoint: kept tokens, predictions, metrics, FLOPs and time.
 
     python -m benchmarks.dtype_agreement --checkpoint CKPT --test_file Data/test.csv
 
-The checkpoint reads the same functions in float32 and in bfloat16 (bfloat16 weights; float32 thresholds and
-importance). A token differs after a layer if it is alive in one of the two dtypes only. Writes precision.json.
+The checkpoint reads the same functions in float32, in bfloat16 (bfloat16 weights; float32 thresholds and importance)
+and, on an x86 CPU, in int8. Each is compared with float32. A token differs after a layer if it is alive in one of the
+two dtypes only. Writes precision.json.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 
 from benchmarks.common import make_parser
-from benchmarks.speed.models import DTYPES
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
@@ -47,25 +47,36 @@ def main(argv: list[str] | None = None) -> None:
     frame = read_task_file(args.test_file, CODE, flag="--test_file").head(args.max_functions)
     report = compare_dtypes(args.checkpoint, frame, args.max_length, args.rounds)
     write_json(args.output_dir / "precision.json", {"test_file": args.test_file, **report})
-    print(format_table(report["dtypes"]), format_table(report["layers"]), sep="\n\n")
-    print(format_table([{name: value for name, value in report.items() if not isinstance(value, list)}]))
+    print(format_table(report["dtypes"]))
+    for difference in report["differences"]:
+        print(format_table(difference["layers"]), end="\n\n")
+        print(format_table([{name: value for name, value in difference.items() if name != "layers"}]))
     print(f"written: {args.output_dir}/precision.json")
 
 
 def compare_dtypes(checkpoint: str, frame: pd.DataFrame, max_length: int, rounds: int = 1) -> dict[str, Any]:
-    """Returns the metrics of both dtypes in `dtypes`, one row each, and what `differences` finds between them.
+    """Returns the metrics of all dtypes in `dtypes`, one row each, and in `differences` for each other dtype what
+    [`differences`] finds between float32 and it.
 
     Raises UserError if the checkpoint is not a pruned classifier of code.
     """
     from ltp_pipeline.comparison import compare
+    from transformer_revised.models.ltp.int8_products import is_int8_supported
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    names = ["float32", "bfloat16"] + ["int8"] * (device.type == "cpu" and is_int8_supported())
     pruned, rows = {}, []
-    for name, dtype in DTYPES.items():
+    for name in names:
+        dtype = getattr(torch, name)
         pruned[name], threshold = _prune(checkpoint, frame, max_length, name, device)
         (row,) = compare({name: checkpoint}, frame, max_length, {}, rounds, dtype, device)
         rows.append({"dtype": name} | {metric: row[metric] for metric in METRICS if metric in row})
-    return {"functions": len(frame), **differences(*pruned.values(), threshold), "dtypes": rows}
+    compared = [
+        {"dtype": name, **differences(pruned["float32"], pruned[name], threshold)}
+        for name in names
+        if name != "float32"
+    ]
+    return {"functions": len(frame), "dtypes": rows, "differences": compared}
 
 
 def differences(before: list[PrunedFunction], after: list[PrunedFunction], threshold: float | None) -> dict[str, Any]:

@@ -118,7 +118,7 @@ GROUPS = {
         "restore_callback_states_from_checkpoint": "",
     },
     "machine": {
-        "dtype": "auto, float32 or bfloat16",
+        "dtype": "auto, float32, bfloat16 or int8",
         "bf16": "the same as --dtype bfloat16",
         "device": "",
         "num_threads": "on the CPU, or auto: idle cores",

@@ -137,8 +137,9 @@ def _add_speed(group: argparse._ArgumentGroup) -> None:
     add("--max_tokens_per_batch", type=int, metavar="N", help="tokens in a batch (default: 8192)")
     add(
         "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        help="of the computation (default: auto, which is bfloat16 if the processor or the GPU multiplies it)",
+        choices=("auto", "float32", "bfloat16", "int8"),
+        help="of the computation (default: auto, which is bfloat16 if the processor or the GPU multiplies it; int8: "
+        "on an x86 CPU)",
     )
     add("--device", metavar="NAME", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     add("--cache_dir", metavar="FOLDER", help="where results are kept (default: ~/.cache/ltp/scan)")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class DenseClassifier(nn.Module):
     """Computes what `model` computes in evaluation mode. It holds `model` and shares its weights.
 
-    Raises ValueError for a model that prunes: how many tokens its layers compute depends on the text.
+    Raises ValueError for a model that prunes, because how many tokens its layers compute depends on the text, and for
+    one in int8.
     """
 
     def __init__(self, model: LTPForSequenceClassification):
@@ -32,6 +33,8 @@ class DenseClassifier(nn.Module):
                 "depends on the text, which an exported graph cannot do; expected a model that does not prune, such "
                 "as the result of fine-tuning, or another load with prune_mode=None, which predicts differently"
             )
+        if model.is_int8:
+            raise ValueError("a model in int8 cannot be exported; load it again in float32")
         self.model = model
         self.eval()
 

@@ -9,7 +9,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.hub import as_user_error
 from ltp_pipeline.model import conversion
 from ltp_pipeline.model.checkpoints import PRUNABLE, as_ltp_config, load_config, random_weights
-from ltp_pipeline.model.precision import prepack_bfloat16
+from ltp_pipeline.model.precision import dtype_of_weights, prepare_evaluation
 from ltp_pipeline.model.weights import load_weights
 from ltp_pipeline.task.class_names import set_task
 from ltp_pipeline.task.tasks import GLUE_NAMES, Task
@@ -67,7 +67,7 @@ def load_classifier(
     Args:
         tokenizer: the model's tokenizer. A conversion increases its maximum length.
         new_head: whether the classification head may start at random.
-        dtype: of the weights of a checkpoint: float32, or bfloat16 for evaluation.
+        dtype: of the weights of a checkpoint: float32, or bfloat16 or int8 for evaluation.
 
     Raises UserError if there is no such checkpoint or configuration, it does not fit, or `--window_size` is wrong.
     """
@@ -130,7 +130,7 @@ def _convert(
         config.architectures = None  # Then the source is loaded without its head.
     set_task(config, task, f"{flag} {path}")
     max_positions, attention_window = _sizes(args)
-    source = conversion.load_source(path, config, flag=flag, dtype=dtype)
+    source = conversion.load_source(path, config, flag=flag, dtype=dtype_of_weights(dtype))
     model, missing = conversion.convert(
         source,
         tokenizer,
@@ -140,7 +140,7 @@ def _convert(
     )
     if missing and not new_head:
         raise UserError(f"{flag} {path}: has no classification head; expected one, because nothing is trained")
-    prepack_bfloat16(model)
+    prepare_evaluation(model, dtype, f"{flag} {path}")
     conversion.set_max_length(tokenizer, max_positions)
     print(
         f"converted {path} to LTP: maximum length {max_positions} tokens, the same outputs up to "

@@ -14,7 +14,7 @@ from ltp_pipeline.base.errors import UserError, printable
 from ltp_pipeline.base.hub import as_user_error, hub_options
 from ltp_pipeline.base.hub_safetensors import safetensors_revision
 from ltp_pipeline.base.program import name_of
-from ltp_pipeline.model.precision import prepack_bfloat16
+from ltp_pipeline.model.precision import dtype_of_weights, prepare_evaluation
 
 if TYPE_CHECKING:
     import torch
@@ -57,14 +57,19 @@ def load_with_missing(
         config: replaces the configuration of the checkpoint.
         new_head: whether the model will be trained. A classification head for another number of classes is then
             replaced by a random one, and layers that the configuration leaves out are only reported.
-        dtype: dtype of the weights; learned offsets are always float32. bfloat16 is for evaluation only: the weights
-            of an LTP model are then prepacked.
+        dtype: dtype of the weights; learned offsets are always float32. bfloat16 and int8 are for evaluation only:
+            the weights of an LTP model are then prepacked or quantised.
 
     Raises UserError if there is no such checkpoint; or weights of the encoder are missing, have another shape, or are
     not finite numbers.
     """
     where = f"{flag} {path}"
-    options = {"config": config, "dtype": dtype, **hub_options(path), **safetensors_revision(path, flag)}
+    options = {
+        "config": config,
+        "dtype": dtype_of_weights(dtype),
+        **hub_options(path),
+        **safetensors_revision(path, flag),
+    }
     options |= {"ignore_mismatched_sizes": True, "use_safetensors": True, "trust_remote_code": False}
     with as_user_error(path, flag, "weights"), _quiet_library(where):
         model, info = model_class.from_pretrained(path, output_loading_info=True, **options)
@@ -81,7 +86,7 @@ def load_with_missing(
     if mismatched:
         print(f"a new classification head: the head of {path} has another number of classes")
     _check_finite(model, where)
-    prepack_bfloat16(model)
+    prepare_evaluation(model, dtype, where)
     return model, missing
 
 

@@ -11,7 +11,7 @@ from ltp_pipeline.data.tokenization import cache_folder
 from ltp_pipeline.data.truncation import MODES, WINDOWS
 
 GRANULARITIES = ("auto", "function", "file")
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "int8")
 # The default of `view.token_scores`, and NONE of `view.line_results`, which import torch
 LINE_SCORES, NO_LINE_SCORES = "gradient_x_input", "none"
 MOST_WORKERS = 8  # more than these read faster than a GPU classifies

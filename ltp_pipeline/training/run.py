@@ -32,6 +32,7 @@ from ltp_pipeline.data.tokenization import tokenize_splits
 from ltp_pipeline.data.truncation import full_lengths, sequence_length, truncation_report
 from ltp_pipeline.files.layouts import all_pairs_of
 from ltp_pipeline.model.checkpoints import check_tokenizer_fits
+from ltp_pipeline.model.precision import INT8
 from ltp_pipeline.model.self_contained import make_self_contained
 from ltp_pipeline.task.breakdown import breakdown, intervals, resampled
 from ltp_pipeline.task.class_counts import check_class_counts
@@ -79,6 +80,8 @@ def run(start: Start) -> dict[str, Any]:
     check_max_false_alarm(args.max_false_alarm, start.task, trains=start.trains, evaluates="eval" in start.splits)
     check_format(args.predictions_format, start.task)
     check_lora(args)
+    if start.trains and args.dtype == INT8:
+        raise UserError("--dtype int8: is for evaluation; expected float32, bfloat16 or auto for a training")
     output_dir = start.check()
     args = with_values(args, **start.ranks)
     try:
@@ -146,7 +149,7 @@ def _run(
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
     held_in_bfloat16 = args.bf16 and not start.trains
-    model, tokenizer = start.load("bfloat16" if held_in_bfloat16 else "float32")
+    model, tokenizer = start.load(INT8 if args.dtype == INT8 else "bfloat16" if held_in_bfloat16 else "float32")
     check_tokenizer_fits(tokenizer, model.config, flag=start.flag)
     stored_threshold(model.config)  # an error, if it is no probability
     if start.trains and args.lora_r is not None:

@@ -17,7 +17,7 @@ from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.files.data_card import HEADING, write_card
 from ltp_pipeline.files.file_formats import SKIPPED
-from ltp_pipeline.model.precision import dtype_name
+from ltp_pipeline.model.precision import name_of_computation
 from ltp_pipeline.model.ranking_note import ranking_fields
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import FunctionTokens, encode
@@ -69,7 +69,7 @@ def write_pruned_files(args: PrunedModelArguments, keep_layer: int | None, outpu
             "model_name_or_path": args.model_name_or_path,
             "max_length": args.max_length,
             "after_layer": layer,
-            "dtype": dtype_name(model.dtype),
+            "dtype": name_of_computation(model),
             "threads": torch.get_num_threads(),
             **ranking_fields(model.config, task),
             "files": [counts for _, counts in results.values()],

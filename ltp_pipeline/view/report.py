@@ -14,7 +14,7 @@ from ltp_pipeline.base.files import as_text, write_json, write_text
 from ltp_pipeline.data.readers import read_task_file
 from ltp_pipeline.data.truncation import choose_single_reading
 from ltp_pipeline.files.layouts import LAYOUT, Layout, flaw_lines_of
-from ltp_pipeline.model.precision import dtype_name
+from ltp_pipeline.model.precision import name_of_computation
 from ltp_pipeline.model.ranking_note import ranking_fields
 from ltp_pipeline.task.tasks import Task, find_task, has_labels
 from ltp_pipeline.view.encode import encode, joined
@@ -35,7 +35,7 @@ class Report:
     """The result of `report_kept_tokens`."""
 
     model_name_or_path: str
-    dtype: str  # of the weights, such as "bfloat16"
+    dtype: str  # of the computation, such as "bfloat16"
     threads: int  # that have computed
     shown: list[FunctionTrace]  # the functions that are shown in detail
     alive: np.ndarray  # [functions, L + 1], the share of tokens alive before the first layer and after each layer
@@ -95,7 +95,7 @@ def report_kept_tokens(
             traces[place] = replace(trace, origin=origin_of(row, layout), flaw_lines=tuple(known), line_scores=scores)
     shown = [traces[place] for place in chosen]
     taught = ranking_fields(model.config, task)
-    dtype, threads = dtype_name(model.dtype), torch.get_num_threads()
+    dtype, threads = name_of_computation(model), torch.get_num_threads()
     return Report(args.model_name_or_path, dtype, threads, shown, np.array(alive), taught)
 
 

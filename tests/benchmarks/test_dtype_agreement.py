@@ -33,7 +33,9 @@ def test_a_checkpoint(pruned_checkpoint, tmp_path):
     flags = f"--checkpoint {pruned_checkpoint} --test_file {tmp_path}/test.csv --max_length 96 --output_dir {tmp_path}"
     main([*flags.split(), "--max_functions", "5"])
     report = json.loads((tmp_path / "precision.json").read_text())
-    assert report["functions"] == 5 and [row["dtype"] for row in report["dtypes"]] == ["float32", "bfloat16"]
-    assert len(report["layers"]) == len(THRESHOLDS) and 0 < report["largest_logit_difference"] < 0.1
+    assert report["functions"] == 5 and [row["dtype"] for row in report["dtypes"]][:2] == ["float32", "bfloat16"]
+    assert [row["dtype"] for row in report["differences"]] == [row["dtype"] for row in report["dtypes"]][1:]
+    for difference in report["differences"]:
+        assert len(difference["layers"]) == len(THRESHOLDS) and 0 < difference["largest_logit_difference"] < 0.1
     with pytest.raises(UserError, match="--max_functions 0: .*1 or more"):
         main([*flags.split(), "--max_functions", "0"])

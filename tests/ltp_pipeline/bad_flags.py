@@ -45,6 +45,7 @@ def _flags(run: Callable[[list[str]], None], flags: str, says: str, **files: str
 
 FLAG_CASES = (
     _flags(fine_tune, "", "nothing to do.*--do_train"),
+    _flags(fine_tune, "--do_train --dtype int8", "--dtype int8: is for evaluation; expected float32"),
     _flags(start_at_random, "--do_train", "--model_name_or_path is missing.*--config_name and --tokenizer_name"),
     _flags(start_at_random, "--config_name longformer --tokenizer_name longformer --do_eval", "only --do_train"),
     _flags(train_on, "good.csv --model_name_or_path ./none", "--model_name_or_path ./none: no such folder"),

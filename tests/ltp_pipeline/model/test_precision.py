@@ -59,12 +59,23 @@ def test_chosen_dtype(monkeypatch, fast, asked, bf16, expected):
     [
         ("float32", True, "--dtype float32 and --bf16 contradict"),
         ("bfloat16", False, "--dtype bfloat16 and --bf16 false contradict"),
-        ("half", None, "--dtype half: expected auto, float32, bfloat16"),
+        ("half", None, "--dtype half: expected auto, float32, bfloat16, int8"),
     ],
 )
 def test_flags_that_choose_no_dtype(asked, bf16, message):
     with pytest.raises(UserError, match=message):
         chosen_dtype(asked, bf16, "cpu")
+
+
+def test_int8_is_for_evaluation_on_a_cpu(pruned_checkpoint, capsys):
+    with pytest.raises(UserError, match="--dtype int8 and --bf16 contradict"):
+        chosen_dtype("int8", True, "cpu")
+    with pytest.raises(UserError, match="--dtype int8: .* x86 CPUs only, not on cuda:0; expected the CPU"):
+        chosen_dtype("int8", None, "cuda:0")
+    assert chosen_dtype("int8", None, "cpu") is torch.int8
+    model = load_pruning_model(pruned_checkpoint, flag="--restore", dtype="int8")
+    assert model.is_int8 and precision.name_of_computation(model) == "int8"
+    assert model.dtype == (torch.bfloat16 if is_bfloat16_fast("cpu") else torch.float32)
 
 
 @pytest.fixture(scope="module")

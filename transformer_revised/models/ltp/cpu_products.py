@@ -20,6 +20,7 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
+from .int8_products import Int8Linear, multiply_together
 from .product_choice import uses_onednn
 from .workspace import Workspace
 
@@ -39,6 +40,8 @@ def linear(
         x: `[N, D_in]`.
         residual: `[N, D_out]`.
     """
+    if type(layer) is Int8Linear and layer.multiplies_int8():
+        return layer.multiply(x, gelu=gelu, residual=residual)
     if not takes_onednn(layer, x):
         y = layer(x)
         y = nn.functional.gelu(y) if gelu else y
@@ -65,6 +68,11 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
     if torch.is_autocast_enabled("cpu"):
         return uses_onednn(torch.get_autocast_dtype("cpu"))
     return x.dtype == layer.weight.dtype and uses_onednn(x.dtype)
+
+
+def fuses(layer: nn.Module, x: torch.Tensor) -> bool:
+    """Whether `linear` adds GELU and the residual to the product itself."""
+    return takes_onednn(layer, x) or (type(layer) is Int8Linear and layer.multiplies_int8())
 
 
 class _PackedWeight:
@@ -116,7 +124,9 @@ def _weight(layer: nn.Linear) -> torch.Tensor:
 
 
 def _products_of_one_input(layers: Sequence[nn.Module], x: torch.Tensor) -> Sequence[torch.Tensor]:
-    """`layer(x)` of each layer, from one product if [`prepack`] stored their weights together."""
+    """`layer(x)` of each layer, from one product if [`prepack`] stored their weights together, or in int8."""
+    if all(type(layer) is Int8Linear and layer.multiplies_int8() for layer in layers):
+        return multiply_together(layers, x)
     if not torch.is_autocast_enabled("cpu") and all(takes_onednn(layer, x) for layer in layers):
         packed = _packed_weight(_PACKED_TOGETHER, *layers)
         if packed is not None:
@@ -143,7 +153,7 @@ class LTPIntermediate(LongformerIntermediate):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`[N, D]` to `[N, intermediate_size]`."""
-        if self.is_gelu and takes_onednn(self.dense, hidden_states):
+        if self.is_gelu and fuses(self.dense, hidden_states):
             return linear(self.dense, hidden_states, gelu=True)
         return self.intermediate_act_fn(linear(self.dense, hidden_states))
 
@@ -157,7 +167,7 @@ class LTPOutput(LongformerOutput):
 
 
 def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    if block.training or not takes_onednn(block.dense, x):
+    if block.training or not fuses(block.dense, x):
         return block.LayerNorm(block.dropout(block.dense(x)) + residual)
     return block.LayerNorm(linear(block.dense, x, residual=residual))
 

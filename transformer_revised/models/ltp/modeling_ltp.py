@@ -25,6 +25,7 @@ from .configuration_checks import RANGES, check_value
 from .configuration_ltp import LTPConfig
 from .cpu_products import prepack
 from .device_policy import run_uncompiled
+from .int8_products import Int8Linear, quantize
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
 from .packed_sequence import PackedSequence
@@ -132,6 +133,25 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
                 attention.query_global, layer.attention.output.dense, layer.intermediate.dense, layer.output.dense
             ):  # fmt: skip
                 prepack(linear)
+
+    def quantize_int8(self) -> None:
+        """Makes evaluation without gradients multiply in int8 ([`Int8Linear`]): the products of the layers, without
+        global attention and the head. The exact weights stay in the model, and are what is saved.
+
+        Raises ValueError on another device than an x86 CPU, in training mode, or for adapters.
+        """
+        quantize(self._products(), self.training)
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether passes without gradients multiply in int8."""
+        return all(type(getattr(module, name)) is Int8Linear for module, name in self._products())
+
+    def _products(self) -> Iterator[tuple[nn.Module, str]]:
+        """Where the linear layers are that do not mix tokens: modules and names in them."""
+        for layer in self._model.encoder.layer:
+            yield from ((layer.attention.self, name) for name in ("query", "key", "value"))
+            yield from ((block, "dense") for block in (layer.attention.output, layer.intermediate, layer.output))
 
     def set_temperature(self, temperature: float) -> None:
         """Sets `config.temperature`: the width of the soft mask, in units of the score."""
