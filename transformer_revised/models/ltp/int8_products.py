@@ -1,8 +1,8 @@
 """Linear layers that multiply in int8, for passes without gradients on an x86 CPU.
 
 Weights are quantised once, symmetrically, with one scale for each output channel. Activations are quantised in each
-pass, symmetrically, with one scale for each token ("dynamic quantisation"). So the result for a token does not depend on the
-other tokens of the batch. Products are summed in int32 and scaled in float32.
+pass, symmetrically, with one scale for each token ("dynamic quantisation"). So the result for a token does not depend
+on the other tokens of the batch. Products are summed in int32 and scaled in float32.
 
 Processors without VNNI add pairs of products in 16 bits, which saturate. There activations have 7 bits instead of 8.
 """
@@ -164,8 +164,8 @@ class _QuantisedWeight:
     bias: torch.Tensor  # [D_out] float32
 
 
-# By the first of the layers and their number. Not an attribute of the layers: tensors in oneDNN's layout can be neither
-# copied nor pickled.
+# By the first of the layers and their number. Not an attribute of the layers: tensors in oneDNN's layout can be
+# neither copied nor pickled.
 _QUANTISED_WEIGHTS: weakref.WeakKeyDictionary[Int8Linear, dict[int, _QuantisedWeight]] = weakref.WeakKeyDictionary()
 
 

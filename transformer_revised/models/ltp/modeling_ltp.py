@@ -120,25 +120,21 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     def prepack_weights(self) -> None:
         """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
-        CPU. These are then a few percent faster, with the same results.
-
-        The copies follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through
-        `weight.data`. After a change of a part of `weight.data` call this again. The copies are not saved or copied
-        with the model.
+        CPU. These are then a few percent faster, with the same results. The copies
+        follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through `weight.data`. After
+        a change of a part of `weight.data` call this again. The copies are not saved or copied with the model.
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self
             prepack(attention.query, attention.key, attention.value)
-            for linear in (
-                attention.query_global, layer.attention.output.dense, layer.intermediate.dense, layer.output.dense
-            ):  # fmt: skip
-                prepack(linear)
+            prepack(attention.query_global)
+            for dense in (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense):
+                prepack(dense)
 
     def quantize_int8(self) -> None:
-        """Makes evaluation without gradients multiply in int8 ([`Int8Linear`]): the products of the layers, without
-        global attention and the head. The exact weights stay in the model, and are what is saved.
+        """Makes evaluation without gradients multiply in int8 ([`Int8Linear`]), but for global attention and the head.
 
-        Raises ValueError on another device than an x86 CPU, in training mode, or for adapters.
+        The exact weights stay, and are saved. Raises ValueError in training, for adapters, and not on an x86 CPU.
         """
         quantize(self._products(), self.training)
 
