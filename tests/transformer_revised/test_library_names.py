@@ -173,6 +173,23 @@ def test_the_products_of_onednn_are_there():
     assert torch.float32 in product_choice.ONEDNN_DTYPES
 
 
+@pytest.mark.skipif(
+    getattr(torch.cpu, "get_capabilities", dict)().get("architecture") != "x86_64", reason="int8 is for x86 CPUs"
+)
+def test_the_product_in_int8_is_there():
+    """Otherwise `--dtype int8` is refused."""
+    packed = torch.ops.onednn.qlinear_prepack(torch.full((16, 32), 3, dtype=torch.int8), None)
+    x, scale, zeros = (
+        torch.full((8, 32), 66, dtype=torch.uint8),
+        torch.full((16,), 0.5),
+        torch.zeros(16, dtype=torch.int64),
+    )
+    y = torch.ops.onednn.qlinear_pointwise(
+        x, 1.0, 64, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    assert torch.equal(y, torch.full((8, 16), 2 * 3 * 32 * 0.5))
+
+
 def own_classes_of_libraries():
     """Our classes that derive from one of a Hugging Face library."""
     for package in (ltp_pipeline, transformer_revised):
