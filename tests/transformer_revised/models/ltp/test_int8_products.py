@@ -109,7 +109,7 @@ def test_logits_and_kept_tokens_are_near_those_in_float32(model):
     assert all((a != b).float().mean() < 0.05 for a, b in zip(found.kept_tokens, exact.kept_tokens))
     # Attention has other last digits in another batch, so that a few activations are rounded the other way.
     assert torch.allclose(found.logits[:1], alone, atol=2e-4)
-    assert all(scores.dtype == torch.float32 for scores in found.pruning_scores)
+    assert {scores.dtype for scores in found.pruning_scores if scores is not None} == {torch.float32}
     assert model.is_int8 and model.dtype == torch.float32 and model.thresholds().dtype == torch.float32
 
 
