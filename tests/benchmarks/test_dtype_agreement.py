@@ -10,6 +10,9 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.view.kept_tokens import PrunedFunction
 from tests.pruned_checkpoint import THRESHOLDS, save_functions
 
+# The largest differences of logits that are expected. In this tiny model one more token kept changes them a lot.
+LARGEST = {"bfloat16": 0.1, "int8": 1.0}
+
 
 def pruned(kept, logits):
     kept = np.array(kept, dtype=bool)
@@ -36,6 +39,9 @@ def test_a_checkpoint(pruned_checkpoint, tmp_path):
     assert report["functions"] == 5 and [row["dtype"] for row in report["dtypes"]][:2] == ["float32", "bfloat16"]
     assert [row["dtype"] for row in report["differences"]] == [row["dtype"] for row in report["dtypes"]][1:]
     for difference in report["differences"]:
-        assert len(difference["layers"]) == len(THRESHOLDS) and 0 < difference["largest_logit_difference"] < 0.1
+        assert (
+            len(difference["layers"]) == len(THRESHOLDS)
+            and 0 < difference["largest_logit_difference"] < LARGEST[difference["dtype"]]
+        )
     with pytest.raises(UserError, match="--max_functions 0: .*1 or more"):
         main([*flags.split(), "--max_functions", "0"])

@@ -92,8 +92,8 @@ def test_a_model_in_bfloat16_has_the_rounded_weights(loaded):
     model = loaded[1]
     assert model.dtype == torch.bfloat16 and model.config.dtype == torch.bfloat16 and not model.training
     for layer in model.longformer.encoder.layer:
-        for linear in (layer.output.dense, layer.attention.self.value):
-            assert linear in cpu_products._PACKED_WEIGHTS
+        assert layer.output.dense in cpu_products._PACKED_WEIGHTS
+        assert layer.attention.self.query in cpu_products._PACKED_TOGETHER  # with key and value
 
 
 def test_importance_and_loss_of_a_model_in_bfloat16_are_float32(loaded):
