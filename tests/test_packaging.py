@@ -134,7 +134,7 @@ def test_everything_that_is_imported_is_a_dependency(built):
 
 def test_the_tested_versions_are_in_the_ranges(built):
     pins: dict[str, list[str]] = {}
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-benchmarks.txt"):
         for line in (ROOT / name).read_text().splitlines():
             if found := re.match(r"([\w-]+)==([\w.]+)", line):
                 pins.setdefault(canonicalize_name(found[1]), []).append(found[2])

@@ -8,8 +8,12 @@ All models have random weights; LTP has Longformer's, and the logits of these tw
     W3     one sequence of 4096 tokens
     W4     functions of real lengths, cut at 1024, sorted by length, 32 a batch; Longformer pads them to 1024
     W5     one sequence of 256 to 16,384 tokens
+    8x200  8 functions of 200 tokens (or any BATCHxTOKENS); Longformer pads them to a multiple of 1024
+    latency  64 functions of real lengths, one in a batch: median and 95th percentile of milliseconds
     train  a training step on 32 functions of W4, with float32 weights and bfloat16 autocast, as --bf16 trains
 `ltp` does not prune. `ltp_pruned` has thresholds (quantiles of its scores) with which it executes --relative_flops.
+--peers adds RoBERTa in ONNX Runtime and in OpenVINO, and Longformer with torch.compile, where they have it also in
+int8. They need the packages of requirements-benchmarks.txt.
 
 Prints tables, and writes speed.json, speed.md (for docs/performance.md) and speed.png. The exit status is 1 if a work
 could not be run. A missed target does not change it.
@@ -30,9 +34,10 @@ from benchmarks.common import machine_facts, software_versions
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.flags import parse_flags
 from benchmarks.speed.models import SIZES
+from benchmarks.speed.peers import peer_versions
 from benchmarks.speed.report import draw, markdown_report, text_report
 from benchmarks.speed.targets import TARGETS, check_targets
-from benchmarks.speed.work import read_lengths, tokenized_lengths
+from benchmarks.speed.work import batch_and_tokens, read_lengths, tokenized_lengths
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import write_json, write_text
 
@@ -58,7 +63,7 @@ def run_benchmark(args: argparse.Namespace, lengths: np.ndarray) -> dict:
     report = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine_facts(args.device),
-        "versions": software_versions(),
+        "versions": software_versions() | peer_versions(args.models),
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "works": {},
         "runs": [],
@@ -67,8 +72,22 @@ def run_benchmark(args: argparse.Namespace, lengths: np.ndarray) -> dict:
     if args.device.startswith("cuda"):
         report["versions"]["cuda"] = str(torch.version.cuda)
     bench = Bench(args, lengths)
-    report["agreement"] = bench.check_agreement()
-    for work in args.work:
+    try:
+        _measure_works(bench, args.work, report)
+    finally:
+        bench.close()
+    rows_by_key = {(row["item"], row["model"], row["dtype"]): row for row in report["runs"]}
+    targets = TARGETS[args.preset](bench.size, args.relative_flops)
+    targets = [target for target in targets if target.work in args.work or batch_and_tokens(target.work) is None]
+    report["targets"] = check_targets(targets, rows_by_key)
+    return report
+
+
+def _measure_works(bench: Bench, works: list[str], report: dict) -> None:
+    """Checks the models, runs all works, and adds what was found to `report`."""
+    report["agreement"] = bench.check_agreement() | {"peers": bench.add_peers()}
+    report["left_out"] = bench.left_out
+    for work in works:
         try:
             description, rows = bench.measure(work)
         except UserError:
@@ -79,9 +98,6 @@ def run_benchmark(args: argparse.Namespace, lengths: np.ndarray) -> dict:
         else:
             report["works"][work] = description
             report["runs"] += rows
-    rows_by_key = {(row["item"], row["model"], row["dtype"]): row for row in report["runs"]}
-    report["targets"] = check_targets(TARGETS[args.preset](bench.size, args.relative_flops), rows_by_key)
-    return report
 
 
 def _function_lengths(args: argparse.Namespace) -> np.ndarray:

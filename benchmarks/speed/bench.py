@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,18 +13,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.speed.flags import PRESETS, dtypes_of_work
+from benchmarks.speed.flags import PRESETS, dtypes_of_work, models_of_work
+from benchmarks.speed.isolated import ModelProcess
 from benchmarks.speed.memory import peak_in_new_process, peak_on_gpu
-from benchmarks.speed.models import DTYPES, SIZES, Size, build_models
+from benchmarks.speed.models import DTYPES, PEERS, SIZES, Size, build_models, has_dtype
+from benchmarks.speed.peers import build_peer
 from benchmarks.speed.pruning import measure_flops, prune_to_budget, set_thresholds
 from benchmarks.speed.timing import TimedRun, median_and_range, round_ratios, time_in_rounds
-from benchmarks.speed.work import WORKS, Item, make_batch, micro_batches, padded_width, work_items
+from benchmarks.speed.work import Item, describe_work, make_batch, micro_batches, padded_width, work_items
 
 # Inputs of a run, with other token ids but the same lengths. One repeated input would make LTP faster than it is: the
 # number of tokens that it keeps depends on the input, and oneDNN compiles a product for each number of tokens.
 INPUTS = 32
 SAMPLED_TOKENS = 12_288  # approximate number of tokens on which thresholds are set and FLOPs are counted
 PRACTICE = 16  # inputs that the pruned model computes on a CPU before it is timed
+PEER_AGREEMENT = 1e-3  # largest difference of float32 logits between a model of `PEERS` and the one it was made from
 AGREEMENT = 1e-5  # largest difference of float32 logits between LTP without pruning and Longformer
 MATRIX_PRODUCTS = "matrix products"  # stands for a model in the keys of times
 
@@ -34,11 +38,18 @@ class Bench:
     def __init__(self, args: argparse.Namespace, lengths: np.ndarray):
         self.args, self.lengths = args, lengths
         self.size, self.device = SIZES[args.size], torch.device(args.device)
-        dtypes = {"float32"}.union(*(dtypes_of_work(args, work) for work in args.work))
-        names = {*args.models, "longformer", "ltp"}  # check_agreement needs these two
-        self.models = build_models(names, sorted(dtypes, reverse=True), self.size, args.seed, args.ltp_attn)
+        models = [] if args.isolate else args.models  # `add_peers` then starts a process for each
+        asked = set[str]().union(*(dtypes_of_work(args, work) for work in args.work))
+        self.peers = [(name, dtype) for name in models if name in PEERS for dtype in sorted(asked)]
+        self.peers = [peer for peer in self.peers if has_dtype(*peer)]
+        sources = {name.partition("_")[0] for name, _ in self.peers}
+        names = {*models, *sources, "longformer", "ltp"}.difference(PEERS)  # check_agreement needs the last two
+        dtypes = ["float32", *sorted(asked.intersection(DTYPES) - {"float32"} if models else ())]
+        self.models = build_models(names, dtypes, self.size, args.seed, args.ltp_attn)
         for model in self.models.values():
             model.to(self.device)
+        self.left_out: dict[str, str] = {}  # model and dtype -> why it cannot be run
+        self.processes: list[ModelProcess] = []  # with `--isolate`, one for each model
 
     @torch.no_grad()
     def check_agreement(self) -> dict:
@@ -58,24 +69,96 @@ class Bench:
             )
         return {"largest_logit_difference": difference, "bound": AGREEMENT}
 
+    @torch.no_grad()
+    def add_peers(self) -> dict[str, float]:
+        """Builds the models of `PEERS`. Returns the largest difference of their logits to PyTorch's in float32.
+
+        `left_out` gets those that torch.compile cannot compile here. Raises RuntimeError if one in float32 differs by
+        more than `PEER_AGREEMENT`.
+        """
+        differences = {}
+        if self.args.isolate:
+            for name in self.args.models:
+                self.processes.append(process := ModelProcess(self.args, self.lengths, name))
+                differences |= process.differences
+                self.left_out |= process.left_out
+        for name, dtype in self.peers:
+            try:
+                model = build_peer(name, dtype, self.models, self.size, self.args.threads)
+                differences[f"{name} {dtype}"] = difference = self._difference(model, name)
+            except Exception as error:
+                if name != "longformer_compiled":
+                    raise
+                self.left_out[f"{name} {dtype}"] = why = (
+                    f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                )
+                print(f"warning: {name} in {dtype} is left out: {why}", file=sys.stderr)
+                continue
+            if dtype == "float32" and not difference <= PEER_AGREEMENT:
+                raise RuntimeError(
+                    f"float32 logits of {name} differ from those of the PyTorch model by {difference:.2e}; expected "
+                    f"at most {PEER_AGREEMENT:g}"
+                )
+            self.models[name, dtype] = model
+        return differences
+
+    def close(self) -> None:
+        """Ends the processes of models."""
+        for process in self.processes:
+            process.close()
+
+    def _difference(self, model: nn.Module, name: str) -> float:
+        """Largest difference of the logits of a model of `PEERS` to those of the model from which it was made."""
+        full = self.size.full
+        lengths: tuple[int, ...] = (full // 5, full // 8)
+        if name == "longformer_compiled":  # it is compiled for this shape, so that of the first work
+            work = next((work for work in self.args.work if work != "train"), "W2")
+            lengths = self._items(work)[0].batches[0]
+        (batch,) = self._batches([lengths], name)
+        expected = self.models[name.partition("_")[0], "float32"](**batch).logits
+        return (model(**batch).logits.float() - expected).abs().max().item()
+
+    def _items(self, work: str) -> list[Item]:
+        return work_items(work, self.size, self.lengths, self.args.batch_size, self.args.w4_batches)
+
+    def prepare(self, work: str) -> tuple[list[TimedRun], dict[tuple, dict]]:
+        """Returns the runs of a work with the models of this process, and what is known of each before it is timed."""
+        runs, rows = [], {}
+        prepare_run = self._training_run if work == "train" else self._forward_run
+        for item, dtype in itertools.product(self._items(work), dtypes_of_work(self.args, work)):
+            for name in models_of_work(self.args, work, dtype):
+                if f"{name} {dtype}" not in self.left_out:
+                    run, rows[item.label, name, dtype] = prepare_run(item, name, dtype)
+                    runs.append(run)
+        return runs, rows
+
+    def _prepare_all(self, work: str) -> tuple[list, dict[tuple, dict]]:
+        """As [`prepare`], with `--isolate` of the processes of all models."""
+        if not self.processes:
+            return self.prepare(work)
+        runs, rows = [], {}
+        for process in self.processes:
+            of_process = process.prepare(work)
+            runs += of_process[0]
+            rows |= of_process[1]
+        return runs, rows
+
     def measure(self, work: str) -> tuple[dict, list[dict]]:
         """Times one work; returns its description and a row for each run, as speed.json holds them."""
         args, limits = self.args, PRESETS[self.args.preset].limits
-        items = work_items(work, self.size, self.lengths, args.batch_size, args.w4_batches)
-        runs, rows, matrix_flops = [], {}, {}
+        items, matrix_flops = self._items(work), {}
+        runs, rows = self._prepare_all(work)
         for item, dtype in itertools.product(items, dtypes_of_work(args, work)):
-            for name in args.models:
-                prepare_run = self._training_run if work == "train" else self._forward_run
-                run, row = prepare_run(item, name, dtype)
-                runs.append(run)
-                rows[run.key] = row
-            if work != "train":
+            if work != "train" and dtype in DTYPES:
                 tokens = [sum(batch) for batch in item.batches]
                 products, matrix_flops[item.label, dtype] = matrix_products(tokens, self.size, dtype, self.device)
                 runs.append(TimedRun((item.label, MATRIX_PRODUCTS, dtype), products))
         times = time_in_rounds(runs, args.repeats, limits, self.device)
         for key, row in rows.items():
             row |= {"seconds": times[key], "median_seconds": float(np.median(times[key]))}
+        for run in runs:
+            if run.key in rows and (seconds := run.step_seconds):
+                rows[run.key]["milliseconds"] = _milliseconds(seconds)
         _add_ratios(rows, times, matrix_flops)
         return self._describe(work, items, rounds=len(times[runs[0].key])), list(rows.values())
 
@@ -83,13 +166,13 @@ class Bench:
         full, tokens = self.size.full, sum(item.tokens for item in items)
         functions = sum(item.functions for item in items)
         description = {
-            "what": WORKS[work] if self.args.size == "base" else f"{WORKS[work]}, every length times {full}/1024",
+            "what": describe_work(work, full),
             "batches": [batch for item in items for batch in item.batches],
             "functions": functions,
             "tokens": tokens,
             "rounds": rounds,
         }
-        if work in ("W4", "train"):
+        if work in ("W4", "latency", "train"):
             mean = float(np.minimum(self.lengths, full).mean())
             description |= {"mean": tokens / functions, "data_mean": mean, "data_functions": len(self.lengths)}
         return description
@@ -114,8 +197,10 @@ class Bench:
             row["flops"] /= sampled
         steps = [_forward_step(model, inputs) for inputs in zip(*turns)]
         run = TimedRun((item.label, name, dtype), steps, partial(_prepare, model, thresholds, training=False))
-        run.practice = PRACTICE if name == "ltp_pruned" and self.device.type == "cpu" else 0
-        if item.work in self.args.memory:
+        if name == "ltp_pruned" and self.device.type == "cpu":
+            run.practice = PRACTICE if item.work != "latency" else 1  # which computes 64 inputs
+        run.clock_steps = item.work == "latency"
+        if item.work in self.args.memory and name not in PEERS:
             run.prepare()
             row["peak_memory_bytes"] = self._peak_memory(item, run, thresholds)
         return run, row
@@ -209,6 +294,11 @@ def matrix_products(tokens: Sequence[int], size: Size, dtype: str, device: torch
     return [products(count) for count in tokens], flops
 
 
+def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile of the milliseconds of calls."""
+    return {"median": float(np.median(seconds)) * 1e3, "p95": float(np.percentile(seconds, 95)) * 1e3}
+
+
 def _add_ratios(rows: dict[tuple, dict], times: dict[tuple, list[float]], matrix_flops: dict[tuple, int]) -> None:
     """Adds to each row the speed relative to the other runs of its item, and its share of the matrix rate.
 
@@ -222,7 +312,7 @@ def _add_ratios(rows: dict[tuple, dict], times: dict[tuple, list[float]], matrix
             for other_item, other, other_dtype in rows
             if other_item == item and other_dtype in (dtype, "float32")
         }
-        if "flops" in row:
+        if "flops" in row and (item, MATRIX_PRODUCTS, dtype) in times:
             products, flops = times[item, MATRIX_PRODUCTS, dtype], matrix_flops[item, dtype]
             row["matrix_gflops_per_second"] = median_and_range([flops / seconds / 1e9 for seconds in products])
             scale = row["flops"] / flops

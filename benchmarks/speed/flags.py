@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import make_parser
-from benchmarks.speed.models import DTYPES, MODELS, SIZES
+from benchmarks.speed.models import DTYPES, INT8, MODELS, PEERS, SIZES, has_dtype
+from benchmarks.speed.peers import check_packages
 from benchmarks.speed.timing import Limits
-from benchmarks.speed.work import LENGTHS_FILE, WORKS
+from benchmarks.speed.work import LENGTHS_FILE, WORKS, batch_and_tokens, work_name
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.flags import check_positive
 
@@ -57,23 +58,61 @@ def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
         args.train_tokens = 4 * full
     if args.lengths_file is None:
         args.lengths_file = LENGTHS_FILE
-    args.work = sorted(set(args.work), key=list(WORKS).index)
-    args.models = sorted(set(args.models), key=MODELS.index)
+    args.models = sorted({*args.models, *(PEERS if args.peers else ())}, key=[*MODELS, *PEERS].index)
+    args.work = _works(args)
     if not 0 < args.relative_flops < 1:
         raise UserError(f"--relative_flops {args.relative_flops:g}: expected a share above 0 and below 1")
     check_positive(args, "repeats", "threads", "batch_size", "w4_batches")
     if args.train_tokens < full:
         raise UserError(f"--train_tokens {args.train_tokens}: expected at least {full}, the longest function")
     _check_device(args.device)
+    _check_peers(args)
     args.threads = args.threads or torch.get_num_threads()
     return args
 
 
 def dtypes_of_work(args: argparse.Namespace, work: str) -> list[str]:
-    """Returns the data types in which a work is run."""
+    """Returns the data types in which a work is run. Not every model is run in each, see `has_dtype`."""
     if args.dtype:
-        return args.dtype
-    return ["bfloat16"] if work in ONLY_BFLOAT16 else list(PRESETS[args.preset].dtypes)
+        return [dtype for dtype in args.dtype if work != "train" or dtype != INT8]
+    if work in ONLY_BFLOAT16:
+        return ["bfloat16"]
+    return [*PRESETS[args.preset].dtypes, *([INT8] if args.peers else [])]
+
+
+def models_of_work(args: argparse.Namespace, work: str, dtype: str) -> list[str]:
+    """Returns the models that run a work in `dtype`."""
+    return [name for name in args.models if has_dtype(name, dtype) and (work != "train" or name not in PEERS)]
+
+
+def _works(args: argparse.Namespace) -> list[str]:
+    """Returns the works of --work, those of `WORKS` first; by default those that some model runs.
+
+    Raises UserError if no model runs a work of --work, or it is longer than the models' positions.
+    """
+    size, known, works = SIZES[args.size], list(WORKS), []
+    given = dict.fromkeys(args.work or known)
+    for work in sorted(given, key=lambda work: known.index(work) if work in known else len(known)):
+        dtypes = dtypes_of_work(args, work)
+        if any(models_of_work(args, work, dtype) for dtype in dtypes):
+            works.append(work)
+        elif args.work:
+            models = " ".join(args.models)
+            raise UserError(f"--work {work}: none of --models {models} runs it in {' or '.join(dtypes) or 'int8'}")
+        product = batch_and_tokens(work)
+        if product and product[1] > size.longest:
+            raise UserError(f"--work {work}: models of size {args.size} have {size.longest} positions")
+    if not works:
+        raise UserError(f"--models {' '.join(args.models)}: none runs in --dtype {' '.join(args.dtype or ())}")
+    return works
+
+
+def _check_peers(args: argparse.Namespace) -> None:
+    """Raises UserError if a model of `PEERS` cannot be run on the device, or a package is missing."""
+    peers = [name for name in args.models if name in PEERS]
+    if peers and args.device != "cpu":
+        raise UserError(f"--models {peers[0]}: runs on a CPU only; expected --device cpu")
+    check_packages(peers)
 
 
 def _check_device(name: str) -> None:
@@ -96,9 +135,17 @@ def _parser(description: str) -> argparse.ArgumentParser:
         "under a minute, to see that everything works",
     )  # fmt: skip
     add("--output_dir", type=Path, default=Path("benchmark_speed"), help="folder for the results")
-    add("--work", nargs="+", choices=WORKS, default=list(WORKS), help="works to run")
-    add("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to run")
-    add("--dtype", nargs="+", choices=DTYPES, help="data types of all works (default: the preset's)")
+    add(
+        "--work", nargs="+", type=work_name, metavar="WORK",
+        help=f"works to run: {', '.join(WORKS)}, or BATCHxTOKENS such as 1x200 (default: all but BATCHxTOKENS)",
+    )  # fmt: skip
+    add("--models", nargs="+", choices=[*MODELS, *PEERS], default=list(MODELS), help="models to run")
+    add("--peers", action="store_true", help=f"also run {', '.join(PEERS)}, and the models that have it in int8")
+    add("--isolate", action="store_true", help="one process for each model; they take turns, round by round")
+    add(
+        "--dtype", nargs="+", choices=[*DTYPES, INT8],
+        help="data types of all works (default: the preset's). Models without a data type are not run in it",
+    )  # fmt: skip
     add("--relative_flops", type=float, default=0.5, help="relative FLOPs that ltp_pruned executes")
     add("--repeats", type=int, help="rounds of each work (default: 3, and more if a work is short)")
     add("--threads", type=int, help="threads of PyTorch (default: PyTorch chooses)")
@@ -112,7 +159,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--lengths_file", type=Path, help="CSV file with the lengths of W4 in a column 'tokens' (default: the demo's)")
     add("--data_file", type=Path, help="data set, such as Data/test.csv, whose functions give the lengths instead")
     add("--tokenizer", default="code_test", help="folder of the tokenizer for --data_file")
-    forward_works = [work for work in WORKS if work != "train"]
+    forward_works = [work for work in WORKS if work.startswith("W")]
     add("--memory", nargs="*", choices=forward_works, help="works to measure the memory of (default: the preset's)")
     add("--price_per_hour", type=float, help="price of the machine; adds the cost of a million functions")
     return parser

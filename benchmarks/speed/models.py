@@ -12,7 +12,11 @@ from torch import nn
 from ltp_pipeline.base.errors import UserError
 
 MODELS = ("longformer", "roberta", "modernbert", "ltp", "ltp_pruned")
+PEERS = ("longformer_compiled", "roberta_onnx", "roberta_openvino")  # made by benchmarks.speed.peers
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INT8 = "int8"
+# The data types of the models that do not have all of `DTYPES` and only these
+OTHER_DTYPES = {"roberta_onnx": ("float32", INT8)}
 # Random weights attend almost evenly. Tokens near the ends of a sequence, which fewer queries reach, would then be the
 # least important and would be removed as one piece. Larger query weights make attention uneven, as training does.
 QUERY_SCALE = 8.0
@@ -57,8 +61,14 @@ class Size:
 
 SIZES = {
     "base": Size(layers=12, hidden=768, heads=12, intermediate=3072, window=512, vocab=50265, full=1024),
+    "half": Size(layers=6, hidden=768, heads=12, intermediate=3072, window=512, vocab=50265, full=1024),
     "tiny": Size(layers=4, hidden=64, heads=4, intermediate=256, window=32, vocab=500, full=64, tolerance=0.03),
 }
+
+
+def has_dtype(name: str, dtype: str) -> bool:
+    """Returns whether the model `name` is run in `dtype`."""
+    return dtype in OTHER_DTYPES.get(name, DTYPES)
 
 
 def build_models(

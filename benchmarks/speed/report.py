@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import save_figure
+from benchmarks.speed.models import PEERS
 from benchmarks.speed.targets import NAMES
 from ltp_pipeline.base.files import format_table
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "longformer": "tab:blue",
+    "longformer_compiled": "tab:cyan",
     "roberta": "tab:orange",
+    "roberta_onnx": "tab:brown",
+    "roberta_openvino": "tab:olive",
     "modernbert": "tab:green",
     "ltp": "tab:red",
     "ltp_pruned": "tab:purple",
@@ -24,9 +28,27 @@ COLOURS = {
 def text_report(report: dict) -> str:
     """Returns the tables for the terminal."""
     tables = {
-        "Runs": run_table(report), "A million functions of W4": cost_table(report), "Targets": target_table(report)
-    }  # fmt: skip
-    return "\n\n".join(f"{title}\n{format_table(rows)}" for title, rows in tables.items() if rows)
+        f"Runs ({instructions(report['machine'])})": run_table(report),
+        "A million functions of W4": cost_table(report),
+        "Targets": target_table(report),
+    }
+    texts = [f"{title}\n{format_table(rows)}" for title, rows in tables.items() if rows]
+    return "\n\n".join([*texts, *_peer_notes(report)])
+
+
+def instructions(machine: dict) -> str:
+    """Returns the processor's instruction sets, and which of them this process was restricted to."""
+    found = " ".join(machine["instructions"] or ["instruction sets unknown"])
+    used = f"PyTorch uses {machine['cpu_capability']}"
+    limit = machine["onednn_max_cpu_isa"]
+    return f"{found}; {used}" + (f", oneDNN restricted to {limit}" if limit else "")
+
+
+def _peer_notes(report: dict) -> list[str]:
+    """How far the logits of other runtimes are from PyTorch's, and which models were left out."""
+    agreement = "; ".join(f"{name} {value:.1e}" for name, value in report["agreement"]["peers"].items())
+    notes = [f"Largest difference of a logit to the model in PyTorch in float32: {agreement}."] if agreement else []
+    return notes + [f"Left out: {name}: {why}" for name, why in report["left_out"].items()]
 
 
 def markdown_report(report: dict) -> str:
@@ -35,7 +57,8 @@ def markdown_report(report: dict) -> str:
     gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
     parts = [
         f"Preset `{settings['preset']}`, size `{settings['size']}`, seed {settings['seed']}, {report['date']}. "
-        f"{machine['cpu']}, {machine['usable_cores']} cores, {settings['threads']} threads{gpu}; "
+        f"{machine['cpu']} ({instructions(machine)}), {machine['usable_cores']} cores, {settings['threads']} threads"
+        f"{gpu}; "
         f"{', '.join(f'{name} {version}' for name, version in report['versions'].items())}. "
         f"Load of the machine before the run: {machine['load_before']}.",
         "\n".join(f"- {name}: {_describe_work(work)}" for name, work in report["works"].items()),
@@ -45,6 +68,7 @@ def markdown_report(report: dict) -> str:
         "within each round.",
         format_table(run_table(report), markdown=True),
     ]
+    parts += _peer_notes(report)
     if cost := cost_table(report):
         parts += ["A million functions of W4", format_table(cost, markdown=True)]
     if report["failures"]:
@@ -61,7 +85,9 @@ def _describe_work(work: dict) -> str:
 
 def run_table(report: dict) -> list[dict[str, Any]]:
     """Returns a row for each run: time, tokens a second, speed relative to other models, FLOPs and memory."""
-    rows = []
+    rows, models = [], {run["model"] for run in report["runs"]}
+    references = {model: name for model, name in NAMES.items() if model in models or model not in PEERS}
+    clocked = any("milliseconds" in run for run in report["runs"])
     for run in report["runs"]:
         speedup, peak = run["speedup"], run.get("peak_memory_bytes")
         row = {
@@ -71,7 +97,10 @@ def run_table(report: dict) -> list[dict[str, Any]]:
             "seconds": f"{run['median_seconds']:.4g}",
             "tokens/s": f"{run['tokens'] / run['median_seconds']:,.0f}",
         }
-        for other, name in NAMES.items():
+        if clocked:
+            latency = run.get("milliseconds")
+            row["ms: median, 95 %"] = f"{latency['median']:.1f}, {latency['p95']:.1f}" if latency else "-"
+        for other, name in references.items():
             row[f"x {name}"] = _median_text(speedup.get(f"{other} {run['dtype']}"))
         row["x Longformer float32"] = _median_text(speedup.get("longformer float32"))
         row["relative FLOPs"] = f"{run['relative_flops']:.3f}" if "relative_flops" in run else "-"
@@ -144,10 +173,10 @@ def _draw_works(axes: Axes, report: dict) -> None:
         heights = {
             place: runs[work, model, dtype]["speedup"][f"longformer {references[work]}"]["median"]
             for place, work in enumerate(works)
-            if (work, model, dtype) in runs
+            if f"longformer {references[work]}" in runs.get((work, model, dtype), {}).get("speedup", {})
         }
         places = [place + (index - (len(names) - 1) / 2) * width for place in heights]
-        hatch = "//" if dtype == "bfloat16" else None
+        hatch = {"bfloat16": "//", "int8": "xx"}.get(dtype)
         axes.bar(places, list(heights.values()), width, color=COLOURS[model], hatch=hatch, label=f"{model} {dtype}")
     axes.set(yscale="log", ylabel="times as fast as Longformer", title="Works; Longformer in float32 where it was run")
     axes.set_xticks(range(len(works)), works)

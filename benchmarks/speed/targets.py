@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,8 +10,16 @@ from benchmarks.speed.models import Size
 from benchmarks.speed.timing import round_ratios
 
 Key = tuple[str, str, str]  # item, model, dtype
-F32, BF16 = "float32", "bfloat16"
-NAMES = {"longformer": "Longformer", "roberta": "RoBERTa", "ltp": "LTP unpruned"}
+F32, BF16, INT8 = "float32", "bfloat16", "int8"
+NAMES = {
+    "longformer": "Longformer",
+    "longformer_compiled": "compiled Longformer",
+    "roberta": "RoBERTa",
+    "roberta_onnx": "RoBERTa in ONNX Runtime",
+    "roberta_openvino": "RoBERTa in OpenVINO",
+    "ltp": "LTP unpruned",
+}
+PEER_WORKS = ("1x200", "8x200", "8x256", "4x512", "2x1024")  # in which LTP is compared with models as others run them
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,14 @@ def cpu_targets(size: Size, share: float) -> list[Target]:
         Target(
             "W3", F32, "unpruned, peak memory over Longformer's", 0.5,
             (("W3", "ltp", F32), ("W3", "longformer", F32)), field="peak_memory_bytes", at_most=True,
+        ),
+        *(
+            faster(work, F32, "ltp", other, 1.2 if work != PEER_WORKS[0] and other != "roberta_openvino" else 1)
+            for work, other in itertools.product(PEER_WORKS, ("roberta", "roberta_onnx", "roberta_openvino"))
+        ),
+        *(
+            faster(work, INT8, model, "roberta_onnx", bound)
+            for work, (model, bound) in itertools.product(PEER_WORKS, (("ltp", 1), ("ltp_pruned", 1.6)))
         ),
     ]  # fmt: skip
 

@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,6 +37,29 @@ class TimedRun:
     steps: Sequence[Callable[[], object]]  # the calls that make up the run. A warm-up makes only the first.
     prepare: Callable[[], object] = lambda: None  # called before each timed part, and not timed
     practice: int = 0  # how many times all steps are called after the warm-ups, and not timed
+    clock_steps: bool = False  # whether each step is timed, too. The device is then synchronised after each.
+    step_seconds: list[float] = field(default_factory=list)  # of the steps in all rounds, with `clock_steps`
+
+    def warm_up(self, calls: int, synchronize: Callable) -> float:
+        """Makes the calls that come before the rounds. Returns the seconds that the run is expected to take."""
+        self.prepare()
+        for _ in range(calls):
+            expected = _seconds(self.steps[:1], 1, synchronize) * len(self.steps)
+        for _ in range(self.practice):
+            expected = _seconds(self.steps, 1, synchronize)
+        return expected
+
+    def time(self, calls: int, settle: bool, synchronize: Callable) -> float:
+        """Returns the seconds of all steps once, as the mean of `calls` times. `settle`: after one call, not timed."""
+        self.prepare()
+        gc.collect()
+        gc.disable()
+        try:
+            if settle:
+                _seconds(self.steps, 1, synchronize)
+            return _seconds(self.steps, calls, synchronize, self.step_seconds if self.clock_steps else None)
+        finally:
+            gc.enable()
 
 
 def time_in_rounds(
@@ -47,7 +70,7 @@ def time_in_rounds(
     `rounds`: number of rounds; None: as many as `limits` allow.
     """
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    expected = [_warm_up(run, limits.warm_ups, synchronize) for run in tqdm(runs, desc="warm-up", leave=False)]
+    expected = [run.warm_up(limits.warm_ups, synchronize) for run in tqdm(runs, desc="warm-up", leave=False)]
     if rounds is None:
         rounds = max(MIN_ROUNDS, min(limits.rounds, int(limits.seconds / sum(expected))))
     times = {run.key: [] for run in runs}
@@ -59,41 +82,25 @@ def time_in_rounds(
                 at = (index + place) % len(runs)
                 calls = max(1, min(MAX_CALLS, math.ceil(limits.short / expected[at])))
                 settle = calls > 1 or expected[at] < limits.settled
-                times[runs[at].key].append(_time_in_round(runs[at], calls, settle, synchronize))
+                times[runs[at].key].append(runs[at].time(calls, settle, synchronize))
                 progress.update()
     gc.unfreeze()
     return times
 
 
-def _warm_up(run: TimedRun, warm_ups: int, synchronize: Callable) -> float:
-    """Makes the calls that come before the rounds. Returns the seconds that the run is expected to take."""
-    run.prepare()
-    for _ in range(warm_ups):
-        expected = _seconds(run.steps[:1], 1, synchronize) * len(run.steps)
-    for _ in range(run.practice):
-        expected = _seconds(run.steps, 1, synchronize)
-    return expected
-
-
-def _time_in_round(run: TimedRun, calls: int, settle: bool, synchronize: Callable) -> float:
-    run.prepare()
-    gc.collect()
-    gc.disable()
-    try:
-        if settle:
-            _seconds(run.steps, 1, synchronize)
-        return _seconds(run.steps, calls, synchronize)
-    finally:
-        gc.enable()
-
-
-def _seconds(steps: Sequence[Callable], calls: int, synchronize: Callable) -> float:
-    """Seconds of all steps once, as the mean of `calls` times."""
+def _seconds(
+    steps: Sequence[Callable], calls: int, synchronize: Callable, step_seconds: list[float] | None = None
+) -> float:
+    """Seconds of all steps once, as the mean of `calls` times. Those of each step are added to `step_seconds`."""
     synchronize()
     start = time.perf_counter()
     for _ in range(calls):
         for step in steps:
+            began = time.perf_counter()
             step()
+            if step_seconds is not None:
+                synchronize()
+                step_seconds.append(time.perf_counter() - began)
     synchronize()
     return (time.perf_counter() - start) / calls
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,11 @@ WORKS = {
     "W4": "functions of real lengths, cut at 1024, sorted by length, 32 a batch; Longformer pads them to 1024, "
     "RoBERTa and ModernBERT to the longest of the batch, LTP does not pad",
     "W5": "one sequence of 256 to 16,384 tokens",
+    "latency": "64 functions of W4's lengths in mixed order, one in a batch, each call timed; Longformer pads to 1024",
     "train": "a training step on 32 functions of W4: forward and backward pass in micro-batches, AdamW",
 }
+LATENCY_FUNCTIONS = 64
+PRODUCT = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")  # the name of a work such as 8x200
 LENGTHS_FILE = Path(__file__).with_name("function_lengths.csv")
 
 
@@ -43,6 +48,33 @@ class Item:
         return sum(map(sum, self.batches))
 
 
+def work_name(text: str) -> str:
+    """Returns the name of a work, for argparse: a key of `WORKS`, or BATCHxTOKENS such as 8x200.
+
+    Raises ArgumentTypeError if it is neither, or has fewer than 3 tokens: `<s>`, a token and `</s>`.
+    """
+    product = PRODUCT.fullmatch(text)
+    if text not in WORKS and not product:
+        raise argparse.ArgumentTypeError(f"{text}: expected one of {', '.join(WORKS)}, or BATCHxTOKENS such as 8x200")
+    if product and int(product[2]) < 3:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 3 tokens, such as {product[1]}x200")
+    return text
+
+
+def batch_and_tokens(work: str) -> tuple[int, int] | None:
+    """Returns the functions and the tokens of each in a work such as 8x200; None for those of `WORKS`."""
+    product = PRODUCT.fullmatch(work)
+    return (int(product[1]), int(product[2])) if product else None
+
+
+def describe_work(work: str, full: int) -> str:
+    """Returns what a work has, in words. `full`: as in `Size`."""
+    if product := batch_and_tokens(work):
+        what = "1 function" if product[0] == 1 else f"{product[0]} functions"
+        return f"{what} of {product[1]} tokens; Longformer pads to a multiple of {full}, the others do not pad"
+    return WORKS[work] if full == 1024 else f"{WORKS[work]}, every length times {full}/1024"
+
+
 def work_items(
     work: str, size: Size, lengths: np.ndarray, batch_size: int = 32, max_batches: int | None = None
 ) -> list[Item]:
@@ -54,6 +86,8 @@ def work_items(
         max_batches: largest number of batches of W4; None: all.
     """
     full = size.full
+    if product := batch_and_tokens(work):
+        return [Item(work, work, ((product[1],) * product[0],))]
     if work == "W5":
         return [Item(work, f"W5 {length}", ((length,),)) for length in (full // 4 * 2**i for i in range(7))]
     cut = np.minimum(lengths, full)
@@ -63,6 +97,9 @@ def work_items(
         batches = _sample_batches(all_batches, max_batches)
     elif work == "train":
         batches = (_evenly_spaced(cut, batch_size),)
+    elif work == "latency":
+        mixed = np.random.default_rng(0).permutation(_evenly_spaced(cut, LATENCY_FUNCTIONS))
+        batches = tuple((length,) for length in mixed.tolist())
     else:
         batches = {"W1": ((full,) * 4,), "W2": ((full * 200 // 1024,) * 4,), "W3": ((4 * full,),)}[work]
     return [Item(work, work, batches)]
@@ -123,7 +160,7 @@ def make_batch(lengths: Collection[int], size: Size, seed: int, width: int = 0) 
 
 def padded_width(model: str, size: Size) -> int:
     """Returns the least width to which `model` pads. Only Longformer has one, as in the original's scripts."""
-    return size.full if model == "longformer" else 0
+    return size.full if model.startswith("longformer") else 0
 
 
 def read_lengths(path: Path) -> np.ndarray:

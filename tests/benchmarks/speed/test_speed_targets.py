@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.speed.models import MODELS, SIZES
-from benchmarks.speed.targets import BF16, F32, check_targets, cpu_targets, gpu_targets
+from benchmarks.speed.models import MODELS, PEERS, SIZES
+from benchmarks.speed.targets import BF16, F32, INT8, PEER_WORKS, check_targets, cpu_targets, gpu_targets
 from benchmarks.speed.work import WORKS, work_items
 
 BASE = SIZES["base"]
@@ -28,6 +28,9 @@ def test_the_bounds():
         ("W1", F32, 2.4), ("W1", BF16, 4), ("W1", F32, 1.8), ("W1", BF16, 1.8), ("W2", F32, 15), ("W2", BF16, 100),
         ("W3", BF16, 4), ("W3", BF16, 6), ("W4", F32, 10), ("W4", BF16, 60), ("W4", BF16, 1.2), ("W5", BF16, 1.15),
         ("any", BF16, 0.7), ("any", F32, 0.9), ("train", BF16, 6), ("W3", F32, 0.5),
+        *[("1x200", F32, 1)] * 3,
+        *[(work, F32, bound) for work in PEER_WORKS[1:] for bound in (1.2, 1.2, 1)],
+        *[(work, INT8, bound) for work in PEER_WORKS for bound in (1, 1.6)],
     ]  # fmt: skip
     assert [t.bound for t in gpu_targets(BASE, 0.5)] == [4, 1, 1, 1.4, 3, 1.6, 4]
     assert cpu_targets(BASE, 0.3)[2].what == "0.3 of the FLOPs vs LTP unpruned"
@@ -35,9 +38,9 @@ def test_the_bounds():
 
 @pytest.mark.parametrize("targets", [cpu_targets, gpu_targets])
 def test_all_works_together_measure_every_target(targets):
-    items = [item.label for work in WORKS for item in work_items(work, BASE, np.array([300] * 40))]
+    items = [item.label for work in [*WORKS, *PEER_WORKS] for item in work_items(work, BASE, np.array([300] * 40))]
     run = row(1.0, peak_memory_bytes=1) | share(1.0)
-    rows = {(item, model, dtype): run for item in items for model in MODELS for dtype in (F32, BF16)}
+    rows = {(item, model, dtype): run for item in items for model in [*MODELS, *PEERS] for dtype in (F32, BF16, INT8)}
     assert all(target["measured"] == 1 for target in check_targets(targets(BASE, 0.5), rows))
     assert all(target["reached"] is None for target in check_targets(targets(BASE, 0.5), {}))
 

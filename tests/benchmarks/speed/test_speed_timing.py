@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import timing
-from benchmarks.speed.bench import matrix_products
+from benchmarks.speed.bench import _milliseconds, matrix_products
 from benchmarks.speed.models import SIZES
 from benchmarks.speed.timing import Limits, TimedRun, median_and_range, round_ratios, time_in_rounds
 
@@ -67,6 +67,15 @@ def test_steps_are_timed_together_after_warm_ups_of_the_first_and_practice_of_al
     runs = [clock.run("a", 2.0, steps=3), clock.run("b", 9.0, 5.0, 4.0, 2.0, practice=2)]
     assert time_in_rounds(runs, 2, Limits(9, 1, 1, 0.5), CPU) == {"a": [6.0, 6.0], "b": [2.0, 2.0]}
     assert [clock.calls.count(name) for name in "ab"] == [1 + 2 * 3, 1 + 2 + 2]
+
+
+def test_steps_are_timed_one_by_one_in_the_rounds_only(clock):
+    run = clock.run("a", 9.0, 8.0, 7.0, 1.0, 2.0, 3.0, 4.0, steps=2)
+    run.clock_steps = True
+    # The warm-up makes the first step, and the untimed call before each round makes both.
+    assert time_in_rounds([run], 1, Limits(9, 1, 1, 0.5, settled=20.0), CPU) == {"a": [3.0]}
+    assert run.step_seconds == [1.0, 2.0]
+    assert _milliseconds([0.001 * count for count in range(1, 102)]) == pytest.approx({"median": 51.0, "p95": 96.0})
 
 
 def test_ratios_are_computed_within_a_round():

@@ -1,5 +1,6 @@
 """Works of the speed benchmark: lengths, batches, padding, and the files that lengths are read from."""
 
+import argparse
 import json
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from benchmarks.speed.models import SIZES
 from benchmarks.speed.work import (
     LENGTHS_FILE,
+    batch_and_tokens,
+    describe_work,
     make_batch,
     micro_batches,
     padded_width,
     read_lengths,
     tokenized_lengths,
     work_items,
+    work_name,
 )
 from ltp_pipeline.base.errors import UserError
 
@@ -31,10 +35,42 @@ def test_works_of_fixed_lengths(lengths):
     expected = {"W1": (1024,) * 4, "W2": (200,) * 4, "W3": (4096,)}
     items = {work: work_items(work, BASE, lengths) for work in expected}
     assert {work: item.batches[0] for work, (item,) in items.items()} == expected
-    assert [padded_width(model, BASE) for model in ("longformer", "roberta", "ltp")] == [1024, 0, 0]
+    assert [padded_width(model, BASE) for model in ("longformer", "longformer_compiled", "ltp")] == [1024, 1024, 0]
     sweep = work_items("W5", BASE, lengths)
     assert [item.label for item in sweep] == [f"W5 {256 * 2**i}" for i in range(7)]
     assert sweep[-1].batches == ((16384,),) and sweep[-1].tokens == 16384
+
+
+def test_works_by_batch_and_tokens(lengths):
+    (item,) = work_items("8x200", BASE, lengths)
+    assert (item.label, item.batches, item.tokens) == ("8x200", ((200,) * 8,), 1600)
+    assert batch_and_tokens("2x1024") == (2, 1024) and batch_and_tokens("W1") is None
+    assert work_name("1x3") == "1x3" and work_name("latency") == "latency"
+    assert describe_work("1x200", 1024).startswith("1 function of 200 tokens; Longformer pads to a multiple of 1024")
+    assert describe_work("W1", 64) == "4 sequences of 1024 tokens, every length times 64/1024"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("8y200", "8y200: expected one of W1, W2, .* or BATCHxTOKENS such as 8x200"),
+        ("0x200", "0x200: expected one of"),
+        ("8x", "8x: expected one of"),
+        ("-1x200", "-1x200: expected one of"),
+        ("8x2", "8x2: expected at least 3 tokens, such as 8x200"),
+    ],
+)
+def test_names_that_are_no_work(text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        work_name(text)
+
+
+def test_latency_has_single_functions_of_all_lengths_in_mixed_order(lengths):
+    (item,) = work_items("latency", BASE, lengths)
+    tokens = [length for (length,) in item.batches]
+    assert item.functions == 64 == len(item.batches) and item.tokens / 64 == pytest.approx(304, rel=0.03)
+    assert max(tokens) == 1024 and min(tokens) < 40 and tokens not in (sorted(tokens), sorted(tokens, reverse=True))
+    assert work_items("latency", BASE, lengths) == [item]
 
 
 def test_real_lengths_are_cut_sorted_and_sampled(lengths):
