@@ -57,8 +57,10 @@ def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> t
 
     `asked`: value of `--dtype`. `bf16`: value of `--bf16`; None if the flag was not given.
     Raises UserError if `asked` is not one of `DTYPES`, the two flags contradict each other, or int8 is asked for on a
-    device that cannot multiply it.
+    device that cannot multiply it; or if the variable `LTP_CPU_PRODUCTS` has another value than those of
+    [`product_choice`].
     """
+    _check_products()
     if asked not in DTYPES:
         raise UserError(f"--dtype {asked}: expected {', '.join(DTYPES)}")
     if bf16 is not None and asked not in (AUTO, "bfloat16" if bf16 else "float32"):
@@ -76,6 +78,15 @@ def chosen_dtype(asked: str, bf16: bool | None, device: torch.device | str) -> t
 def dtype_name(dtype: torch.dtype) -> str:
     """Name of a dtype, such as `bfloat16`."""
     return str(dtype).removeprefix("torch.")
+
+
+def _check_products() -> None:
+    from transformer_revised.models.ltp.product_choice import uses_onednn
+
+    try:
+        uses_onednn(torch.float32)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _check_int8(device: torch.device | str) -> None:

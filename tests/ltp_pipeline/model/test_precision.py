@@ -102,3 +102,11 @@ def test_importance_and_loss_of_a_model_in_bfloat16_are_float32(loaded):
         output = loaded[1](input_ids=ids, labels=torch.tensor([0, 1, 1]), output_pruning=True)
     assert output.logits.dtype == torch.bfloat16 and output.loss.dtype == torch.float32
     assert all(scores.dtype == torch.float32 for scores in output.pruning_scores if scores is not None)
+
+
+def test_a_wrong_library_of_products_is_an_error_of_the_user(monkeypatch):
+    monkeypatch.setattr("transformer_revised.models.ltp.product_choice._choices", {})
+    monkeypatch.setattr("transformer_revised.models.ltp.product_choice._setting", None)
+    monkeypatch.setenv("LTP_CPU_PRODUCTS", "mkl")
+    with pytest.raises(UserError, match="LTP_CPU_PRODUCTS=mkl: expected auto, onednn, blas"):
+        chosen_dtype("auto", None, "cpu")
