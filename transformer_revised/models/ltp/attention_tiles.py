@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from .dropout_masks import Dropout, draw_seed
 from .packed_sequence import PackedSequence
 from .workspace import Workspace
 
@@ -239,9 +240,7 @@ def tiled_attention(
     # A tile reads its queries before it writes their context, and no other tile reads them.
     context = query if overwrite_query and plan.is_complete else _empty_context(query, plan)
     with torch.autocast(query.device.type, enabled=False):
-        importance = _attend(
-            query, key, value, plan, dropout, _draw_seed(dropout), with_importance, context, workspace
-        )
+        importance = _attend(query, key, value, plan, dropout, draw_seed(dropout), with_importance, context, workspace)
     return context, importance if with_importance else None
 
 
@@ -254,7 +253,7 @@ class _TiledAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, plan, dropout, with_importance, importance_gradient):
         ctx.save_for_backward(query, key, value)
         ctx.importance_gradient = importance_gradient
-        ctx.plan, ctx.dropout, ctx.seed = plan, dropout, _draw_seed(dropout)
+        ctx.plan, ctx.dropout, ctx.seed = plan, dropout, draw_seed(dropout)
         context = _empty_context(query, plan)
         with torch.autocast(query.device.type, enabled=False):
             importance = _attend(query, key, value, plan, dropout, ctx.seed, with_importance, context)
@@ -272,7 +271,9 @@ class _TiledAttention(torch.autograd.Function):
     def _backward(ctx, grad_context, grad_importance):
         query, key, value = ctx.saved_tensors
         grad_context = grad_context.contiguous()
-        generator = _seeded(ctx.seed, query.device)
+        drops = Dropout(ctx.dropout, ctx.seed) if ctx.dropout else None
+        if drops is not None:
+            value = value * drops.scale
         grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
         for tile in ctx.plan.tiles:
             queries, keys = tile.queries(query), tile.keys(key)
@@ -280,16 +281,17 @@ class _TiledAttention(torch.autograd.Function):
             grad_out = tile.query_gradients(grad_context)
             grad_probabilities = grad_out @ tile.keys(value).transpose(1, 2)
             dropped = probabilities
-            if ctx.dropout:
-                mask = _dropout_mask(probabilities, ctx.dropout, generator)
-                dropped = probabilities * mask
-                grad_probabilities *= mask
+            if drops is not None:
+                dropped = probabilities.clone()
+                drops.drop_(dropped, grad_probabilities)
             if ctx.importance_gradient:  # the importance of a key is the plain sum of its probabilities
                 tile.add_received_gradient(grad_probabilities, grad_importance)
             tile.add_to_keys(grad_value, dropped.transpose(1, 2) @ grad_out)
             grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
             tile.write_product(grad_query, grad_scores, keys)
             tile.add_to_keys(grad_key, grad_scores.transpose(1, 2) @ queries)
+        if drops is not None:
+            grad_value *= drops.scale
         return grad_query, grad_key, grad_value
 
 
@@ -305,43 +307,24 @@ def _attend(
     workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """Writes the context into `context` and returns the importance, an empty tensor without `with_importance`."""
-    generator, space = _seeded(seed, query.device), workspace or Workspace()
+    space = workspace or Workspace()
+    drops = Dropout(dropout, seed) if dropout else None
+    if drops is not None:
+        value = value * drops.scale
     dtype = torch.promote_types(query.dtype, torch.float32)
     importance = query.new_zeros(query.shape[1] if with_importance else 0, dtype=dtype)
     for tile in plan.tiles:
         probabilities = tile.probabilities(tile.queries(query, space), tile.keys(key, space), space)
         if with_importance:
             tile.add_received(importance, probabilities)
-        if dropout:
-            probabilities = probabilities * _dropout_mask(probabilities, dropout, generator)
+        if drops is not None:
+            drops.drop_(probabilities)
         tile.write_product(context, probabilities, tile.keys(value, space, "values"), space)
     return importance
 
 
 def _empty_context(query: torch.Tensor, plan: TilePlan) -> torch.Tensor:
     return torch.empty_like(query) if plan.is_complete else torch.zeros_like(query)
-
-
-def _draw_seed(dropout: float) -> int | None:
-    """The seed with which the forward and the backward pass draw the same dropout masks; `None` without dropout."""
-    return int(torch.randint(2**62, ())) if dropout else None
-
-
-def _seeded(seed: int | None, device: torch.device) -> torch.Generator | None:
-    return None if seed is None else torch.Generator(device).manual_seed(seed)
-
-
-def _dropout_mask(x: torch.Tensor, dropout: float, generator: torch.Generator) -> torch.Tensor:
-    """0 with probability `dropout`, else `1 / (1 - dropout)`, in the shape and dtype of `x`; 0 for a `dropout` of 1.
-
-    Each random int64 is split into four int16, which decide about four weights. Drawing random numbers is most of the
-    cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
-    """
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    words.random_(-(2**63), None, generator=generator)
-    drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # uniform in -2^15 to 2^15 - 1
-    stays = (drawn >= round(dropout * 2**16) - 2**15).to(x.dtype)
-    return stays.div_(1 - dropout) if dropout < 1 else stays
 
 
 @torch.no_grad()

@@ -2,9 +2,9 @@
 
 The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN where
 that is faster ([`product_choice`]): PyTorch's `nn.Linear` uses a BLAS library that in float32 reaches two fifths of
-oneDNN's rate on a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. On
-other devices, with gradients, and for layers that are not a plain `nn.Linear` (an adapter, a quantised layer, a layer
-with hooks) the library's own forward pass runs.
+oneDNN's rate on a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. With
+gradients see [`training_products`]. On other devices, and for layers that are not a plain `nn.Linear` (an adapter, a
+quantised layer, a layer with hooks), the library's own forward pass runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers.models.longformer.modeling_longformer import (
 
 from .int8_products import Int8Linear, multiply_together
 from .product_choice import uses_onednn
+from .training_products import dense_and_norm_with_gradient, linear_with_gradient, takes_own_backward
 from .workspace import Workspace
 
 # Maximum number of tokens in a piece ([`pieces`]), so that the data between two products stays in a CPU's cache.
@@ -43,6 +44,8 @@ def linear(
     if type(layer) is Int8Linear and layer.multiplies_int8():
         return layer.multiply(x, gelu=gelu, residual=residual)
     if not takes_onednn(layer, x):
+        if residual is None and takes_own_backward(x, layer):
+            return linear_with_gradient(layer, x, gelu=gelu)
         y = layer(x)
         y = nn.functional.gelu(y) if gelu else y
         return y if residual is None else y + residual
@@ -153,7 +156,7 @@ class LTPIntermediate(LongformerIntermediate):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`[N, D]` to `[N, intermediate_size]`."""
-        if self.is_gelu and fuses(self.dense, hidden_states):
+        if self.is_gelu:
             return linear(self.dense, hidden_states, gelu=True)
         return self.intermediate_act_fn(linear(self.dense, hidden_states))
 
@@ -167,6 +170,8 @@ class LTPOutput(LongformerOutput):
 
 
 def _add_and_norm(block: LTPSelfOutput | LTPOutput, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+    if takes_own_backward(x, block.dense, block.dropout, block.LayerNorm, residual=residual):
+        return dense_and_norm_with_gradient(block.dense, block.dropout, block.LayerNorm, x, residual)
     if block.training or not fuses(block.dense, x):
         return block.LayerNorm(block.dropout(block.dense(x)) + residual)
     return block.LayerNorm(linear(block.dense, x, residual=residual))

@@ -230,7 +230,7 @@ class LTPEncoder(nn.Module):
                 all_hidden_states += (packed.unpack(hidden_states),)
             hidden_states, trace = layer(hidden_states, packed, options)
             traces.append(trace)
-            packed = trace.kept
+            packed = trace.kept if trace.returned is None else trace.returned
         if options.output_hidden_states:
             all_hidden_states += (packed.unpack(hidden_states),)
         return hidden_states, traces, all_hidden_states
@@ -345,7 +345,9 @@ class LTPModel(LTPPreTrainedModel):
         packed = PackedSequence.from_masks(attention_mask, global_attention_mask)
         states = self._embed(packed, input_ids, token_type_ids, position_ids, inputs_embeds)
         states, traces, hidden_states = self.encoder(states, packed, options)
-        return PackedEncoding(states, traces[-1].kept, traces, _output_fields(traces, hidden_states, options))
+        last = traces[-1]
+        packed = last.kept if last.returned is None else last.returned
+        return PackedEncoding(states, packed, traces, _output_fields(traces, hidden_states, options))
 
     def _embed(self, packed, input_ids, token_type_ids, position_ids, inputs_embeds) -> torch.Tensor:
         if position_ids is None:

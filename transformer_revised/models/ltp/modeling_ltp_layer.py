@@ -57,10 +57,9 @@ class ForwardOptions:
     workspace: Workspace = field(default_factory=Workspace)  # buffers that the layers share
 
     @property
-    def reads_every_token(self) -> bool:
-        """Whether the states of all tokens after the last layer, or something computed from them, are returned."""
-        outputs = self.output_hidden_states or self.output_attentions or self.output_pruning
-        return outputs or not self.only_first_token
+    def reads_every_state(self) -> bool:
+        """Whether the states of all tokens after the last layer, or its attention, are returned."""
+        return self.output_hidden_states or self.output_attentions or not self.only_first_token
 
 
 @dataclass
@@ -73,6 +72,8 @@ class LayerTrace:
     global_lengths: torch.Tensor  # [B]
     attentions: torch.Tensor | None = None
     global_attentions: torch.Tensor | None = None
+    # the tokens whose states the layer returns, if these are not all that it kept: the last layer of soft training
+    returned: PackedSequence | None = None
     scores: torch.Tensor | None = None  # [N]
     soft_mask: torch.Tensor | None = None  # [N]
     removed: tuple[torch.Tensor, torch.Tensor] | None = None  # flat index and last state of each token removed
@@ -105,7 +106,7 @@ class LTPLayer(GradientCheckpointingLayer):
         """
         is_active = self._is_active(options)
         only_first_token = self._only_first_token(packed, options, is_active)
-        prunes = is_active and not only_first_token
+        prunes = is_active and (options.soft or not only_first_token)  # soft masks need all scores
 
         # Attention: context [N, H, d], or [B, H, d] of the first tokens; importance [N]
         context, importance, trace = self.attention(hidden_states, packed, options, prunes, only_first_token)
@@ -113,8 +114,9 @@ class LTPLayer(GradientCheckpointingLayer):
         # Pruning
         kept = None  # packed indices of the tokens kept, [M]; None: all
         if only_first_token:
-            hidden_states, trace.kept = hidden_states[packed.first_index], packed.first_tokens()
-        elif prunes:
+            hidden_states, trace.returned = hidden_states[packed.first_index], packed.first_tokens()
+            trace.kept = packed if prunes else trace.returned
+        if prunes:
             trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
             if options.soft:
                 trace.soft_mask = self.pruner.soft_mask(trace.scores.detach(), options.temperature)  # [N], 0 to 1
@@ -126,7 +128,8 @@ class LTPLayer(GradientCheckpointingLayer):
         # Feed-forward part: [M, D]
         hidden_states = self.feed_forward(context, hidden_states, kept, options.workspace)
         if trace.soft_mask is not None:
-            hidden_states = hidden_states * trace.soft_mask.to(hidden_states.dtype)[:, None]
+            mask = trace.soft_mask[packed.first_index] if only_first_token else trace.soft_mask
+            hidden_states = hidden_states * mask.to(hidden_states.dtype)[:, None]
         return hidden_states, trace
 
     def feed_forward(
@@ -148,10 +151,12 @@ class LTPLayer(GradientCheckpointingLayer):
 
     def _only_first_token(self, packed: PackedSequence, options: ForwardOptions, is_active: bool) -> bool:
         """Whether it is enough to compute the output of each sequence's first token."""
-        if not self.is_last or options.reads_every_token or not packed.has_all_first_tokens:
+        if not self.is_last or options.reads_every_state or not packed.has_all_first_tokens:
             return False
-        # Soft masks need all scores. A first token that is not global may be removed by this layer.
-        return not is_active or (packed.has_global_first_tokens and not options.soft)
+        if options.output_pruning and not (is_active and options.soft):
+            return False
+        # A first token that is not global may be removed by this layer.
+        return not is_active or packed.has_global_first_tokens
 
     @run_uncompiled
     def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace) -> torch.Tensor | None:
@@ -221,7 +226,9 @@ class LTPSelfAttention(LongformerSelfAttention):
         if not len(packed) or (only_first_token and packed.has_global_first_tokens):
             num_rows = packed.shape[0] if only_first_token else len(packed)
             context = hidden_states.new_zeros(num_rows, self.num_heads, self.head_dim)
-            return context, hidden_states.new_zeros(num_rows), torch.zeros_like(packed.length_tensor), None
+            if not with_importance or not len(packed):
+                return context, hidden_states.new_zeros(num_rows), torch.zeros_like(packed.length_tensor), None
+            return context, *self._importance(hidden_states, packed, options), None
         w, dropout = self.one_sided_attn_window_size, self.dropout if self.training else 0.0
         settings = {"dropout": dropout, "importance_gradient": options.importance_gradient and with_importance}
         implementation = choose_implementation(
@@ -239,6 +246,19 @@ class LTPSelfAttention(LongformerSelfAttention):
         context = context.transpose(0, 1)
         pairs = plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
         return context[packed.first_index] if only_first_token else context, importance, pairs, attentions
+
+    def _importance(self, hidden_states, packed, options) -> tuple[torch.Tensor, torch.Tensor]:
+        """The importance `[N]` alone, and the pairs computed for each sequence `[B]`."""
+        implementation = choose_implementation(self.config._attn_implementation, hidden_states.device, False)
+        plan = local_attention_plan(implementation, packed, self.one_sided_attn_window_size)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and options.importance_gradient):
+            layers = self.query, self.key
+            query, key = projected_heads(layers, hidden_states, self.num_heads, self.head_dim**-0.5, options.workspace)
+            _, importance = local_attention(
+                query, key, key, plan, with_importance=True, importance_gradient=options.importance_gradient,
+                workspace=options.workspace,
+            )  # fmt: skip
+        return importance, plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
 
     def _global_attention(self, hidden_states, packed, options, only_first_token):
         """The packed indices of the global tokens `[G]`, their context `[G, D]`, their number in each sequence `[B]`,
