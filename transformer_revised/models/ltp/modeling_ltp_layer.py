@@ -153,10 +153,10 @@ class LTPLayer(GradientCheckpointingLayer):
         """Whether it is enough to compute the output of each sequence's first token."""
         if not self.is_last or options.reads_every_state or not packed.has_all_first_tokens:
             return False
-        if options.output_pruning and not (is_active and options.soft):
-            return False
+        if is_active and options.soft:  # with one global token, the details that are returned are also the same
+            return packed.has_global_first_tokens and bool((packed.num_global == 1).all())
         # A first token that is not global may be removed by this layer.
-        return not is_active or packed.has_global_first_tokens
+        return not options.output_pruning and (not is_active or packed.has_global_first_tokens)
 
     @run_uncompiled
     def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace) -> torch.Tensor | None:

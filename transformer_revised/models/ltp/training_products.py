@@ -12,6 +12,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .dropout_masks import Dropout, draw_seed
+from .int8_products import Int8Linear
 from .product_choice import uses_onednn
 
 # Rows of a piece. A gradient of a weight is summed over pieces: oneDNN has to lay out both operands of it anew, and
@@ -50,7 +51,8 @@ def takes_own_backward(x: torch.Tensor, *layers: nn.Module, residual: torch.Tens
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    if type(layer) not in (nn.Linear, nn.LayerNorm, nn.Dropout):
+    is_int8 = type(layer) is Int8Linear and not layer.training  # with gradients it multiplies by the exact weights
+    if type(layer) not in (nn.Linear, nn.LayerNorm, nn.Dropout) and not is_int8:
         return False
     if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks:
         return False
