@@ -44,7 +44,7 @@ class Bench:
         self.peers = [peer for peer in self.peers if has_dtype(*peer)]
         sources = {name.partition("_")[0] for name, _ in self.peers}
         names = {*models, *sources, "longformer", "ltp"}.difference(PEERS)  # check_agreement needs the last two
-        dtypes = ["float32", *sorted(asked.intersection(DTYPES) - {"float32"} if models else ())]
+        dtypes = ["float32", *sorted(asked - {"float32"} if models else ())]
         self.models = build_models(names, dtypes, self.size, args.seed, args.ltp_attn)
         for model in self.models.values():
             model.to(self.device)

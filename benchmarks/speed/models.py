@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ PEERS = ("longformer_compiled", "roberta_onnx", "roberta_openvino")  # made by b
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 INT8 = "int8"
 # The data types of the models that do not have all of `DTYPES` and only these
-OTHER_DTYPES = {"roberta_onnx": ("float32", INT8)}
+OTHER_DTYPES = {"roberta_onnx": ("float32", INT8), "ltp": (*DTYPES, INT8), "ltp_pruned": (*DTYPES, INT8)}
 # Random weights attend almost evenly. Tokens near the ends of a sequence, which fewer queries reach, would then be the
 # least important and would be removed as one piece. Larger query weights make attention uneven, as training does.
 QUERY_SCALE = 8.0
@@ -74,7 +75,7 @@ def has_dtype(name: str, dtype: str) -> bool:
 def build_models(
     names: Collection[str], dtypes: Collection[str], size: Size, seed: int, ltp_attn: str | None = None
 ) -> dict[tuple[str, str], nn.Module]:
-    """Returns classifiers by name (in `MODELS`) and dtype (in `DTYPES`), in evaluation mode.
+    """Returns classifiers by name (in `MODELS`) and dtype (in `DTYPES`, and int8 for LTP), in evaluation mode.
 
     `ltp` never prunes. `ltp_pruned` prunes after it has been given thresholds. In float32, Longformer and both LTP
     models share the memory of their weights.
@@ -93,11 +94,21 @@ def build_models(
             if name == "longformer":
                 weights = model.state_dict()
         model.eval()
-        for dtype in dtypes:
-            models[name, dtype] = model if dtype == "float32" else cast_weights(copy.deepcopy(model), DTYPES[dtype])
-            if name.startswith("ltp") and dtype == "bfloat16":  # as the scripts that evaluate do
-                models[name, dtype].prepack_weights()
+        for dtype in filter(partial(has_dtype, name), dtypes):
+            models[name, dtype] = model if dtype == "float32" else _in_dtype(copy.deepcopy(model), dtype)
     return models
+
+
+def _in_dtype(model: nn.Module, dtype: str) -> nn.Module:
+    """Casts or quantises a model in place, as the scripts that evaluate do."""
+    from ltp_pipeline.model.precision import dtype_of_weights
+
+    cast_weights(model, dtype_of_weights(dtype) if dtype == INT8 else DTYPES[dtype])
+    if dtype == INT8:
+        model.quantize_int8()
+    elif hasattr(model, "prepack_weights"):
+        model.prepack_weights()
+    return model
 
 
 def cast_weights(model: nn.Module, dtype: torch.dtype) -> nn.Module:
