@@ -120,7 +120,8 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
 
     def prepack_weights(self) -> None:
         """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
-        CPU. These are then a few percent faster, with the same results. The copies
+        CPU. These are then a few percent faster. In bfloat16 the results are the same, bit for bit; in float32 they
+        differ by rounding. The copies
         follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through `weight.data`. After
         a change of a part of `weight.data` call this again. The copies are not saved or copied with the model.
         """
