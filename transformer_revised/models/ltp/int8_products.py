@@ -170,8 +170,12 @@ _QUANTISED_WEIGHTS: weakref.WeakKeyDictionary[Int8Linear, dict[int, _QuantisedWe
 
 
 def _state(layers: Sequence[Int8Linear]) -> tuple:
+    """What changes with the exact weights. A change through `weight.data` is noticed only if it changes one of the
+    first weights, as a change of the whole tensor does.
+    """
     tensors = [x for layer in layers for x in (layer.weight, layer.bias) if x is not None]
-    return tuple((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
+    values = [layer.weight[0, :4].tolist() for layer in layers]
+    return values, *((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
 
 
 def _quantised_weight(layers: Sequence[Int8Linear]) -> _QuantisedWeight:
