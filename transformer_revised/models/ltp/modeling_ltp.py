@@ -331,7 +331,7 @@ class LTPModel(LTPPreTrainedModel):
             active_layers=read_active_layers(self.pruners()),
         )
         source = input_ids if input_ids is not None else inputs_embeds
-        if source.device.type == "cpu":
+        if source.device.type == "cpu" and not torch.compiler.is_compiling():
             keep_freed_memory()
         if attention_mask is None:
             attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)

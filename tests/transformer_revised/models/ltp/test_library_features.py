@@ -30,7 +30,7 @@ def test_lower_precision(model_and_batch, dtype):
 
 
 @pytest.mark.parametrize("settings", [{"prune_mode": None}, {"final_token_threshold": 0.1}])
-def test_compiled_outputs_are_equal(settings):
+def test_compiled_outputs_are_equal(settings, recwarn):
     """The backend that needs no C++ compiler; batches of several shapes."""
     torch._dynamo.reset()
     model = tiny_model(**settings)
@@ -39,6 +39,7 @@ def test_compiled_outputs_are_equal(settings):
         for lengths in ([60, 33], [50, 20, 44]):
             batch = random_batch(lengths)
             torch.testing.assert_close(compiled(**batch).logits, model(**batch).logits)
+    assert not [warning.message for warning in recwarn if "lru_cache" in str(warning.message)]
 
 
 def test_lora_trains_adapters_alone():
