@@ -21,7 +21,7 @@ _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 def draw_seed(p: float) -> int | None:
     """The seed with which the forward and the backward pass drop the same elements; `None` without dropout."""
-    return int(torch.randint(2**62, ())) if p else None
+    return int(torch.randint(2**62, (), device="cpu")) if p else None
 
 
 class Dropout:
@@ -60,7 +60,7 @@ class Dropout:
 @functools.lru_cache(maxsize=4)
 def _tables(p: float, bits: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Two tables, `[TABLE]`: all bits set with probability `sqrt(1 - p)`, else 0."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     kept = round(math.sqrt(1 - p) * TABLE)
-    orders = [torch.randperm(TABLE, generator=generator) for _ in range(2)]
+    orders = [torch.randperm(TABLE, generator=generator, device="cpu") for _ in range(2)]
     return tuple((order < kept).to(device, bits).neg_() for order in orders)

@@ -57,3 +57,11 @@ def test_the_seed_comes_from_torch():
     first = draw_seed(0.1)
     torch.manual_seed(3)
     assert draw_seed(0.1) == first != draw_seed(0.1)
+
+
+def test_another_default_device():
+    x = torch.ones(1000)
+    dropout_masks._tables.cache_clear()
+    with torch.device("meta"):
+        Dropout(0.5, draw_seed(0.5)).drop_(x)
+    assert 300 < x.sum() < 700
