@@ -8,6 +8,7 @@ from ltp_pipeline.model import precision
 from ltp_pipeline.model.checkpoints import load_pruning_model
 from ltp_pipeline.model.precision import chosen_dtype, default_device, is_bfloat16_fast
 from transformer_revised.models.ltp import cpu_products
+from transformer_revised.models.ltp.int8_products import is_int8_supported
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_flags_that_choose_no_dtype(asked, bf16, message):
         chosen_dtype(asked, bf16, "cpu")
 
 
+@pytest.mark.skipif(not is_int8_supported(), reason="this machine has no int8 products")
 def test_int8_is_for_evaluation_on_a_cpu(pruned_checkpoint, capsys):
     with pytest.raises(UserError, match="--dtype int8 and --bf16 contradict"):
         chosen_dtype("int8", True, "cpu")
