@@ -35,7 +35,7 @@ class Reading(NamedTuple):
     """What was known at one moment, in seconds."""
 
     clock: float
-    busy: float  # that the usable cores have computed, for all processes; NaN: unknown
+    busy: float  # that the cores of this process have computed, for all processes; NaN: unknown
     own: float  # that this process has computed
 
 
@@ -66,11 +66,11 @@ def chosen_threads(text: str, quiet: bool = False) -> int | None:
         return None
     if process_count() > 1 or cores == 1:  # the processes of one run would take each other for a load
         return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", process_count())), 1)
-    busy = busy_cores()
-    threads = auto_threads(cores, busy)
+    busy, present = busy_cores(), physical_cores()
+    threads = auto_threads(cores, present, busy)
     if threads < cores and not quiet:
         print(
-            f"note: other processes use {busy:.1f} of {_counted(cores, 'core')}; {_counted(threads, 'thread')} "
+            f"note: other processes use {busy:.1f} of {_counted(present, 'core')}; {_counted(threads, 'thread')} "
             f"will compute (--num_threads {cores}: use all)",
             file=sys.stderr,
         )
@@ -98,28 +98,34 @@ def use_threads_again(text: str, earlier: object) -> None:
         torch.set_num_threads(earlier)
 
 
-def auto_threads(cores: int, busy: float) -> int:
-    """As many threads as cores are idle, at least 1.
+def auto_threads(cores: int, present: int, busy: float) -> int:
+    """As many threads as cores are idle, from 1 to `cores`.
 
-    `busy`: how many cores other processes keep busy. Half a core rounds up to an idle one.
+    `busy`: how many of the `present` cores other processes keep busy. Half a core rounds up to an idle one.
     """
-    return max(int(cores - busy + 0.5), 1)
+    return max(min(int(present - busy + 0.5), cores), 1)
 
 
 def usable_cores() -> int:
     """Physical cores that this process may use, by affinity and the quota of its control group; at least 1."""
-    numbers = _affinity()
+    return max(int(min(physical_cores(), _quota())), 1)
+
+
+def physical_cores() -> int:
+    """Physical cores on which this process may run, by affinity alone. With a quota, others use them, too."""
     siblings = set()
-    for number in numbers:
+    for number in _affinity():
         try:
             siblings.add((SYSTEM / f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text())
         except OSError:  # another system
             siblings.add(str(number))
-    return max(int(min(len(siblings), _quota())), 1)
+    return len(siblings)
 
 
 def busy_cores() -> float:
-    """How many of the usable cores other processes have kept busy since this module was loaded; 0 if unknown."""
+    """How many of the cores on which this process may run others have kept busy since this module was loaded; 0 if
+    that is unknown.
+    """
     time.sleep(max(_STARTED.clock + INTERVAL - time.monotonic(), 0))
     now = read_load()
     others = (now.busy - _STARTED.busy) - (now.own - _STARTED.own)

@@ -43,7 +43,7 @@ def used(monkeypatch):
     [(2, 0, 2), (2, 0.4, 2), (2, 0.97, 1), (2, 1.4, 1), (2, 2.0, 1), (1, 0, 1), (8, 1.1, 7), (8, 20, 1), (4, 2.51, 1)],
 )
 def test_as_many_threads_as_cores_are_idle(cores, busy, expected):
-    assert auto_threads(cores, busy) == expected
+    assert auto_threads(cores, cores, busy) == expected
 
 
 @pytest.mark.parametrize("busy, expected", [(0, 4), (0.9, 4), (2, 3), (4.2, 2), (8, 1), (float("nan"), 4)])
@@ -55,6 +55,18 @@ def test_auto_reads_the_load_of_other_processes(machine, capsys, busy, expected)
     if expected == 3:
         assert note == "note: other processes use 1.0 of 4 cores; 3 threads will compute (--num_threads 4: use all)\n"
     assert chosen_threads("auto", quiet=True) == expected and capsys.readouterr().err == ""
+
+
+def test_with_a_quota_the_load_of_all_cores_counts(machine, monkeypatch, capsys):
+    """A container that may use two of four cores: two of them busy leave two idle ones, three leave one."""
+    monkeypatch.setattr(threads, "_quota", lambda: 2.0)
+    machine(4)
+    assert chosen_threads("auto") == 2 and capsys.readouterr().err == ""
+    machine(6)
+    assert chosen_threads("auto") == 1
+    assert capsys.readouterr().err == (
+        "note: other processes use 3.0 of 4 cores; 1 thread will compute (--num_threads 2: use all)\n"
+    )
 
 
 def test_the_variable_of_openmp_comes_first(machine, monkeypatch, used):
