@@ -75,7 +75,7 @@ class Int8Linear(nn.Linear):
         """The result has the dtype of `x`."""
         if not self.multiplies_int8():
             return super().forward(x)
-        return self.multiply(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        return self.multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], self.out_features)
 
     def multiplies_int8(self) -> bool:
         """Whether a pass now multiplies in int8. Raises RuntimeError where the layer cannot be used."""

@@ -82,6 +82,15 @@ def test_a_token_does_not_depend_on_the_others_of_the_batch(layer):
     assert torch.allclose(together[:40], alone, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (0,), (2, 3)])
+def test_any_leading_shape(layer, shape):
+    x = torch.randn(*shape, 96)
+    with torch.no_grad():
+        product = Int8Linear(layer)(x)
+    assert product.shape == (*shape, 64)
+    torch.testing.assert_close(product, nn.functional.linear(x, layer.weight, layer.bias).detach(), rtol=0, atol=0.1)
+
+
 def test_not_a_number_stays_one(layer):
     with torch.no_grad():
         product = Int8Linear(layer)(torch.stack([torch.ones(96), torch.full((96,), torch.nan)]))
