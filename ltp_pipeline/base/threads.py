@@ -19,10 +19,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import is_main, process_count
 
 AUTO = "auto"
-HELP = (
-    "Threads on the CPU: a number, or auto: OMP_NUM_THREADS if it is set, else as many as cores are idle when the "
-    "command starts."
-)
+HELP = "Threads on the CPU; auto: as OMP_NUM_THREADS says, else as many as cores are idle when the command starts."
 INTERVAL = 0.2  # seconds over which the load of other processes is measured, at least
 # Variables that say how long threads of GNU OpenMP, which PyTorch uses on Linux, spin. The number is that of checks.
 SPINNING = {"GOMP_SPINCOUNT": "2000"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.flops import flop_formulas
+from benchmarks.flops import flop_formulas, without_added_rows
 from ltp_pipeline.model.flops_meter import FlopsMeter
 from tests.transformer_revised.models.ltp.test_attention_kernels import as_on_a_gpu
 from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_config, tiny_model
@@ -18,7 +18,8 @@ FIRST = {"prune_first_layer": True}
 
 def counted(model, batch):
     with FlopCounterMode(display=False, custom_mapping=flop_formulas()) as counter, torch.no_grad():
-        model(**batch)
+        with without_added_rows():  # which are not counted
+            model(**batch)
     return counter.get_total_flops()
 
 

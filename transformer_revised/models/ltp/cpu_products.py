@@ -3,7 +3,7 @@
 The library's Longformer blocks define them. On a CPU and without gradients they are computed through oneDNN where
 that is faster ([`product_choice`]): PyTorch's `nn.Linear` uses a BLAS library that in float32 reaches two fifths of
 oneDNN's rate on a Zen 5. oneDNN also adds the bias, GELU and the residual while a result is still in a register. With
-gradients see [`training_products`]. On other devices, and for layers that are not a plain `nn.Linear` (an adapter, a
+gradients see [`gradient_products`]. On other devices, and for layers that are not a plain `nn.Linear` (an adapter, a
 quantised layer, a layer with hooks), the library's own forward pass runs.
 """
 
@@ -20,9 +20,9 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
+from .gradient_products import dense_and_norm_with_gradient, linear_with_gradient, takes_own_backward
 from .int8_products import Int8Linear, multiply_together
 from .product_choice import uses_onednn
-from .training_products import dense_and_norm_with_gradient, linear_with_gradient, takes_own_backward
 from .workspace import Workspace
 
 # Maximum number of tokens in a piece ([`pieces`]), so that the data between two products stays in a CPU's cache.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from transformer_revised.models.ltp import training_products
-from transformer_revised.models.ltp.training_products import (
+from transformer_revised.models.ltp import gradient_products
+from transformer_revised.models.ltp.gradient_products import (
     dense_and_norm_with_gradient,
     linear_with_gradient,
     takes_own_backward,
@@ -73,7 +73,7 @@ def test_dense_and_norm(dtype, autocast):
     x, residual = inputs(70, dtype)
     with (
         torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast),
-        mock.patch.multiple(training_products, NORM_ROWS=32, GRADIENT_ROWS=32),
+        mock.patch.multiple(gradient_products, NORM_ROWS=32, GRADIENT_ROWS=32),
     ):
         assert takes_own_backward(x, dense, dropout, norm, residual=residual)
         y = dense_and_norm_with_gradient(dense, dropout, norm, x, residual)
@@ -103,7 +103,7 @@ def test_frozen_weights_get_no_gradient():
     dense.weight.requires_grad_(False)
     norm.bias.requires_grad_(False)
     x, residual = inputs(5)
-    with mock.patch.object(training_products, "_weight_gradient") as product:
+    with mock.patch.object(gradient_products, "_weight_gradient") as product:
         dense_and_norm_with_gradient(dense, dropout, norm, x, residual).sum().backward()
         linear_with_gradient(dense, x).sum().backward()
     assert not product.called and dense.weight.grad is None and norm.bias.grad is None

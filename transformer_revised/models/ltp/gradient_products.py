@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from .device_policy import run_uncompiled
 from .dropout_masks import Dropout, draw_seed
 from .int8_products import Int8Linear
 from .product_choice import uses_onednn
@@ -37,7 +38,7 @@ def takes_own_backward(x: torch.Tensor, *layers: nn.Module, residual: torch.Tens
     """
     if not (torch.is_grad_enabled() or any(layer.training and type(layer) is nn.Dropout for layer in layers)):
         return False
-    if x.device.type != "cpu" or not len(x) or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or not len(x) or torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False
     dtypes = {tensor.dtype for tensor in (x, residual) if tensor is not None}
     dtypes |= {layer.weight.dtype for layer in layers if isinstance(getattr(layer, "weight", None), torch.Tensor)}
@@ -69,11 +70,13 @@ def product_dtype(x: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
+@run_uncompiled
 def linear_with_gradient(layer: nn.Linear, x: torch.Tensor, *, gelu: bool = False) -> torch.Tensor:
     """`layer(x)`, `[N, D_in]` to `[N, D_out]`; then the exact GELU if `gelu`."""
     return _Linear.apply(x, layer.weight, layer.bias, product_dtype(x), gelu)
 
 
+@run_uncompiled  # so that a compiled training drops the same elements
 def dense_and_norm_with_gradient(
     dense: nn.Linear, dropout: nn.Dropout, norm: nn.LayerNorm, x: torch.Tensor, residual: torch.Tensor
 ) -> torch.Tensor:
