@@ -271,7 +271,7 @@ class _TiledAttention(torch.autograd.Function):
     def _backward(ctx, grad_context, grad_importance):
         query, key, value = ctx.saved_tensors
         grad_context = grad_context.contiguous()
-        drops = Dropout(ctx.dropout, ctx.seed) if ctx.dropout else None
+        drops = Dropout(ctx.dropout, ctx.seed, query.device) if ctx.dropout else None
         if drops is not None:
             value = value * drops.scale
         grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
@@ -308,7 +308,7 @@ def _attend(
 ) -> torch.Tensor:
     """Writes the context into `context` and returns the importance, an empty tensor without `with_importance`."""
     space = workspace or Workspace()
-    drops = Dropout(dropout, seed) if dropout else None
+    drops = Dropout(dropout, seed, query.device) if dropout else None
     if drops is not None:
         value = value * drops.scale
     dtype = torch.promote_types(query.dtype, torch.float32)

@@ -1,22 +1,8 @@
-"""Dropout on a CPU without drawing a random number for each element.
-
-Random numbers are most of the cost of dropout on a CPU. Here a mask is the bitwise AND of two slices of two tables of
-random bits. The tables are the same in each process; where a slice begins is random. An entry of a table keeps with
-probability `sqrt(1 - p)`, so that an element stays with probability `1 - p`.
-"""
+"""Dropout whose mask is drawn again in the backward pass, instead of being stored."""
 
 from __future__ import annotations
 
-import functools
-import math
-import random
-
 import torch
-
-TABLE = 2**20  # entries of a table
-# Elements that are dropped with one pair of slices: they stay in a core's cache between the two operations.
-SLICE = 2**17
-_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def draw_seed(p: float) -> int | None:
@@ -30,37 +16,27 @@ class Dropout:
     Args:
         p: probability of dropping an element.
         seed: a number of `draw_seed`.
+        device: where the tensors are.
 
     `scale` is what the elements that stay have to be multiplied by, which is left to the caller: `1 / (1 - p)`; 1 for
     a `p` of 1.
     """
 
-    def __init__(self, p: float, seed: int):
+    def __init__(self, p: float, seed: int, device: torch.device | str = "cpu"):
         self.p, self.scale = p, 1 / (1 - p) if p < 1 else 1.0
-        self._random = random.Random(seed)
+        self._generator = torch.Generator(device).manual_seed(seed)
 
     def drop_(self, *tensors: torch.Tensor) -> None:
-        """Sets the same elements of contiguous `tensors` (one shape and dtype) to 0, in place."""
-        bits = _BITS[tensors[0].element_size()]
-        a, b = _tables(self.p, bits, tensors[0].device)
-        flat = [tensor.view(-1).view(bits) for tensor in tensors]
-        for begin in range(0, len(flat[0]), SLICE):
-            parts = [values[begin : begin + SLICE] for values in flat]
-            size = len(parts[0])
-            first, second = (int(self._random.random() * (TABLE - size + 1)) for _ in range(2))
-            first, second = a[first : first + size], b[second : second + size]
-            if len(parts) > 1:
-                first = second = first & second
-            for part in parts:
-                part &= first
-                if len(parts) == 1:
-                    part &= second
+        """Sets the same elements of contiguous `tensors` (one shape) to 0, in place.
 
-
-@functools.lru_cache(maxsize=4)
-def _tables(p: float, bits: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two tables, `[TABLE]`: all bits set with probability `sqrt(1 - p)`, else 0."""
-    generator = torch.Generator("cpu").manual_seed(0)
-    kept = round(math.sqrt(1 - p) * TABLE)
-    orders = [torch.randperm(TABLE, generator=generator, device="cpu") for _ in range(2)]
-    return tuple((order < kept).to(device, bits).neg_() for order in orders)
+        Each random int64 is split into four int16, which decide about four elements. Drawing random numbers is most of
+        the cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
+        """
+        size, device = tensors[0].numel(), tensors[0].device
+        words = torch.empty(-(-size // 4), dtype=torch.int64, device=device)
+        words.random_(-(2**63), None, generator=self._generator)
+        drawn = words.view(torch.int16)[:size].view(tensors[0].shape)  # uniform in -2^15 to 2^15 - 1
+        highest_dropped = max(round(self.p * 2**16) - 2**15 - 1, -(2**15))  # an int16 for each `p` above 0
+        stays = (drawn > highest_dropped).to(tensors[0].dtype)
+        for tensor in tensors:
+            tensor.mul_(stays)

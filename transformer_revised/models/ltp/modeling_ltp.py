@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -24,10 +23,10 @@ from .checkpoint_thresholds import check_thresholds
 from .configuration_checks import RANGES, check_value
 from .configuration_ltp import LTPConfig
 from .cpu_products import prepack
-from .device_policy import run_uncompiled
 from .int8_products import Int8Linear, quantize
 from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
+from .packed_encoding import PackedEncoding, output_fields
 from .packed_sequence import PackedSequence
 from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_layers
 from .workspace import keep_freed_memory
@@ -121,9 +120,11 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
     def prepack_weights(self) -> None:
         """Stores a second copy of each layer's weights in oneDNN's blocked layout, for passes without gradients on a
         CPU. These are then a few percent faster. In bfloat16 the results are the same, bit for bit; in float32 they
-        differ by rounding. The copies
-        follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through `weight.data`. After
-        a change of a part of `weight.data` call this again. The copies are not saved or copied with the model.
+        differ by rounding.
+
+        The copies follow changes by an optimiser or `load_state_dict`, and changes of a whole weight through
+        `weight.data`. After a change of a part of `weight.data` call this again. The copies are not saved or copied
+        with the model.
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self
@@ -179,35 +180,6 @@ def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-@dataclass
-class PackedEncoding:
-    """What the layers return to a head."""
-
-    states: torch.Tensor  # `[M, D]`, the states of the tokens alive after the last layer
-    packed: PackedSequence  # where these tokens come from
-    traces: list[LayerTrace]  # what each layer did
-    # the output fields that all heads have in common, [`LTPPruningFields`] and Longformer's optional ones
-    fields: dict
-
-    @property
-    def first_states(self) -> torch.Tensor:
-        """State of each sequence's first token, `[B, D]`; its last state if it was removed."""
-        if self.packed.has_all_first_tokens:
-            return self.states[self.packed.first_index]
-        columns = self.packed.first_columns
-        return self.last_hidden_state[torch.arange(len(columns), device=columns.device), columns]
-
-    @property
-    def last_hidden_state(self) -> torch.Tensor:
-        """`[B, L, D]`: for a removed token its last state, for padding zeros."""
-        padded = self.packed.unpack(self.states).flatten(0, 1)
-        for trace in self.traces:
-            if trace.removed is not None:
-                index, states = trace.removed
-                padded = padded.index_copy(0, index, states.to(padded.dtype))
-        return padded.unflatten(0, self.packed.shape)
 
 
 class LTPEncoder(nn.Module):
@@ -348,7 +320,7 @@ class LTPModel(LTPPreTrainedModel):
         states, traces, hidden_states = self.encoder(states, packed, options)
         last = traces[-1]
         packed = last.kept if last.returned is None else last.returned
-        return PackedEncoding(states, packed, traces, _output_fields(traces, hidden_states, options))
+        return PackedEncoding(states, packed, traces, output_fields(traces, hidden_states, options))
 
     def _embed(self, packed, input_ids, token_type_ids, position_ids, inputs_embeds) -> torch.Tensor:
         if position_ids is None:
@@ -372,35 +344,6 @@ class LTPModel(LTPPreTrainedModel):
             position_ids=position_ids,
             inputs_embeds=None if inputs_embeds is None else packed.pack(inputs_embeds),
         )
-
-
-@run_uncompiled
-def _output_fields(traces: list[LayerTrace], hidden_states: tuple, options: ForwardOptions) -> dict:
-    """The output fields that all heads have in common."""
-    masks = [t.soft_mask for t in traces if t.soft_mask is not None]
-    fields = {
-        "attention_sentence_lengths": tuple(t.entered.length_tensor for t in traces),
-        "ffn_sentence_lengths": tuple(t.kept.length_tensor for t in traces),
-        "attention_pairs": tuple(t.attention_pairs for t in traces),
-        "global_lengths": tuple(t.global_lengths for t in traces),
-        "pruning_regularizer": torch.stack([m.mean() for m in masks]).sum() if masks else None,
-    }
-    if options.output_hidden_states:
-        fields["hidden_states"] = hidden_states
-    if options.output_attentions:
-        fields["attentions"] = tuple(t.attentions for t in traces)
-        if traces[0].global_attentions is not None:
-            fields["global_attentions"] = tuple(t.global_attentions for t in traces)
-    if options.output_pruning:
-        fields["pruning_scores"] = tuple(_padded(t, t.scores) for t in traces)
-        fields["kept_tokens"] = tuple(t.kept.is_alive for t in traces)
-        if masks:
-            fields["soft_masks"] = tuple(_padded(t, t.soft_mask) for t in traces)
-    return fields
-
-
-def _padded(trace: LayerTrace, values: torch.Tensor | None) -> torch.Tensor | None:
-    return None if values is None else trace.entered.unpack(values, fill=float("nan"))
 
 
 __all__ = ["LTPModel", "LTPPreTrainedModel"]
