@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.common import machine_facts, make_parser, software_versions
-from ltp_pipeline.base.errors import run_main
+from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
 
@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: PyTorch chooses)")
     args = parser.parse_args(argv)
     check_positive(args, "hidden_size", "rounds", "threads")
+    if min(args.tokens) < 1:
+        raise UserError(f"--tokens {min(args.tokens)}: expected 1 or more")
     if args.threads:
         torch.set_num_threads(args.threads)
     rows = compare_libraries(args.hidden_size, args.tokens, args.rounds)

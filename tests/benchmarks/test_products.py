@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import products
+from ltp_pipeline.base.errors import UserError
 from transformer_revised.models.ltp.product_choice import ONEDNN_DTYPES, uses_onednn
 
 pytestmark = pytest.mark.skipif(not ONEDNN_DTYPES, reason="PyTorch has no oneDNN here")
@@ -28,3 +29,8 @@ def test_summary():
     rows = [{"dtype": "float32", "pass": "with gradients", "oneDNN is faster by": ratio} for ratio in (2.0, 0.5, 4.0)]
     (row,) = products.summarise(rows)
     assert row["oneDNN is faster by"] == pytest.approx(4 ** (1 / 3)) and row["faster"] == "onednn"
+
+
+def test_tokens_below_one():
+    with pytest.raises(UserError, match="--tokens 0: expected 1 or more"):
+        products.main(["--tokens", "8", "0"])
