@@ -6,8 +6,7 @@
 The flags are those of `run_code_metrics.py`. Timed are an epoch of soft and one of hard training, each without a
 teacher and with the column that the teacher's pass makes, a soft epoch with each teacher for each batch, and the pass
 of each teacher over the same functions. With `--target_flops` the hard epochs prune to this budget. All take turns in
-each of `--rounds` rounds. Prints medians. A share is a time divided by that of the epoch without a teacher in the same
-round.
+each of `--rounds` rounds. Prints medians. A share is a time over that without a teacher in the same round.
 """
 
 from __future__ import annotations
