@@ -59,7 +59,7 @@ def test_a_model_of_groups_through_every_stage(workplace, monkeypatch):
     )
 
     run_code_metrics.main(
-        f"--task VDISC --restore tuned --masking_mode soft {data} --bs 8 --epoch 1 --final_token_threshold 0.3 "
+        f"--task VDISC --restore tuned --masking_mode soft {data} --bs 8 --epoch 1 --final_token_threshold 0.9 "
         "--temperature 0.1 --lambda 0.1 --no_load --dtype float32 --output_dir soft".split()
     )
     flags = "--task_name vdisc --test_file test.jsonl --max_length 96 --rounds 1 --dtype float32"
