@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 
 
 def draw_seed(p: float) -> int | None:
@@ -24,19 +27,28 @@ class Dropout:
 
     def __init__(self, p: float, seed: int, device: torch.device | str = "cpu"):
         self.p, self.scale = p, 1 / (1 - p) if p < 1 else 1.0
-        self._generator = torch.Generator(device).manual_seed(seed)
+        on_cpu = torch.device(device).type == "cpu"
+        self._draws = np.random.SFC64(seed) if on_cpu else torch.Generator(device).manual_seed(seed)
 
     def drop_(self, *tensors: torch.Tensor) -> None:
         """Sets the same elements of contiguous `tensors` (one shape) to 0, in place.
 
-        Each random int64 is split into four int16, which decide about four elements. Drawing random numbers is most of
-        the cost of dropout on a CPU: this takes a third (float32) or half (bfloat16) of the time of `bernoulli_`.
+        Each random 64-bit word is split into four int16, which decide about four elements. On a CPU NumPy's SFC64 draws
+        the words in 0.6 of the time of PyTorch's generator, and a product of integers (with 0 or 1) drops elements in
+        a tenth (bfloat16) or a fifth (float32) of the time that a comparison to a bool and a product of floats take.
         """
-        size, device = tensors[0].numel(), tensors[0].device
-        words = torch.empty(-(-size // 4), dtype=torch.int64, device=device)
-        words.random_(-(2**63), None, generator=self._generator)
-        drawn = words.view(torch.int16)[:size].view(tensors[0].shape)  # uniform in -2^15 to 2^15 - 1
+        drawn = self._draw(tensors[0])
         highest_dropped = max(round(self.p * 2**16) - 2**15 - 1, -(2**15))  # an int16 for each `p` above 0
-        stays = (drawn > highest_dropped).to(tensors[0].dtype)
+        stays = torch.gt(drawn, highest_dropped, out=torch.empty_like(drawn))  # 0 or 1; to int16 it is vectorised
         for tensor in tensors:
-            tensor.mul_(stays)
+            tensor.view(INTEGERS[tensor.element_size()]).mul_(stays)
+
+    def _draw(self, like: torch.Tensor) -> torch.Tensor:
+        """int16 of the shape and on the device of `like`, uniform in -2^15 to 2^15 - 1."""
+        count = -(-like.numel() // 4)
+        if isinstance(self._draws, torch.Generator):
+            words = torch.empty(count, dtype=torch.int64, device=like.device)
+            words.random_(-(2**63), None, generator=self._draws)
+        else:
+            words = torch.from_numpy(self._draws.random_raw(count).view(np.int64))
+        return words.view(torch.int16)[: like.numel()].view(like.shape)
