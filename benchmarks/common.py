@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.parser import CommandParser
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "am
 def make_parser(command: str, description: str) -> CommandParser:
     """Returns the parser of `python -m COMMAND`. Its help shows `description`, and all default values."""
     return CommandParser(command=f"-m {command}", description=description)
+
+
+def make_output_folder(folder: Path) -> None:
+    """Makes the folder of `--output_dir`, before long work. Raises UserError if that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir {folder}: cannot be written: {error.strerror}; expected a folder") from None
 
 
 def software_versions() -> dict[str, str]:

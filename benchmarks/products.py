@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.common import machine_facts, make_parser, software_versions
+from benchmarks.common import machine_facts, make_output_folder, make_parser, software_versions
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
@@ -43,9 +43,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="number of measured rounds")
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: PyTorch chooses)")
     args = parser.parse_args(argv)
+    from transformer_revised.models.ltp.product_choice import ONEDNN_DTYPES
+
     check_positive(args, "hidden_size", "rounds", "threads")
     if min(args.tokens) < 1:
         raise UserError(f"--tokens {min(args.tokens)}: expected 1 or more")
+    if not ONEDNN_DTYPES:
+        raise UserError("this PyTorch has no products through oneDNN: there is nothing to compare")
+    make_output_folder(args.output_dir)
     if args.threads:
         torch.set_num_threads(args.threads)
     rows = compare_libraries(args.hidden_size, args.tokens, args.rounds)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import statistics
@@ -25,12 +26,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, machine_facts, make_parser, software_versions
+from benchmarks.common import ROOT, machine_facts, make_output_folder, make_parser, software_versions
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
 
 MODELS, DTYPES = ("ltp", "roberta"), ("float32", "bfloat16")
+POSITIONS = 16 * 1024  # of the models of `build_models`
 VOCABULARY = 1000
 COUNT = "while True: pass"  # what a neighbour does
 
@@ -45,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     passes = [
         (model, dtype, size) for model in args.models for dtype in args.dtypes for size in map(_size, args.sizes)
     ]
+    make_output_folder(args.output_dir)
     facts = {**software_versions(), **machine_facts("cpu")}
     times = _measure(args, settings, passes)
     rows = summary(times)
@@ -126,6 +129,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     check_positive(args, "layers", "rounds")
     if args.hidden_size < 64 or args.hidden_size % 64:
         raise UserError(f"--hidden_size {args.hidden_size}: expected a multiple of 64")
+    if not 0 <= args.seconds < math.inf:
+        raise UserError(f"--seconds {args.seconds:g}: expected a number from 0")
     if min(args.neighbours) < 0:
         raise UserError(f"--neighbours {min(args.neighbours)}: expected 0 or more")
     return args
@@ -135,6 +140,8 @@ def _size(text: str) -> tuple[int, int]:
     functions, _, tokens = text.partition("x")
     if not (functions.isdecimal() and tokens.isdecimal() and int(functions) and int(tokens) > 1):
         raise UserError(f"--sizes {text}: expected FUNCTIONSxTOKENS, such as 1x200")
+    if int(tokens) > POSITIONS:
+        raise UserError(f"--sizes {text}: the models have {POSITIONS} positions")
     return int(functions), int(tokens)
 
 
@@ -185,6 +192,8 @@ def _ask(server: subprocess.Popen, one: tuple) -> float:
     try:
         print(json.dumps(one), file=server.stdin, flush=True)
         return json.loads(server.stdout.readline())
+    except (BrokenPipeError, json.JSONDecodeError):
+        raise UserError("a process of the benchmark has ended before its time; its message is above") from None
     finally:
         server.send_signal(signal.SIGSTOP)
 

@@ -1,4 +1,4 @@
-"""Compares the speed of LTP with Longformer, RoBERTa and ModernBERT of the same size, in one process.
+"""Compares the speed of LTP with Longformer, RoBERTa and ModernBERT of the same size.
 
     python -m benchmarks.speed --preset cpu --output_dir benchmark_speed
 
@@ -12,8 +12,8 @@ All models have random weights; LTP has Longformer's, and the logits of these tw
     latency  64 functions of real lengths, one in a batch: median and 95th percentile of milliseconds
     train  a training step on 32 functions of W4, with float32 weights and bfloat16 autocast, as --bf16 trains
 `ltp` does not prune. `ltp_pruned` has thresholds (quantiles of its scores) with which it executes --relative_flops.
---peers adds RoBERTa in ONNX Runtime and in OpenVINO, and Longformer with torch.compile, where they have it also in
-int8. They need the packages of requirements-benchmarks.txt.
+--peers adds RoBERTa in ONNX Runtime and in OpenVINO, Longformer with torch.compile, and int8 for the models that have
+it. They need the packages of requirements-benchmarks.txt.
 
 Prints tables, and writes speed.json, speed.md (for docs/performance.md) and speed.png. The exit status is 1 if a work
 could not be run. A missed target does not change it.
@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import machine_facts, software_versions
+from benchmarks.common import machine_facts, make_output_folder, software_versions
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.flags import parse_flags
 from benchmarks.speed.models import SIZES
@@ -45,7 +45,9 @@ from ltp_pipeline.base.files import write_json, write_text
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line `argv`; None stands for that of this process. Exits with 1 if a work could not be run."""
     args = parse_flags(argv, __doc__)
-    report = run_benchmark(args, _function_lengths(args))
+    lengths = _function_lengths(args)
+    make_output_folder(args.output_dir)
+    report = run_benchmark(args, lengths)
     write_json(args.output_dir / "speed.json", report)
     write_text(args.output_dir / "speed.md", markdown_report(report))
     draw(args.output_dir / "speed.png", report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def parse_flags(argv: list[str] | None, description: str) -> argparse.Namespace:
     if args.lengths_file is None:
         args.lengths_file = LENGTHS_FILE
     args.models = sorted({*args.models, *(PEERS if args.peers else ())}, key=[*MODELS, *PEERS].index)
+    args.dtype = args.dtype and list(dict.fromkeys(args.dtype))
     args.work = _works(args)
     if not 0 < args.relative_flops < 1:
         raise UserError(f"--relative_flops {args.relative_flops:g}: expected a share above 0 and below 1")
@@ -102,6 +104,8 @@ def _works(args: argparse.Namespace) -> list[str]:
         product = batch_and_tokens(work)
         if product and product[1] > size.longest:
             raise UserError(f"--work {work}: models of size {args.size} have {size.longest} positions")
+    if args.price_per_hour is not None and not 0 <= args.price_per_hour < math.inf:
+        raise UserError(f"--price_per_hour {args.price_per_hour:g}: expected a number from 0")
     if not works:
         raise UserError(f"--models {' '.join(args.models)}: none runs in --dtype {' '.join(args.dtype or ())}")
     return works

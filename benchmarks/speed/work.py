@@ -7,12 +7,16 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from benchmarks.speed.models import Size
 from ltp_pipeline.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WORKS = {
     "W1": "4 sequences of 1024 tokens",
@@ -163,6 +167,15 @@ def padded_width(model: str, size: Size) -> int:
     return size.full if model.startswith("longformer") else 0
 
 
+def _read_table(path: Path, flag: str, column: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:  # empty, no table, not UTF-8
+        raise UserError(f"{flag} {path}: expected a CSV file with a column {column!r}: {error}") from None
+
+
 def read_lengths(path: Path) -> np.ndarray:
     """Returns the column `tokens` of a CSV file, `[N]` int64.
 
@@ -172,7 +185,7 @@ def read_lengths(path: Path) -> np.ndarray:
 
     if not path.is_file():
         raise UserError(f"--lengths_file {path}: no such file; expected a CSV file with a column 'tokens'")
-    frame = pd.read_csv(path)
+    frame = _read_table(path, "--lengths_file", "tokens")
     if "tokens" not in frame or not len(frame):
         raise UserError(f"--lengths_file {path}: expected a column 'tokens' with a number for each function")
     lengths = pd.to_numeric(frame["tokens"], errors="coerce")
@@ -189,8 +202,6 @@ def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
 
     Raises UserError if there is no such file, no column `functionSource`, or no such tokenizer.
     """
-    import pandas as pd
-
     from ltp_pipeline.model.checkpoints import load_tokenizer
 
     if not path.is_file():
@@ -198,7 +209,7 @@ def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
             f"--data_file {path}: no such file; `python Data/build_dataset.py` builds Data/test.csv. Without "
             "--data_file, the lengths come from --lengths_file"
         )
-    frame = pd.read_csv(path)
+    frame = _read_table(path, "--data_file", "functionSource")
     if "functionSource" not in frame or not len(frame):
         raise UserError(f"--data_file {path}: expected a column 'functionSource' with the code of each function")
     encode = load_tokenizer(tokenizer, flag="--tokenizer")

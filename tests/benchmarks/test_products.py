@@ -31,6 +31,13 @@ def test_summary():
     assert row["oneDNN is faster by"] == pytest.approx(4 ** (1 / 3)) and row["faster"] == "onednn"
 
 
+def test_the_output_folder_is_made_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(products, "compare_libraries", lambda *_: pytest.fail("work has begun"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--output_dir .*file: cannot be written"):
+        products.main(["--output_dir", str(tmp_path / "file")])
+
+
 def test_tokens_below_one():
     with pytest.raises(UserError, match="--tokens 0: expected 1 or more"):
         products.main(["--tokens", "8", "0"])

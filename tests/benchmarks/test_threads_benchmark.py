@@ -40,7 +40,18 @@ def test_a_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags", ["--settings 0", "--settings 2,A", "--sizes 200", "--hidden_size 100", "--neighbours -1", "--rounds 0"]
+    "flags",
+    [
+        "--settings 0",
+        "--settings 2,A",
+        "--sizes 200",
+        "--hidden_size 100",
+        "--neighbours -1",
+        "--rounds 0",
+        "--sizes 1x20000",
+        "--seconds -1",
+        "--seconds nan",
+    ],
 )
 def test_refused(flags):
     with pytest.raises(UserError, match=f"{flags}: "):

@@ -121,6 +121,7 @@ def test_models_that_differ_are_not_compared(tmp_path, monkeypatch):
         (["--relative_flops", "1.5"], "--relative_flops 1.5: .*above 0 and below 1"),
         (["--repeats", "0"], "--repeats 0: .*1 or more"),
         (["--train_tokens", "20"], "--train_tokens 20: .*at least 64"),
+        (["--price_per_hour", "nan"], "--price_per_hour nan: expected a number from 0"),
         (["--device", "abacus"], "--device abacus: expected cpu, cuda"),
         pytest.param(
             ["--device", "cuda"],
@@ -132,3 +133,14 @@ def test_models_that_differ_are_not_compared(tmp_path, monkeypatch):
 def test_bad_flags(flags, message):
     with pytest.raises(UserError, match=message):
         parse_flags(["--preset", "quick", *flags], "")
+
+
+def test_the_output_folder_is_made_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "run_benchmark", lambda *_: pytest.fail("work has begun"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--output_dir .*file: cannot be written"):
+        speed.main(["--preset", "quick", "--output_dir", str(tmp_path / "file")])
+
+
+def test_a_data_type_that_is_named_twice_is_run_once():
+    assert parse_flags(["--preset", "quick", "--dtype", "float32", "float32"], "").dtype == ["float32"]
