@@ -42,7 +42,7 @@ if [ "$FROM_SCRATCH" ]; then
     START=(--config_name "$ROOT/configs/ltp_small.json" --tokenizer_name tokenizer) EPOCHS=3
     LR=2e-4 PRUNE_LR=1e-4 PRUNE=$TRAIN
 else
-    START=(--model_name_or_path minilm_ltp) EPOCHS=1
+    START=(--model_name_or_path minilm_ltp) EPOCHS=2
 fi
 
 source ./ltp_env.sh

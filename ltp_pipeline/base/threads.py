@@ -12,14 +12,19 @@ import os
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import is_main, process_count
 
 AUTO = "auto"
-HELP = "Threads on the CPU; auto: as OMP_NUM_THREADS says, else as many as cores are idle when the command starts."
+HELP = (
+    "Threads on the CPU; auto: as OMP_NUM_THREADS or MKL_NUM_THREADS says, else as many as cores are idle when the "
+    "command starts."
+)
+SET_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # which PyTorch reads, in this order
+MOST = 4096
 INTERVAL = 0.2  # seconds over which the load of other processes is measured, at least
 # Variables that say how long threads of GNU OpenMP, which PyTorch uses on Linux, spin. The number is that of checks.
 SPINNING = {"GOMP_SPINCOUNT": "2000"}
@@ -37,16 +42,16 @@ class Reading(NamedTuple):
 
 
 def check_num_threads(text: str) -> int | None:
-    """The value of --num_threads; None: auto. Raises UserError for anything but auto and whole numbers above 0."""
+    """The value of --num_threads; None: auto. Raises UserError for anything but auto and numbers from 1 to `MOST`."""
     if text == AUTO:
         return None
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise UserError(f"--num_threads {text}: expected auto, or 1 or more")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MOST)) and 1 <= int(text) <= MOST):
+        raise UserError(f"--num_threads {text}: expected auto, or 1 to {MOST}")
     return int(text)
 
 
 def chosen_threads(text: str, quiet: bool = False) -> int | None:
-    """The number of threads for a value of --num_threads; None: as PyTorch has it, because OMP_NUM_THREADS is set.
+    """The number of threads for a value of --num_threads; None: as PyTorch has it, because the environment sets it.
 
     `quiet`: prints no note. Raises UserError as `check_num_threads`. Does not import torch.
     """
@@ -59,7 +64,7 @@ def chosen_threads(text: str, quiet: bool = False) -> int | None:
                 file=sys.stderr,
             )
         return wanted
-    if os.environ.get("OMP_NUM_THREADS"):
+    if _is_set_by_user():
         return None
     if process_count() > 1 or cores == 1:  # the processes of one run would take each other for a load
         return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", process_count())), 1)
@@ -88,7 +93,7 @@ def use_threads_again(text: str, earlier: object) -> None:
 
     `earlier`: the number that the interrupted run has recorded, if any.
     """
-    is_free = check_num_threads(text) is None and not os.environ.get("OMP_NUM_THREADS")
+    is_free = check_num_threads(text) is None and not _is_set_by_user()
     if is_free and isinstance(earlier, int) and 1 <= earlier <= usable_cores():
         import torch
 
@@ -146,18 +151,33 @@ def _affinity() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
+def _is_set_by_user() -> bool:
+    return any(os.environ.get(name) for name in SET_BY_USER)
+
+
 def _quota() -> float:
-    """Cores that the control group may use on average; infinity without a limit."""
-    folder = SYSTEM / "sys/fs/cgroup"
-    for name in QUOTAS:
+    """Cores that the control group and those above it may use on average; infinity without a limit."""
+    limit = float("inf")
+    for path in _quota_files():
         with suppress(OSError, ValueError):
-            words = (folder / name).read_text().split()
+            words = path.read_text().split()
             if len(words) == 1:
-                words.append((folder / name).with_name("cpu.cfs_period_us").read_text())
+                words.append(path.with_name("cpu.cfs_period_us").read_text())
             quota, period = words
             if quota != "max" and float(quota) > 0:
-                return float(quota) / float(period)
-    return float("inf")
+                limit = min(limit, float(quota) / float(period))
+    return limit
+
+
+def _quota_files() -> list[Path]:
+    """Where a quota may stand: for the group of this process and those above it (version 2), in a container (1)."""
+    root = SYSTEM / "sys/fs/cgroup"
+    group = PurePosixPath("/")
+    with suppress(OSError):
+        lines = (SYSTEM / "proc/self/cgroup").read_text().splitlines()
+        group = PurePosixPath(next((line[3:] for line in lines if line.startswith("0::/")), "/"))
+    folders = [root.joinpath(*place.parts[1:]) for place in (group, *group.parents)]
+    return [*(folder / QUOTAS[0] for folder in folders), root / QUOTAS[1]]
 
 
 def _counted(count: int, noun: str) -> str:

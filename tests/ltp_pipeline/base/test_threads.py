@@ -18,7 +18,8 @@ from ltp_pipeline.commands import extract, finetune, prune, scan, show
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """A machine of four cores, and what other processes have computed on them in the 2 seconds since the start."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in threads.SET_BY_USER:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "SYSTEM", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(threads, "_STARTED", Reading(clock=0.0, busy=50.0, own=1.0))
@@ -69,8 +70,9 @@ def test_with_a_quota_the_load_of_all_cores_counts(machine, monkeypatch, capsys)
     )
 
 
-def test_the_variable_of_openmp_comes_first(machine, monkeypatch, used):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_the_environment_comes_first(machine, monkeypatch, used, name):
+    monkeypatch.setenv(name, "3")
     assert chosen_threads("auto") is None
     use_threads("auto")
     use_threads("2")
@@ -92,12 +94,16 @@ def test_processes_of_one_run_share_the_cores_and_ignore_each_others_load(machin
         ({"cpu.max": "max 100000\n"}, 4),
         ({"cpu.max": "250000 100000\n"}, 2),
         ({"cpu.max": "50000 100000\n"}, 1),
+        ({"a.slice/b.service/cpu.max": "max 100000\n", "a.slice/cpu.max": "200000 100000\n"}, 2),
+        ({"a.slice/b.service/cpu.max": "100000 100000\n", "a.slice/cpu.max": "200000 100000\n"}, 1),
         ({"cpu.max": "nonsense"}, 4),
         ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
         ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
     ],
 )
 def test_the_quota_of_the_control_group(machine, tmp_path, files, expected):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("1:name=systemd:/else\n0::/a.slice/b.service\n")
     for name, text in files.items():
         place = tmp_path / "sys/fs/cgroup" / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -127,9 +133,9 @@ def test_the_load_is_that_of_the_usable_cores(monkeypatch, tmp_path):
     assert threads.read_load().busy != threads.read_load().busy  # NaN
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "", "²"])
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "", "²", "4097", "9" * 5000])
 def test_anything_but_auto_and_numbers_above_0_is_an_error(text):
-    with pytest.raises(UserError, match=f"^--num_threads {text}: expected auto, or 1 or more$"):
+    with pytest.raises(UserError, match=f"^--num_threads {text}: expected auto, or 1 to 4096$"):
         use_threads(text)
 
 

@@ -20,8 +20,8 @@ from transformers.models.longformer.modeling_longformer import (
     LongformerSelfOutput,
 )
 
-from .gradient_products import dense_and_norm_with_gradient, linear_with_gradient, takes_own_backward
-from .int8_products import Int8Linear, multiply_together
+from .gradient_products import dense_and_norm_with_gradient, has_hooks, linear_with_gradient, takes_own_backward
+from .int8_products import Int8Linear, multiply_together, state_of
 from .product_choice import uses_onednn
 from .workspace import Workspace
 
@@ -41,7 +41,7 @@ def linear(
         x: `[N, D_in]`.
         residual: `[N, D_out]`.
     """
-    if type(layer) is Int8Linear and layer.multiplies_int8():
+    if _takes_int8(layer):
         return layer.multiply(x, gelu=gelu, residual=residual)
     if not takes_onednn(layer, x):
         if residual is None and takes_own_backward(x, layer):
@@ -66,16 +66,20 @@ def takes_onednn(layer: nn.Module, x: torch.Tensor) -> bool:
         return False
     if type(layer.weight) not in (nn.Parameter, torch.Tensor):  # sharded, quantised
         return False
-    if layer._forward_hooks or layer._forward_pre_hooks or torch.compiler.is_compiling():
+    if has_hooks(layer) or torch.compiler.is_compiling():
         return False
     if torch.is_autocast_enabled("cpu"):
         return uses_onednn(torch.get_autocast_dtype("cpu"))
     return x.dtype == layer.weight.dtype and uses_onednn(x.dtype)
 
 
+def _takes_int8(layer: nn.Module) -> bool:
+    return type(layer) is Int8Linear and not has_hooks(layer) and layer.multiplies_int8()
+
+
 def fuses(layer: nn.Module, x: torch.Tensor) -> bool:
     """Whether `linear` adds GELU and the residual to the product itself."""
-    return takes_onednn(layer, x) or (type(layer) is Int8Linear and layer.multiplies_int8())
+    return takes_onednn(layer, x) or _takes_int8(layer)
 
 
 class _PackedWeight:
@@ -85,12 +89,8 @@ class _PackedWeight:
         self._state, self._packed = None, None
 
     def of(self, *weights: torch.Tensor) -> torch.Tensor:
-        """The copy, made again when a weight has changed.
-
-        A change through `weight.data` is noticed only if it changes one of the first weights, as a change of the whole
-        tensor does. Comparing all weights would take longer than the layout saves.
-        """
-        state = [(w._version, w.data_ptr(), w.dtype, w[0, :4].tolist()) for w in weights]
+        """The copy, made again when a weight has changed ([`state_of`])."""
+        state = [state_of(weight) for weight in weights]
         if state != self._state:
             rows = weights[0].detach() if len(weights) == 1 else torch.cat([w.detach() for w in weights])
             self._packed = torch.ops.mkldnn._reorder_linear_weight(rows, PIECE_TOKENS)
@@ -128,7 +128,7 @@ def _weight(layer: nn.Linear) -> torch.Tensor:
 
 def _products_of_one_input(layers: Sequence[nn.Module], x: torch.Tensor) -> Sequence[torch.Tensor]:
     """`layer(x)` of each layer, from one product if [`prepack`] stored their weights together, or in int8."""
-    if all(type(layer) is Int8Linear and layer.multiplies_int8() for layer in layers):
+    if all(_takes_int8(layer) for layer in layers):
         return multiply_together(layers, x)
     if not torch.is_autocast_enabled("cpu") and all(takes_onednn(layer, x) for layer in layers):
         packed = _packed_weight(_PACKED_TOGETHER, *layers)

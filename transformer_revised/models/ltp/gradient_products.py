@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
 
 from .device_policy import run_uncompiled
 from .dropout_masks import Dropout, draw_seed
@@ -55,7 +56,7 @@ def _is_plain(layer: nn.Module) -> bool:
     is_int8 = type(layer) is Int8Linear and not layer.training  # with gradients it multiplies by the exact weights
     if type(layer) not in (nn.Linear, nn.LayerNorm, nn.Dropout) and not is_int8:
         return False
-    if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks:
+    if has_hooks(layer) or layer._backward_hooks or layer._backward_pre_hooks:
         return False
     if type(layer) is nn.Dropout:
         return True
@@ -63,6 +64,11 @@ def _is_plain(layer: nn.Module) -> bool:
     if weight is None or bias is None or weight.device.type != "cpu" or weight.dtype != bias.dtype:
         return False
     return type(weight) in (nn.Parameter, torch.Tensor)  # not sharded or quantised
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """Whether the forward pass of `layer` calls hooks: its own, or those of all modules."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or _has_any_global_hook())
 
 
 def product_dtype(x: torch.Tensor) -> torch.dtype:
@@ -112,7 +118,8 @@ class _Linear(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             x, used = x.to(dtype), weight.to(dtype)
             y = _product(x, used, bias.to(dtype))
-            ctx.save_for_backward(x, used, y if gelu else None)
+            # A layer whose weight needs no gradient, as with LoRA, need not keep its input.
+            ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, used, y if gelu else None)
             return nn.functional.gelu(y) if gelu else y
 
     @staticmethod
@@ -144,6 +151,7 @@ class _DenseAndNorm(torch.autograd.Function):
                 output[place], means[place], deviations[place] = torch.native_layer_norm(
                     sums[place], shape, norm_weight, norm_bias, eps
                 )
+        x = x if ctx.needs_input_grad[2] else None
         ctx.save_for_backward(x, used, norm_weight, norm_bias, sums, means, deviations)
         return output
 
@@ -154,10 +162,10 @@ class _DenseAndNorm(torch.autograd.Function):
         needs = ctx.needs_input_grad
         grad = grad.contiguous()
         dropout = Dropout(*ctx.dropout) if ctx.dropout[0] else None
-        grad_sums, grad_y = torch.empty_like(sums), x.new_empty(sums.shape)
+        grad_sums, grad_y = torch.empty_like(sums), weight.new_empty(sums.shape)
         grad_norm = [torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)]
         with torch.autocast("cpu", enabled=False):
-            for begin in range(0, len(x), NORM_ROWS):
+            for begin in range(0, len(sums), NORM_ROWS):
                 place = slice(begin, begin + NORM_ROWS)
                 parts = torch.ops.aten.native_layer_norm_backward(
                     grad[place], sums[place], norm_weight.shape, means[place], deviations[place],

@@ -157,7 +157,7 @@ def _saturates() -> bool:
 
 @dataclass
 class _QuantisedWeight:
-    state: tuple  # of the exact weight when it was quantised
+    state: list[tuple]  # of the exact weights when they were quantised
     packed: torch.Tensor  # int8, in oneDNN's layout
     scale: torch.Tensor  # [D_out] float32
     zero_point: torch.Tensor  # [D_out] int64, zeros
@@ -169,13 +169,19 @@ class _QuantisedWeight:
 _QUANTISED_WEIGHTS: weakref.WeakKeyDictionary[Int8Linear, dict[int, _QuantisedWeight]] = weakref.WeakKeyDictionary()
 
 
-def _state(layers: Sequence[Int8Linear]) -> tuple:
-    """What changes with the exact weights. A change through `weight.data` is noticed only if it changes one of the
-    first weights, as a change of the whole tensor does.
+def state_of(tensor: torch.Tensor) -> tuple:
+    """What changes with the values of a matrix or vector.
+
+    A change through `tensor.data` is noticed only if it changes one of 128 values that are spread over the tensor, as
+    a change of the whole tensor does. To compare all values would take longer than a copy of the weights saves.
     """
-    tensors = [x for layer in layers for x in (layer.weight, layer.bias) if x is not None]
-    values = [layer.weight[0, :4].tolist() for layer in layers]
-    return values, *((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
+    values = tensor.view(-1) if tensor.is_contiguous() else tensor[0]
+    some = values[:: max(values.shape[0] // 128, 1)].tolist()
+    return some, tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version
+
+
+def _state(layers: Sequence[Int8Linear]) -> list[tuple]:
+    return [state_of(tensor) for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
 
 
 def _quantised_weight(layers: Sequence[Int8Linear]) -> _QuantisedWeight:

@@ -5,6 +5,7 @@ from unittest import mock
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from transformer_revised.models.ltp import gradient_products
 from transformer_revised.models.ltp.gradient_products import (
@@ -110,6 +111,17 @@ def test_frozen_weights_get_no_gradient():
     assert dense.bias.grad is not None and norm.weight.grad is not None and x.grad is not None
 
 
+def test_a_layer_whose_weight_is_frozen_does_not_keep_its_input():
+    dense, dropout, norm = block()
+    dense.weight.requires_grad_(False)
+    x, residual = inputs(5)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda x: x):
+        dense_and_norm_with_gradient(dense, dropout, norm, x, residual)
+        linear_with_gradient(dense, x)
+    assert x.shape not in kept and residual.shape in kept
+
+
 def test_a_second_derivative_is_an_error():
     dense, _, _ = block()
     x, _ = inputs(5)
@@ -134,6 +146,11 @@ def test_which_layers_are_left_to_the_library():
         layer = nn.Linear(24, 16)
         getattr(layer, register)(lambda *_: None)
         assert not takes_own_backward(x, layer)
+    for register in (register_module_forward_hook, register_module_full_backward_hook):  # as profilers do
+        handle = register(lambda *_: None)
+        assert not takes_own_backward(x, nn.Linear(24, 16))
+        handle.remove()
+    assert takes_own_backward(x, nn.Linear(24, 16))
     with torch.no_grad():
         assert not takes_own_backward(x, nn.Linear(24, 16))
 

@@ -108,6 +108,36 @@ def test_a_changed_weight_is_quantised_again(layer):
         for tensor in (quantised.weight, quantised.bias):  # as an average of weights; changes no version number
             tensor.data.mul_(2)
         assert torch.allclose(quantised(x), 4 * before, rtol=1e-5, atol=1e-5)
+        quantised.bias.data.add_(3)
+        assert torch.allclose(quantised(x), 4 * before + 3, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (96,), (3, 5), (1,)])
+def test_small_changes_of_a_whole_tensor_are_noticed(shape):
+    """As merging an adapter: in bfloat16 most of the values stay as they are."""
+    tensor = torch.ones(shape, dtype=torch.bfloat16)
+    before = int8_products.state_of(tensor)
+    assert int8_products.state_of(tensor) == before
+    changes = torch.zeros(tensor.numel())
+    changes[:: max(tensor.numel() // 1000, 2)] = 0.1
+    tensor.data += changes.view(shape)
+    assert int8_products.state_of(tensor) != before
+
+
+def test_hooks_are_called(model):
+    model.quantize_int8()
+    ids, seen = torch.randint(5, 60, (1, 20)), []
+    handles = [
+        module.register_forward_hook(lambda module, _, output: seen.append(output.shape[-1]))
+        for module in model.modules()
+        if type(module) is Int8Linear
+    ]
+    with torch.no_grad():
+        hooked = model(ids).logits
+        assert len(seen) == 2 * 6 + 3  # the last layer needs no projections of all tokens
+        for handle in handles:
+            handle.remove()
+        assert torch.allclose(model(ids).logits, hooked, atol=1e-4)
 
 
 def test_logits_and_kept_tokens_are_near_those_in_float32(model):
