@@ -122,9 +122,9 @@ class LTPPreTrainedModel(LongformerPreTrainedModel):
         CPU. These are then a few percent faster. In bfloat16 the results are the same, bit for bit; in float32 they
         differ by rounding.
 
-        The copies follow changes by an optimiser or `load_state_dict`. They follow a change through `weight.data` if it
-        changes one of 128 values that are spread over the weight, as a change of the whole weight does. After a change
-        of a part of `weight.data` call this again. The copies are not saved or copied with the model.
+        The copies follow changes by an optimiser or `load_state_dict`. They follow a change through `weight.data` if
+        it changes one of 128 values that are spread over the weight, as a change of the whole weight does. After a
+        change of a part of `weight.data` call this again. The copies are not saved or copied with the model.
         """
         for layer in self._model.encoder.layer:
             attention = layer.attention.self
