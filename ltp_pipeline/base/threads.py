@@ -19,10 +19,7 @@ from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.processes import is_main, process_count
 
 AUTO = "auto"
-HELP = (
-    "Threads on the CPU; auto: as OMP_NUM_THREADS or MKL_NUM_THREADS says, else as many as cores are idle when the "
-    "command starts."
-)
+HELP = "Threads on the CPU; auto: as OMP_NUM_THREADS or MKL_NUM_THREADS says, else one for each core that is idle."
 SET_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # which PyTorch reads, in this order
 MOST = 4096
 INTERVAL = 0.2  # seconds over which the load of other processes is measured, at least
