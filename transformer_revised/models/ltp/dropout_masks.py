@@ -48,7 +48,7 @@ class Dropout:
         count = -(-like.numel() // 4)
         if isinstance(self._draws, torch.Generator):
             words = torch.empty(count, dtype=torch.int64, device=like.device)
-            words.random_(-(2**63), None, generator=self._draws)
+            drawn = words.random_(-(2**63), None, generator=self._draws).view(torch.int16)
         else:
-            words = torch.from_numpy(self._draws.random_raw(count).view(np.int64))
-        return words.view(torch.int16)[: like.numel()].view(like.shape)
+            drawn = torch.from_numpy(self._draws.random_raw(count).view(np.int16))
+        return drawn[: like.numel()].view(like.shape)

@@ -66,3 +66,10 @@ def test_another_default_device():
     with torch.device("meta"):
         Dropout(0.5, draw_seed(0.5)).drop_(x)
     assert 300 < x.sum() < 700
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (3, 5)])
+def test_few_elements(shape):
+    x = torch.ones(shape)
+    Dropout(1 - 1e-9, seed=2**62 - 1).drop_(x)
+    assert x.shape == shape and not x.any()
