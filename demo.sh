@@ -3,7 +3,7 @@
 # -> extract -> compare -> scan a project that the model has not seen. It sets up .venv first if needed. All results are
 # written to demo_output/.
 #
-#   bash demo.sh                  about 15 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
+#   bash demo.sh                  about 16 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
 #                                 downloads; with AVX2 alone two to three times as long
 #   bash demo.sh --quick          the same stages on a small subset, about 3 minutes, in demo_output_quick/
 #   bash demo.sh --from_scratch   starts from random weights, not from MiniLM; also with --quick
