@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.common import ROOT, make_parser, save_figure
+from benchmarks.common import ROOT, make_output_folder, make_parser, save_figure
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     for path in (args.folder / "code_test" / "config.json", args.folder / "data" / "train_subset.csv"):
         if not path.is_file():
             raise UserError(f"--folder {args.folder}: {path.name} is missing; expected what `bash demo.sh` makes")
-    args.output_dir.mkdir(parents=True, exist_ok=True)
+    make_output_folder(args.output_dir)
     start = args.folder / "code_test"
     unpruned_flags = ["--restore", str(start), "--eval"]
     unpruned = {"run": "unpruned", **_run_once(args, args.output_dir / "unpruned", unpruned_flags)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.common import make_parser
+from benchmarks.common import make_output_folder, make_parser
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     check_checkpoint(args.checkpoint, "--checkpoint")
     check_positive(args, "max_functions", "rounds")
     frame = read_task_file(args.test_file, CODE, flag="--test_file").head(args.max_functions)
+    make_output_folder(args.output_dir)
     report = compare_dtypes(args.checkpoint, frame, args.max_length, args.rounds)
     write_json(args.output_dir / "precision.json", {"test_file": args.test_file, **report})
     print(format_table(report["dtypes"]))

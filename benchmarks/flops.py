@@ -25,7 +25,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
 
-from benchmarks.common import make_parser, software_versions
+from benchmarks.common import make_output_folder, make_parser, software_versions
 from benchmarks.speed.models import DTYPES, cast_weights, new_ltp
 from ltp_pipeline.base.errors import run_main
 from ltp_pipeline.base.files import format_table, write_json
@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="data types of the models")
     parser.add_argument("--ltp_attn", help="attn_implementation of LTP (default: the model chooses)")
     args = parser.parse_args(argv)
+    make_output_folder(args.output_dir)
     rows = compare_counts(args.ltp_attn, tuple(args.dtype))
     failed = [row for row in rows if row["problem"]]
     report = {"torch": software_versions()["torch"], "tolerance": TOLERANCE}

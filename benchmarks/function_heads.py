@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import make_parser
+from benchmarks.common import make_output_folder, make_parser
 from Data.sources.choose_files import choose_files
 from Data.sources.file_report import FileReport
 from Data.sources.projects import projects_from_list
@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     import pandas as pd  # after the flags: it takes a second
 
+    make_output_folder(args.output_dir)
     projects = projects_from_list(args.sources, args.cache_dir, suffixes_of(["c", "cpp"]), FileReport())
     rows, lost = [], []
     for project in progress_bar(projects, desc="compare", unit="project"):
@@ -71,7 +72,6 @@ def main(argv: list[str] | None = None) -> None:
         rows.append(row)
         lost += heads
     rows = [_with_share(row) for row in [*rows, _total(rows)]]
-    args.output_dir.mkdir(parents=True, exist_ok=True)
     write_json(args.output_dir / "function_heads.json", {"limit": LIMIT, "rows": rows})
     write_csv(
         args.output_dir / "lost_heads.csv", pd.DataFrame(lost, columns=["project", "path", "line", "count", "text"])

@@ -22,7 +22,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, machine_facts, make_parser, save_figure, software_versions
+from benchmarks.common import ROOT, machine_facts, make_output_folder, make_parser, save_figure, software_versions
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_csv, write_json
 from ltp_pipeline.base.flags import check_positive
@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.readings is not None:
         write_json(args.readings, read_memory(args, args.runs[0]))
         return
+    make_output_folder(args.output_dir)
     _measure_all(args, sys.argv[1:] if argv is None else argv)
 
 

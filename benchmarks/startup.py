@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, make_parser, software_versions
+from benchmarks.common import ROOT, make_output_folder, make_parser, software_versions
 from ltp_pipeline.base.errors import UserError, run_main
 from ltp_pipeline.base.files import format_table, write_json
 from ltp_pipeline.base.flags import check_positive
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("startup"), help="folder for startup.json")
     args = parser.parse_args(argv)
     check_positive(args, "rounds")
+    make_output_folder(args.output_dir)
     programs = {statement: ["-c", statement] for statement in IMPORTS}
     programs |= {f"{name} --help": _help_arguments(name) for name in commands()}
     rows = time_programs(programs, args.rounds)

@@ -7,16 +7,13 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from benchmarks.speed.models import Size
 from ltp_pipeline.base.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ltp_pipeline.files.file_formats import read_table
 
 WORKS = {
     "W1": "4 sequences of 1024 tokens",
@@ -167,15 +164,6 @@ def padded_width(model: str, size: Size) -> int:
     return size.full if model.startswith("longformer") else 0
 
 
-def _read_table(path: Path, flag: str, column: str) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:  # empty, no table, not UTF-8
-        raise UserError(f"{flag} {path}: expected a CSV file with a column {column!r}: {error}") from None
-
-
 def read_lengths(path: Path) -> np.ndarray:
     """Returns the column `tokens` of a CSV file, `[N]` int64.
 
@@ -185,7 +173,7 @@ def read_lengths(path: Path) -> np.ndarray:
 
     if not path.is_file():
         raise UserError(f"--lengths_file {path}: no such file; expected a CSV file with a column 'tokens'")
-    frame = _read_table(path, "--lengths_file", "tokens")
+    frame = read_table(path, f"--lengths_file {path}")
     if "tokens" not in frame or not len(frame):
         raise UserError(f"--lengths_file {path}: expected a column 'tokens' with a number for each function")
     lengths = pd.to_numeric(frame["tokens"], errors="coerce")
@@ -209,7 +197,7 @@ def tokenized_lengths(path: Path, tokenizer: str) -> np.ndarray:
             f"--data_file {path}: no such file; `python Data/build_dataset.py` builds Data/test.csv. Without "
             "--data_file, the lengths come from --lengths_file"
         )
-    frame = _read_table(path, "--data_file", "functionSource")
+    frame = read_table(path, f"--data_file {path}")
     if "functionSource" not in frame or not len(frame):
         raise UserError(f"--data_file {path}: expected a column 'functionSource' with the code of each function")
     encode = load_tokenizer(tokenizer, flag="--tokenizer")

@@ -21,7 +21,7 @@ from ltp_pipeline.base.processes import is_main, process_count
 AUTO = "auto"
 HELP = "Threads on the CPU; auto: as OMP_NUM_THREADS or MKL_NUM_THREADS says, else one for each core that is idle."
 SET_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # which PyTorch reads, in this order
-MOST = 4096
+MOST = 4096  # threads; PyTorch fails on a number that it cannot start
 INTERVAL = 0.2  # seconds over which the load of other processes is measured, at least
 # Variables that say how long threads of GNU OpenMP, which PyTorch uses on Linux, spin. The number is that of checks.
 SPINNING = {"GOMP_SPINCOUNT": "2000"}

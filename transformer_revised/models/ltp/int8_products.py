@@ -176,7 +176,7 @@ def state_of(tensor: torch.Tensor) -> tuple:
     a change of the whole tensor does. To compare all values would take longer than a copy of the weights saves.
     """
     values = tensor.view(-1) if tensor.is_contiguous() else tensor[0]
-    some = values[:: max(values.shape[0] // 128, 1)].tolist()
+    some = values[:: values.shape[0] // 128 | 1].tolist()  # an odd step does not stay in one column
     return some, tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version
 
 
