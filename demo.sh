@@ -5,7 +5,7 @@
 #
 #   bash demo.sh                  about 16 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
 #                                 downloads; with AVX2 alone two to three times as long
-#   bash demo.sh --quick          the same stages on a small subset, about 3 minutes, in demo_output_quick/
+#   bash demo.sh --quick          the same stages on a small subset, 3 to 4 minutes, in demo_output_quick/
 #   bash demo.sh --from_scratch   starts from random weights, not from MiniLM; also with --quick
 #
 # OUTPUT=folder writes the results to another folder. SEED=n (default 42) draws other weights and another sample.
