@@ -10,7 +10,8 @@ from benchmarks.accuracy.settings import Reading, Settings
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.data.flags import DataArguments
 
-TOKENS_AT_ONCE = 16384  # a larger batch is accumulated of parts, so that long readings fit into the memory
+# Tokens that are computed at once. A larger batch is accumulated of parts, so that long readings fit into the memory.
+TOKENS_AT_ONCE, TOKENS_AT_ONCE_ON_GPU = 16384, 65536
 
 
 class Commands:
@@ -48,7 +49,11 @@ class Commands:
         self._run("run_code_metrics.py", how or PruningStage, classes, flags, folder)
 
     def _common(self, folder: Path, reading: Reading) -> list[str]:
-        size = batch_part(self.settings.batch_size, reading.length)
+        from ltp_pipeline.model.precision import default_device
+
+        on_gpu = default_device().type == "cuda"
+        most = TOKENS_AT_ONCE_ON_GPU if on_gpu else TOKENS_AT_ONCE
+        size = batch_part(self.settings.batch_size, reading.length, most)
         return [
             "--train_file", str(self.files["train"]), "--validation_file", str(self.files["validation"]),
             "--max_seq_length", str(reading.length), "--truncation", reading.truncation,
@@ -74,8 +79,10 @@ class Commands:
         run(how(*arguments))
 
 
-def batch_part(size: int, length: int) -> int:
-    """How many functions of this length are computed at once, of a batch of `size`: a divisor of it."""
+def batch_part(size: int, length: int, most: int = TOKENS_AT_ONCE) -> int:
+    """How many functions of this length are computed at once, of a batch of `size`: a divisor of it, so that they have
+    at most `most` tokens, or are one function.
+    """
     return max(
-        part for part in range(1, size + 1) if size % part == 0 and part * length <= max(length, TOKENS_AT_ONCE)
+        part for part in range(1, size + 1) if size % part == 0 and part * length <= max(length, most)
     )
