@@ -83,6 +83,4 @@ def batch_part(size: int, length: int, most: int = TOKENS_AT_ONCE) -> int:
     """How many functions of this length are computed at once, of a batch of `size`: a divisor of it, so that they have
     at most `most` tokens, or are one function.
     """
-    return max(
-        part for part in range(1, size + 1) if size % part == 0 and part * length <= max(length, most)
-    )
+    return max(part for part in range(1, size + 1) if size % part == 0 and part * length <= max(length, most))
