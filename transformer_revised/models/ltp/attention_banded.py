@@ -2,8 +2,8 @@
 
 The packed row is cut into blocks of `C` queries, none across two sequences. A block attends to a stretch of keys of
 fixed length around it, and to the global tokens outside that stretch: `K` keys for each block. The CPU computes this
-layout from the numbers of tokens and global tokens of the sequences. The GPU computes which pairs are in reach (within
-the window, or with a global key).
+layout with NumPy and copies it to the GPU at once, because each operator that a GPU computes takes the CPU several
+microseconds to launch. The GPU computes which pairs are in reach (within the window, or with a global key).
 
 Example: lengths 300 and 40, a window of 2 * 64, token 0 of each sequence global, nothing removed yet. The packed row
 has `N` = 340 tokens. It is cut into `M` = 6 blocks of `C` = 64 queries, 5 of the first sequence and 1 of the second.
@@ -13,13 +13,13 @@ Each block has 64 + 2 * 64 keys and 8 places for global tokens (1, and 7 because
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
 
+from .host_tokens import to_device
 from .packed_sequence import PackedSequence
 
 # A block has about as many queries as half a window, between these numbers.
@@ -34,18 +34,21 @@ class BandedPlan:
 
     # `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
     queries: torch.Tensor
-    is_query: torch.Tensor  # `[M, C]` bool, False for those repetitions
+    is_query: torch.Tensor | None  # `[M, 1, C]` float32, 0 for those repetitions; `None` if there are none
     keys: torch.Tensor  # `[M, K]` int64, packed indices
-    allowed: torch.Tensor | None  # `[M, C, K]` bool, the pairs in reach; `None` if all are
+    # Bool, the pairs out of reach: `[M, C, K]`, or `[M, 1, K]` if they depend only on the key; `None` if none is
+    masked: torch.Tensor | None
     place: torch.Tensor  # `[N]` int64, index of each token among the `M * C` queries
+    one_block: bool  # whether each sequence is one block: `queries` and `keys` are then the same
     pairs: torch.Tensor  # `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens
     _biases: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def bias(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """The mask that is added to the scores, `[M, 1, C, K]`: 0 if `allowed`, else minus infinity."""
-        if self.allowed is not None and dtype not in self._biases:
-            zeros = torch.zeros(self.allowed.shape, dtype=dtype, device=self.allowed.device)
-            self._biases[dtype] = zeros.masked_fill_(~self.allowed, float("-inf"))[:, None]
+        """The mask that is added to the scores, `[M, 1, C, K]`: minus infinity if `masked`, else 0."""
+        if self.masked is not None and dtype not in self._biases:
+            shape = (*self.queries.shape, self.keys.shape[1])
+            zeros = torch.zeros(shape, dtype=dtype, device=self.masked.device)
+            self._biases[dtype] = zeros.masked_fill_(self.masked, float("-inf"))[:, None]
         return self._biases.get(dtype)
 
 
@@ -55,59 +58,92 @@ def banded_attention(
     value: torch.Tensor,
     plan: BandedPlan,
     *,
+    scale: float = 1.0,
     dropout: float = 0.0,
     with_importance: bool = False,
     importance_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Local attention and importance. [`tiled_attention`] documents the arguments and the results."""
+    """Local attention and importance. [`tiled_attention`] documents the arguments and the results.
+
+    `scale`: multiplies the scores.
+    """
+    M, C = plan.queries.shape
     with torch.autocast(query.device.type, enabled=False):
-        blocks = _gather(query, plan.queries), _gather(key, plan.keys), _gather(value, plan.keys)
+        queries, keys = plan.queries.flatten(), plan.keys.flatten()
+        blocks = query.index_select(1, queries), key.index_select(1, keys), value.index_select(1, keys)
+        blocks = [x.unflatten(1, (M, -1)) for x in blocks]  # [H, M, C, d], [H, M, K, d]
         importance = None
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in blocks)
         if with_importance and (importance_gradient or not learns):
-            context, importance = _explicit_attention(*blocks, plan, dropout)
+            context, importance = _explicit_attention(*blocks, plan, scale, dropout)
         else:
             context = nn.functional.scaled_dot_product_attention(
-                *blocks, attn_mask=plan.bias(query.dtype), dropout_p=dropout, scale=1.0
-            )
+                *(x.transpose(0, 1) for x in blocks), attn_mask=plan.bias(query.dtype), dropout_p=dropout, scale=scale
+            ).transpose(0, 1)
             if with_importance:  # computes the weights again, so that the backward pass need not store them
                 with torch.no_grad():
-                    _, importance = _explicit_attention(blocks[0], blocks[1], None, plan, dropout)
-    context = context.transpose(1, 2).flatten(0, 1).index_select(0, plan.place)
-    return context.transpose(0, 1), importance
+                    _, importance = _explicit_attention(*blocks[:2], None, plan, scale, dropout)
+        # Fused kernels return [M, C, H, d] in memory, so that the tokens are one dimension without a copy.
+        heads = context.permute(1, 2, 0, 3)
+        heads = heads.flatten(0, 1) if heads.is_contiguous() else context.flatten(1, 2).transpose(0, 1)
+    return heads.index_select(0, plan.place).transpose(0, 1), importance
 
 
 def _explicit_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor | None, plan: BandedPlan, dropout: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor | None,
+    plan: BandedPlan,
+    scale: float,
+    dropout: float,
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Attention with its weights in memory: context `[M, H, C, d]` (`None` without `value`) and importance `[N]`."""
-    bias, contexts, received = plan.bias(query.dtype), [], []
-    for part in _steps(len(query), query.shape[1] * query.shape[2] * key.shape[2]):
-        scores = query[part] @ key[part].transpose(2, 3)
-        weights = torch.softmax(scores if bias is None else scores.add_(bias[part]), dim=-1)
-        # Heads are summed first, so that repeated queries are masked in a smaller tensor.
-        by_query = weights.sum(1, dtype=torch.promote_types(weights.dtype, torch.float32))
-        received.append((by_query * plan.is_query[part, :, None]).sum(1))
-        if value is not None:
-            weights = nn.functional.dropout(weights, dropout) if dropout else weights
-            contexts.append(weights @ value[part])
-    received = torch.cat(received)
+    """Attention with its weights in memory: context `[H, M, C, d]` (`None` without `value`) and importance `[N]`."""
+    H, M, C, d = query.shape
+    steps = _steps(M, H * C * key.shape[2])
+    parts = [_weighted(query, key, value, plan, scale, dropout, step) for step in steps]
+    contexts, received = zip(*parts)
+    context = None if value is None else contexts[0] if len(steps) == 1 else torch.cat(contexts, dim=1)
+    return context, _by_token(received[0] if len(steps) == 1 else torch.cat(received), plan)
+
+
+def _weighted(query, key, value, plan, scale, dropout, step) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """The context `[H, m, C, d]` of a few blocks, and the weight that each of their keys receives, `[m, K]`."""
+    q, k = query[:, step].flatten(0, 1), key[:, step].flatten(0, 1)
+    scores = _scaled_product(q, k.transpose(1, 2), scale).unflatten(0, (len(query), -1))  # [H, m, C, K]
+    if plan.masked is not None:
+        scores = scores.masked_fill_(plan.masked[step], float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    exact = torch.promote_types(weights.dtype, torch.float32)
+    if plan.is_query is None:
+        received = weights.sum((0, 2), dtype=exact)
+    else:  # The heads first, so that repeated queries are left out of a smaller product.
+        received = (plan.is_query[step].to(exact) @ weights.sum(0, dtype=exact)).squeeze(1)
+    if value is None:
+        return None, received
+    weights = nn.functional.dropout(weights, dropout) if dropout else weights
+    context = torch.bmm(weights.flatten(0, 1), value[:, step].flatten(0, 1))
+    return context.unflatten(0, (len(query), -1)), received
+
+
+def _scaled_product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    """`scale * a @ b` of `[S, m, k]` and `[S, k, n]` in one kernel."""
+    return torch.bmm(a, b) if scale == 1.0 else torch.baddbmm(a.new_empty(()), a, b, beta=0, alpha=scale)
+
+
+def _by_token(received: torch.Tensor, plan: BandedPlan) -> torch.Tensor:
+    """The sum for each token, `[N]`, of what it receives as a key of several blocks, `[M, K]`."""
+    if plan.one_block:
+        return received.flatten().index_select(0, plan.place)
     # A GPU's atomic additions have no fixed order. In float64 its effect disappears when the sum is rounded.
     total = received.new_zeros(len(plan.place), dtype=torch.float64)
-    total = total.index_add(0, plan.keys.flatten(), received.flatten().double())
-    return torch.cat(contexts) if contexts else None, total.to(received.dtype)
+    add = total.index_add if received.requires_grad else total.index_add_
+    return add(0, plan.keys.flatten(), received.flatten().double()).to(received.dtype)
 
 
-def _gather(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """The rows of `x` (`[H, N, d]`) at `index` (`[M, C]`), `[M, H, C, d]`."""
-    return x.index_select(1, index.flatten()).unflatten(1, index.shape).transpose(0, 1)
-
-
-def _steps(blocks: int, weights: int) -> Iterator[slice]:
+def _steps(blocks: int, weights: int) -> list[slice]:
     """Slices of the blocks, each with at most `MAX_WEIGHTS` weights if one block has `weights`."""
     step = max(1, MAX_WEIGHTS // weights)
-    for start in range(0, blocks, step):
-        yield slice(start, start + step)
+    return [slice(start, start + step) for start in range(0, blocks, step)]
 
 
 def banded_plan(packed: PackedSequence, half_window: int) -> BandedPlan:
@@ -138,41 +174,60 @@ def _sizes(packed: PackedSequence, half_window: int) -> tuple[int, int, int, boo
 
 def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
     size, stretch, num_slots, all_in_reach = _sizes(packed, half_window)
-    table = packed.to_device(_block_table(packed, size, stretch, num_slots, half_window))
-    first, end, key_start = table[:, :3, None].unbind(1)
-    index = first + torch.arange(size, device=table.device)
-    is_query, queries = index < end, torch.minimum(index, end - 1)
-    index = key_start + torch.arange(stretch, device=table.device)
-    is_key, keys = index < end, torch.minimum(index, end - 1)
-    slots = table[:, 3:]
-    if slots.shape[1]:
-        far = packed.global_index[slots.clamp(min=0)]
-        is_far = (slots >= 0) & ((far < key_start) | (far >= key_start + stretch))
-        keys, is_key = torch.cat([keys, far], dim=1), torch.cat([is_key, is_far], dim=1)
-    allowed = None
-    if not all_in_reach:
-        distance = packed.positions[queries][:, :, None] - packed.positions[keys][:, None]
-        allowed = ((distance.abs() <= half_window) | packed.is_global[keys][:, None]) & is_key[:, None]
-    token = torch.arange(len(packed), device=table.device)
-    block = torch.searchsorted(first[:, 0].contiguous(), token, right=True) - 1
-    place = token + (torch.arange(len(table), device=table.device) * size - first[:, 0])[block]
-    return BandedPlan(queries, is_query, keys, allowed, place, packed.length_tensor * keys.shape[1])
-
-
-def _block_table(packed: PackedSequence, size: int, stretch: int, num_slots: int, half_window: int) -> np.ndarray:
-    """`[M, 3 + num_slots]` int64. For each block: its first query, the end of its sequence and its first key (packed
-    indices); then the global tokens of its sequence as indices into `packed.global_index`, filled up with -1.
-    """
-    starts, ends = np.array(packed.offsets[:-1]), np.array(packed.offsets[1:])
-    blocks = -(-packed.lengths // size)
+    blocks = -(-packed.lengths // size)  # of each sequence
     of = np.repeat(np.arange(len(blocks)), blocks)  # sequence of each block
+    start, end = np.array(packed.offsets)[of, None], np.array(packed.offsets)[of + 1, None]  # [M, 1]
     rank = np.arange(len(of)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
-    first = starts[of] + rank * size
-    key_start = np.maximum(np.minimum(first - half_window, ends[of] - stretch), starts[of])
-    slot = np.arange(num_slots)
-    first_global = np.cumsum(packed.num_global) - packed.num_global
-    slots = np.where(slot < packed.num_global[of, None], first_global[of, None] + slot, -1)
-    return np.concatenate([np.stack([first, ends[of], key_start], axis=1), slots], axis=1)
+    first = start + rank[:, None] * size
+    key_start = np.maximum(np.minimum(first - half_window, end - stretch), start)
+
+    queries, keys = first + np.arange(size), key_start + np.arange(stretch)
+    is_key, is_query = keys < end, None
+    if (queries[:, -1:] >= end).any():
+        is_query = (queries < end)[:, None].astype(np.float32)
+    queries, keys = np.minimum(queries, end - 1), np.minimum(keys, end - 1)
+    if num_slots:
+        far, is_far = _far_globals(packed, of, num_slots, key_start, stretch)
+        keys, is_key = np.concatenate([keys, far], axis=1), np.concatenate([is_key, is_far], axis=1)
+    shift = np.arange(len(of)) * size - first[:, 0]  # from a packed index to the index among all queries
+    place = np.arange(len(packed)) + np.repeat(shift, np.minimum(end - first, size)[:, 0])
+    arrays = [queries, keys, place, packed.lengths * keys.shape[1]]
+    if is_query is not None:
+        arrays.append(is_query)
+    masks = [] if all_in_reach else _positions(packed, queries, keys, is_key, half_window)
+    queries, keys, place, pairs, *more = to_device([*arrays, *masks], packed.positions.device)
+    masks = more[len(more) - len(masks) :]
+    masked = masks[0] if len(masks) == 1 else None
+    if len(masks) == 2:
+        masked = masks[0][:, :, None].sub(masks[1][:, None]).abs_() > half_window
+    one_block = bool((blocks == 1).all()) and not num_slots and size == stretch
+    return BandedPlan(queries, None if is_query is None else more[0], keys, masked, place, one_block, pairs)
+
+
+def _far_globals(packed, of, num_slots, key_start, stretch) -> tuple[np.ndarray, np.ndarray]:
+    """For each block the global tokens of its sequence, packed indices `[M, num_slots]`, and which of them are outside
+    the stretch of keys. Places that are left over hold any token.
+    """
+    global_index, slot = packed.host_is_global.nonzero()[0], np.arange(num_slots)
+    begin = (np.cumsum(packed.num_global) - packed.num_global)[of, None]
+    far = global_index[np.minimum(begin + slot, len(global_index) - 1)]
+    is_far = (slot < packed.num_global[of, None]) & ((far < key_start) | (far >= key_start + stretch))
+    return far, is_far
+
+
+def _positions(packed, queries, keys, is_key, half_window) -> list[np.ndarray]:
+    """What says which pairs are out of reach: where no key is, `[M, 1, K]` bool, if all tokens of each sequence are in
+    reach of each other. Else the positions of the queries `[M, C]` and the keys `[M, K]`, float32, which are NaN for
+    global keys and infinite where no key is: the distance is larger than the window for all keys out of reach only.
+    """
+    positions, ends = packed.host_positions.astype(np.float32), np.array(packed.offsets[1:])
+    alive = packed.lengths > 0
+    span = positions[ends[alive] - 1] - positions[ends[alive] - packed.lengths[alive]]
+    if span.max() <= half_window and keys.shape[1] >= packed.lengths.max():
+        return [~is_key[:, None]] if not is_key.all() else []
+    of_keys = np.where(packed.host_is_global, np.float32("nan"), positions)[keys]
+    of_keys[~is_key] = np.inf
+    return [positions[queries], of_keys]
 
 
 def _up_to_8(size: int) -> int:

@@ -49,6 +49,7 @@ def local_attention(
     value: torch.Tensor,
     plan: TilePlan | BandedPlan,
     *,
+    scale: float = 1.0,
     dropout: float = 0.0,
     with_importance: bool = False,
     importance_gradient: bool = False,
@@ -57,11 +58,12 @@ def local_attention(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Local attention and importance by either plan. [`tiled_attention`] documents the arguments and the results.
 
-    Only a `TilePlan` uses `overwrite_query` and `workspace`.
+    Only a `TilePlan` uses `overwrite_query` and `workspace`. Only a `BandedPlan` takes a `scale` of the scores; for a
+    `TilePlan` the query is scaled before.
     """
     settings = {
         "dropout": dropout, "with_importance": with_importance, "importance_gradient": importance_gradient,
     }  # fmt: skip
     if isinstance(plan, BandedPlan):
-        return banded_attention(query, key, value, plan, **settings)
+        return banded_attention(query, key, value, plan, scale=scale, **settings)
     return tiled_attention(query, key, value, plan, overwrite_query=overwrite_query, workspace=workspace, **settings)

@@ -206,14 +206,18 @@ def padded_global_attention(
     Returns the context `[B, D]`.
     """
     (B, H, d), D = query.shape, hidden_states.shape[1]
-    query = torch.einsum("bhd,hde->bhe", query, key.weight.view(H, d, D))
-    states = hidden_states[None] if B == 1 else packed.unpack(hidden_states)
-    scores = query @ states.transpose(1, 2)
-    if B > 1:
-        scores = scores.masked_fill(~packed.is_alive[:, None], float("-inf"))
-    weights = nn.functional.dropout(torch.softmax(scores, dim=-1), dropout)
-    context = torch.einsum("bhe,hde->bhd", weights @ states, value.weight.view(H, d, D))
-    return (context + weights.sum(-1, keepdim=True) * value.bias.view(H, d)).flatten(1)
+    folded = torch.bmm(query.transpose(0, 1), key.weight.view(H, d, D)).transpose(0, 1)  # [B, H, D]
+    index, is_padding = (None, None) if B == 1 else packed.padding
+    states = hidden_states[None] if B == 1 else hidden_states.index_select(0, index.flatten()).view(B, -1, D)
+    scores = torch.bmm(folded, states.transpose(1, 2))
+    if is_padding is not None:
+        scores = scores.masked_fill_(is_padding[:, None], float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    weights = nn.functional.dropout(weights, dropout) if dropout else weights
+    context = torch.bmm(weights, states).transpose(0, 1)  # [H, B, D]
+    context = torch.bmm(context, value.weight.view(H, d, D).transpose(1, 2)).transpose(0, 1)  # [B, H, d]
+    bias = value.bias.view(H, d)
+    return (context + (weights.sum(-1, keepdim=True) * bias if dropout else bias)).flatten(1)
 
 
 def global_attention_weights(weights: list[torch.Tensor], packed: PackedSequence, dtype: torch.dtype) -> torch.Tensor:

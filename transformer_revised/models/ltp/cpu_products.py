@@ -226,10 +226,10 @@ def projected_heads(
 
     `workspace`: where the results are stored, on a CPU without gradients.
     """
-    if torch.is_grad_enabled() or x.device.type != "cpu":
+    if computes_all_rows_at_once(x):
         outputs = (linear(layer, x).unflatten(1, (num_heads, -1)).transpose(0, 1) for layer in layers)
         first, *others = (heads.contiguous() if x.device.type == "cpu" else heads for heads in outputs)
-        return first.mul_(scale), *others
+        return first if scale == 1.0 else first.mul_(scale), *others
     space, result = workspace or Workspace(), None
     for place in pieces(x):
         rows = padded_rows(x[place], space, "rows")

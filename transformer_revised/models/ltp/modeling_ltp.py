@@ -28,7 +28,7 @@ from .ltp_model_output import LTPBaseModelOutputWithPooling
 from .modeling_ltp_layer import ForwardOptions, LayerTrace, LTPLayer
 from .packed_encoding import PackedEncoding, output_fields
 from .packed_sequence import PackedSequence
-from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_active_layers
+from .prune_modules import AbsoluteThresholdPruner, TokenPruner, read_cuts
 from .workspace import keep_freed_memory
 
 CANNOT_BE_EXPORTED = (
@@ -300,7 +300,7 @@ class LTPModel(LTPPreTrainedModel):
             output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             output_attentions=config.output_attentions if output_attentions is None else output_attentions,
             output_pruning=output_pruning,
-            active_layers=read_active_layers(self.pruners()),
+            cuts=read_cuts(self.pruners()),
         )
         source = input_ids if input_ids is not None else inputs_embeds
         if source.device.type == "cpu" and not torch.compiler.is_compiling():

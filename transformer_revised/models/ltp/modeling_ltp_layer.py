@@ -15,6 +15,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
 
+from .attention_banded import BandedPlan
 from .attention_dispatch import choose_implementation, local_attention, local_attention_plan
 from .attention_global import (
     global_attention,
@@ -34,9 +35,9 @@ from .cpu_products import (
     linear,
     projected_heads,
 )
-from .device_policy import run_uncompiled
+from .device_policy import reading_back_stalls, run_uncompiled
 from .packed_sequence import PackedSequence
-from .prune_modules import PRUNERS, TokenPruner
+from .prune_modules import INACTIVE_THRESHOLD, PRUNERS, TokenPruner
 from .workspace import Workspace
 
 
@@ -52,8 +53,8 @@ class ForwardOptions:
     output_hidden_states: bool = False
     output_attentions: bool = False
     output_pruning: bool = False
-    # layer -> whether it can remove tokens, for layers whose threshold was read from a GPU
-    active_layers: dict[int, bool] = field(default_factory=dict)
+    # layer -> the threshold of its scores, for layers whose threshold was read from a GPU; 0 if it removes nothing
+    cuts: dict[int, float] = field(default_factory=dict)
     workspace: Workspace = field(default_factory=Workspace)  # buffers that the layers share
 
     @property
@@ -76,7 +77,8 @@ class LayerTrace:
     returned: PackedSequence | None = None
     scores: torch.Tensor | None = None  # [N]
     soft_mask: torch.Tensor | None = None  # [N]
-    removed: tuple[torch.Tensor, torch.Tensor] | None = None  # flat index and last state of each token removed
+    # flat index and last state of each token removed; not on a GPU if only first tokens are read and these stay
+    removed: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 class LTPLayer(GradientCheckpointingLayer):
@@ -114,7 +116,8 @@ class LTPLayer(GradientCheckpointingLayer):
         # Pruning
         kept = None  # packed indices of the tokens kept, [M]; None: all
         if only_first_token:
-            hidden_states, trace.returned = hidden_states[packed.first_index], packed.first_tokens()
+            hidden_states = hidden_states.index_select(0, packed.first_index)
+            trace.returned = packed.first_tokens()
             trace.kept = packed if prunes else trace.returned
         if prunes:
             trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
@@ -123,7 +126,7 @@ class LTPLayer(GradientCheckpointingLayer):
                 if not self.masks_global_tokens:
                     trace.soft_mask = trace.soft_mask.masked_fill(packed.is_global, 1.0)
             else:
-                kept = self._remove(hidden_states, trace)
+                kept = self._remove(hidden_states, trace, options)
 
         # Feed-forward part: [M, D]
         hidden_states = self.feed_forward(context, hidden_states, kept, options.workspace)
@@ -145,8 +148,8 @@ class LTPLayer(GradientCheckpointingLayer):
 
     def _is_active(self, options: ForwardOptions) -> bool:
         """Whether the layer can remove tokens."""
-        if self.layer_id in options.active_layers:
-            return options.active_layers[self.layer_id]
+        if self.layer_id in options.cuts:
+            return options.cuts[self.layer_id] != INACTIVE_THRESHOLD
         return self.pruner is not None and self.pruner.is_active
 
     def _only_first_token(self, packed: PackedSequence, options: ForwardOptions, is_active: bool) -> bool:
@@ -159,13 +162,19 @@ class LTPLayer(GradientCheckpointingLayer):
         return not options.output_pruning and (not is_active or packed.has_global_first_tokens)
 
     @run_uncompiled
-    def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace) -> torch.Tensor | None:
+    def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace, options: ForwardOptions) -> torch.Tensor | None:
         """Removes tokens and stores their last states in `trace`. Returns the indices of those kept; None: all."""
-        mask = self.pruner.hard_mask(trace.scores, trace.entered)  # [N] bool
-        trace.kept, kept, removed = trace.entered.keep(mask)
+        entered = trace.entered
+        if self.layer_id in options.cuts:  # [N] bool
+            mask = self.pruner.mask_at(options.cuts[self.layer_id], trace.scores, entered)
+        else:
+            mask = self.pruner.hard_mask(trace.scores, entered)
+        trace.kept, kept, removed = entered.keep(mask)
         if not len(removed):
             return None
-        trace.removed = trace.entered.flat_index[removed], hidden_states.index_select(0, removed)
+        first_tokens_stay = options.only_first_token and entered.host_lengths.first_is_global
+        if not (first_tokens_stay and reading_back_stalls(hidden_states.device)):
+            trace.removed = entered.flat_index[removed], hidden_states.index_select(0, removed)
         return kept
 
 
@@ -236,27 +245,32 @@ class LTPSelfAttention(LongformerSelfAttention):
         )
         plan = first_token_plan(packed, w) if only_first_token else local_attention_plan(implementation, packed, w)
         layers = self.query, self.key, self.value
-        query, key, value = projected_heads(
-            layers, hidden_states, self.num_heads, self.head_dim**-0.5, options.workspace
-        )
+        query, key, value, scale = self._heads(layers, hidden_states, plan, options)
         overwrite = not torch.is_grad_enabled() and not options.output_attentions
-        settings |= {"overwrite_query": overwrite, "workspace": options.workspace}
+        settings |= {"scale": scale, "overwrite_query": overwrite, "workspace": options.workspace}
         context, importance = local_attention(query, key, value, plan, with_importance=with_importance, **settings)
         attentions = tiled_attention_weights(query, key, packed, plan, w) if options.output_attentions else None
         context = context.transpose(0, 1)
         pairs = plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
         return context[packed.first_index] if only_first_token else context, importance, pairs, attentions
 
+    def _heads(self, layers, hidden_states, plan, options) -> tuple:
+        """The projections `[H, N, d]` of the query, which a `TilePlan` needs scaled, and of others; then the scale
+        that is left for the scores. A GPU scales them within their product.
+        """
+        scale = self.head_dim**-0.5
+        of_query, of_scores = (1.0, scale) if isinstance(plan, BandedPlan) else (scale, 1.0)
+        return *projected_heads(layers, hidden_states, self.num_heads, of_query, options.workspace), of_scores
+
     def _importance(self, hidden_states, packed, options) -> tuple[torch.Tensor, torch.Tensor]:
         """The importance `[N]` alone, and the pairs computed for each sequence `[B]`."""
         implementation = choose_implementation(self.config._attn_implementation, hidden_states.device, False)
         plan = local_attention_plan(implementation, packed, self.one_sided_attn_window_size)
         with torch.set_grad_enabled(torch.is_grad_enabled() and options.importance_gradient):
-            layers = self.query, self.key
-            query, key = projected_heads(layers, hidden_states, self.num_heads, self.head_dim**-0.5, options.workspace)
+            query, key, scale = self._heads((self.query, self.key), hidden_states, plan, options)
             _, importance = local_attention(
-                query, key, key, plan, with_importance=True, importance_gradient=options.importance_gradient,
-                workspace=options.workspace,
+                query, key, key, plan, scale=scale, with_importance=True,
+                importance_gradient=options.importance_gradient, workspace=options.workspace,
             )  # fmt: skip
         return importance, plan.pairs if isinstance(plan.pairs, torch.Tensor) else packed.to_device(plan.pairs)
 
@@ -277,7 +291,7 @@ class LTPSelfAttention(LongformerSelfAttention):
                 self.value_global,
                 self.dropout if self.training else 0.0,
             )
-            return index, context, torch.ones_like(index), None
+            return index, context, packed.ones, None
         global_rows = packed.global_indices
         if only_first_token:
             global_rows = [indices[indices == first] for indices, first in zip(global_rows, packed.offsets)]
@@ -322,7 +336,7 @@ class LTPSelfAttention(LongformerSelfAttention):
 
     def _global_query(self, hidden_states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The global queries of the tokens at `index`, `[G, H, d]`, divided by `sqrt(d)`."""
-        query = linear(self.query_global, hidden_states[index]) / math.sqrt(self.head_dim)
+        query = linear(self.query_global, hidden_states.index_select(0, index)) / math.sqrt(self.head_dim)
         return query.view(-1, self.num_heads, self.head_dim)
 
 

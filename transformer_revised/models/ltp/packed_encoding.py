@@ -25,7 +25,7 @@ class PackedEncoding:
     def first_states(self) -> torch.Tensor:
         """State of each sequence's first token, `[B, D]`; its last state if it was removed."""
         if self.packed.has_all_first_tokens:
-            return self.states[self.packed.first_index]
+            return self.states.index_select(0, self.packed.first_index)
         columns = self.packed.first_columns
         return self.last_hidden_state[torch.arange(len(columns), device=columns.device), columns]
 

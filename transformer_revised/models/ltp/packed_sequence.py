@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .device_policy import reading_back_stalls, run_uncompiled
+from .host_tokens import HostTokens, to_device
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class HostLengths:
         first = is_global.gather(1, real.int().argmax(dim=1, keepdim=True)).squeeze(1)
         lengths, num_global, first = torch.stack([lengths, is_global.sum(dim=1), first.long()]).cpu().numpy()
         return cls(lengths, num_global, bool(first.all()))
+
+    @classmethod
+    def of_host(cls, tokens: HostTokens) -> HostLengths:
+        """Counts tokens that are known on the host."""
+        ends = np.cumsum(tokens.is_global, dtype=np.int64)
+        before = np.concatenate([[0], ends])[[*tokens.starts.tolist(), len(ends)]]
+        first_is_global = bool(tokens.lengths.all()) and bool(tokens.is_global[tokens.starts].all())
+        return cls(tokens.lengths, np.diff(before), first_is_global)
 
     @classmethod
     def of_tokens(cls, sequence_of: torch.Tensor, is_global: torch.Tensor, batch_size: int) -> HostLengths:
@@ -77,11 +86,14 @@ class PackedSequence:
         Raises ValueError if a sequence has no real token.
         """
         real = attention_mask > 0
-        host = HostLengths.of_masks(real, global_attention_mask)
+        stalls = reading_back_stalls(real.device)
+        host = (HostTokens if stalls else HostLengths).of_masks(real, global_attention_mask)
         if not host.lengths.all():
             raise ValueError(
                 f"sequence {int(host.lengths.argmin())} of the batch has no token: its `attention_mask` is all zeros"
             )
+        if stalls:
+            return cls._of_host(host, HostLengths.of_host(host), tuple(attention_mask.shape), real.device)[0]
         sequence_of, positions = torch.nonzero_static(real, size=int(host.lengths.sum())).T.contiguous()
         if global_attention_mask is None:
             is_global = torch.ones_like(sequence_of, dtype=torch.bool)
@@ -89,6 +101,35 @@ class PackedSequence:
         else:
             is_global = (global_attention_mask > 0)[sequence_of, positions]
         return cls(sequence_of, positions, is_global, tuple(attention_mask.shape), host_lengths=host)
+
+    @classmethod
+    def _of_host(
+        cls,
+        host: HostTokens,
+        host_lengths: HostLengths,
+        shape: tuple[int, int],
+        device: torch.device,
+        *more: np.ndarray,
+        start: PackedSequence | None = None,
+    ) -> tuple[PackedSequence, list[torch.Tensor]]:
+        """The tokens, with all that later steps ask for, by one transfer to a GPU; and `more` arrays on the GPU."""
+        sequence_of = np.repeat(np.arange(shape[0]), host.lengths)
+        flat_index = sequence_of * shape[1] + host.positions
+        offsets = np.append(host.starts, len(flat_index))
+        ones = np.ones_like(host.lengths)
+        arrays = [sequence_of, host.positions, host.is_global, flat_index, offsets, host.lengths, ones, *more]
+        pads = shape[0] > 1 and len(flat_index) > 0
+        if pads:
+            arrays += host.padded_index()
+        sequence_of, positions, is_global, flat_index, offsets, lengths, ones, *more = to_device(arrays, device)
+        packed = cls(sequence_of, positions, is_global, shape, start, host_lengths)
+        packed.host_positions, packed.host_is_global = host.positions, host.is_global
+        packed.flat_index, packed._device_offsets, packed.length_tensor = flat_index, offsets, lengths
+        packed.ones = ones
+        if pads:
+            *more, index, is_padding = more
+            packed.padding = index, is_padding if host.lengths.min() < host.lengths.max() else None
+        return packed, more
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -116,9 +157,14 @@ class PackedSequence:
         return self.positions.cpu().numpy()
 
     @functools.cached_property
+    def host_is_global(self) -> np.ndarray:
+        """`is_global`, `[N]` bool."""
+        return self.is_global.cpu().numpy()
+
+    @functools.cached_property
     def global_indices(self) -> list[np.ndarray]:
         """For each sequence, the packed indices of its global tokens."""
-        host_global = self.is_global.cpu().numpy().nonzero()[0]
+        host_global = self.host_is_global.nonzero()[0]
         return np.split(host_global, np.searchsorted(host_global, self.offsets[1:-1]))
 
     @property
@@ -149,10 +195,15 @@ class PackedSequence:
         """Packed index of the first token of each sequence, `[B]` int64."""
         return self._device_offsets[:-1]
 
-    @property
+    @functools.cached_property
     def length_tensor(self) -> torch.Tensor:
         """Alive tokens of each sequence, `[B]` int64."""
         return self._device_offsets.diff()
+
+    @functools.cached_property
+    def ones(self) -> torch.Tensor:
+        """`[B]` int64; in place of `ones_like` in each layer."""
+        return torch.ones_like(self.first_index)
 
     @functools.cached_property
     def global_index(self) -> torch.Tensor:
@@ -171,14 +222,26 @@ class PackedSequence:
         return self.sequence_of * self.shape[1] + self.positions
 
     @functools.cached_property
+    def padding(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The padded batch without the columns that are longer than each sequence: packed indices `[B, W]` int64,
+        and which of them are padding, `[B, W]` bool; `None` if none is. See [`HostTokens.padded_index`].
+        """
+        index, is_padding = self._host_tokens.padded_index()
+        index, mask = to_device([index, is_padding], self.positions.device)
+        return index, mask if is_padding.any() else None
+
+    @property
+    def _host_tokens(self) -> HostTokens:
+        return HostTokens(self.lengths, self.host_positions, self.host_is_global)
+
+    @functools.cached_property
     def is_alive(self) -> torch.Tensor:
         """Which columns of the padded batch hold a token, `[B, L]` bool."""
         return self.unpack(torch.ones_like(self.is_global), fill=False)
 
     def to_device(self, array: np.ndarray) -> torch.Tensor:
         """A copy of a host array on the tokens' device; the host does not wait for a GPU to make it."""
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self.positions.device, non_blocking=True) if self.positions.is_cuda else tensor
+        return to_device([array], self.positions.device)[0]
 
     # Between packed and padded tensors.
 
@@ -211,15 +274,21 @@ class PackedSequence:
         if self.host_lengths.first_is_global:
             ones = np.ones_like(self.lengths)
             host = HostLengths(ones, ones, True)
+            if reading_back_stalls(self.positions.device):
+                starts = self.offsets[:-1]
+                tokens = HostTokens(ones, self.host_positions[starts], self.host_is_global[starts])
+                return self._of_host(tokens, host, self.shape, self.positions.device, start=self.before_removal)[0]
         return self.select(self.first_index, host)
 
     @run_uncompiled
     def keep(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
-        """Removes tokens. Only the new lengths are read back from the device.
+        """Removes tokens. Of a GPU only the mask is read back.
 
         `mask`: `[N]` bool, True for the tokens to keep, which include all global ones.
         Returns the tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
         """
+        if reading_back_stalls(self.positions.device):
+            return self._keep_on_gpu(mask)
         lengths = self.sum(mask.long()).cpu().numpy()
         num_kept = int(lengths.sum())
         kept = torch.nonzero_static(mask, size=num_kept).squeeze(1)
@@ -227,6 +296,20 @@ class PackedSequence:
         if not len(removed):
             return self, kept, removed
         return self.select(kept, dataclasses.replace(self.host_lengths, lengths=lengths)), kept, removed
+
+    def _keep_on_gpu(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
+        """See `keep`."""
+        mask = mask.cpu().numpy()
+        tokens, kept = self._host_tokens.keep(mask)
+        if len(kept) == len(self):
+            indices = torch.arange(len(self), device=self.positions.device)
+            return self, indices, indices[:0]
+        lengths = dataclasses.replace(self.host_lengths, lengths=tokens.lengths)
+        device, removed = self.positions.device, np.flatnonzero(~mask)
+        packed, (kept, removed) = self._of_host(
+            tokens, lengths, self.shape, device, kept, removed, start=self.before_removal
+        )
+        return packed, kept, removed
 
     # By sequence.
 
@@ -236,4 +319,8 @@ class PackedSequence:
 
     def amax(self, values: torch.Tensor) -> torch.Tensor:
         """Largest value of each sequence: `[N]` to `[B]`."""
+        if reading_back_stalls(values.device) and self.lengths.all():
+            if self.shape[0] == 1:
+                return values.amax(0, keepdim=True)
+            return values.index_select(0, self.padding[0].flatten()).view(self.shape[0], -1).amax(1)
         return values.new_zeros(self.shape[0]).scatter_reduce(0, self.sequence_of, values, "amax", include_self=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -47,7 +48,8 @@ class TokenPruner(nn.Module):
         Returns scores, `[N]` float32.
         """
         if self.normalization == "max":
-            return importance / packed.amax(importance)[packed.sequence_of]
+            largest = packed.amax(importance)  # [B]
+            return importance / (largest if len(largest) == 1 else largest[packed.sequence_of])
         if self.normalization == "mean":
             return importance / (num_heads * packed.length_tensor)[packed.sequence_of]
         return importance / num_heads
@@ -133,7 +135,11 @@ class AbsoluteThresholdPruner(PrunerWithThreshold):
         return self.cut.item() != INACTIVE_THRESHOLD
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        return (scores >= self.cut.detach().clamp(min=MIN_THRESHOLD)) | packed.is_global
+        return self.mask_at(self.cut.detach().clamp(min=MIN_THRESHOLD), scores, packed)
+
+    def mask_at(self, cut: float | torch.Tensor, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
+        """[`hard_mask`] with a threshold that was read before, see [`read_cuts`]."""
+        return (scores >= cut) | packed.is_global
 
 
 def _rising_threshold(config, layer_id: int) -> float:
@@ -180,13 +186,13 @@ PRUNERS: dict[str, type[TokenPruner]] = {
 }
 
 
-def read_active_layers(pruners: list[TokenPruner | None]) -> dict[int, bool]:
+def read_cuts(pruners: list[TokenPruner | None]) -> dict[int, float]:
     """Reads learned thresholds from a GPU, all with one transfer.
 
     Returns:
-        Index of each layer whose threshold was read -> whether the layer can remove tokens. For the other layers read
-        `is_active` when they run: their threshold is not a tensor, is on the CPU, or is on this device only while the
-        layer runs (sharded parameters).
+        Index of each layer whose threshold was read -> the threshold for [`AbsoluteThresholdPruner.mask_at`], or 0 if
+        the layer can remove no tokens. Other layers use `is_active` and `hard_mask` when they run: their threshold is
+        not a tensor, is on the CPU, or is on this device only while the layer runs (sharded parameters).
     """
     learned = {
         i: pruner
@@ -198,5 +204,10 @@ def read_active_layers(pruners: list[TokenPruner | None]) -> dict[int, bool]:
     if not learned:
         return {}
     device = next(iter(learned.values())).keep_threshold.device
-    thresholds = torch.stack([pruner.cut.detach().to(device) for pruner in learned.values()])
-    return dict(zip(learned, (thresholds != INACTIVE_THRESHOLD).tolist()))
+    offsets = torch.stack([pruner.keep_threshold.detach().to(device) for pruner in learned.values()])
+    offsets = (offsets if offsets.dtype == torch.float64 else offsets.float()).cpu().numpy()
+    base = np.array([pruner.base_threshold for pruner in learned.values()], dtype=offsets.dtype)
+    return {
+        i: INACTIVE_THRESHOLD if cut == INACTIVE_THRESHOLD else max(cut, MIN_THRESHOLD)
+        for i, cut in zip(learned, (base + offsets).tolist())
+    }
