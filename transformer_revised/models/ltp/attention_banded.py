@@ -13,6 +13,7 @@ Each block has 64 + 2 * 64 keys and 8 places for global tokens (1, and 7 because
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,10 +33,11 @@ MAX_WEIGHTS = 2**28
 class BandedPlan:
     """`M` blocks of `C` queries and `K` keys each."""
 
-    # `[M, C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
+    shape: tuple[int, int, int]  # `(M, C, K)`
+    # `[M * C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
     queries: torch.Tensor
     is_query: torch.Tensor | None  # `[M, 1, C]` float32, 0 for those repetitions; `None` if there are none
-    keys: torch.Tensor  # `[M, K]` int64, packed indices
+    keys: torch.Tensor  # `[M * K]` int64, packed indices
     # Bool, the pairs out of reach: `[M, C, K]`, or `[M, 1, K]` if they depend only on the key; `None` if none is
     masked: torch.Tensor | None
     place: torch.Tensor  # `[N]` int64, index of each token among the `M * C` queries
@@ -46,8 +48,7 @@ class BandedPlan:
     def bias(self, dtype: torch.dtype) -> torch.Tensor | None:
         """The mask that is added to the scores, `[M, 1, C, K]`: minus infinity if `masked`, else 0."""
         if self.masked is not None and dtype not in self._biases:
-            shape = (*self.queries.shape, self.keys.shape[1])
-            zeros = torch.zeros(shape, dtype=dtype, device=self.masked.device)
+            zeros = torch.zeros(self.shape, dtype=dtype, device=self.masked.device)
             self._biases[dtype] = zeros.masked_fill_(self.masked, float("-inf"))[:, None]
         return self._biases.get(dtype)
 
@@ -67,11 +68,11 @@ def banded_attention(
 
     `scale`: multiplies the scores.
     """
-    M, C = plan.queries.shape
-    with torch.autocast(query.device.type, enabled=False):
-        queries, keys = plan.queries.flatten(), plan.keys.flatten()
-        blocks = query.index_select(1, queries), key.index_select(1, keys), value.index_select(1, keys)
-        blocks = [x.unflatten(1, (M, -1)) for x in blocks]  # [H, M, C, d], [H, M, K, d]
+    device, M, (H, _, d) = query.device.type, plan.shape[0], query.shape
+    casts = torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if casts else contextlib.nullcontext():
+        index = plan.queries, plan.keys, plan.keys
+        blocks = [x.index_select(1, i).view(H, M, -1, d) for x, i in zip((query, key, value), index)]
         importance = None
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in blocks)
         if with_importance and (importance_gradient or not learns):
@@ -98,34 +99,39 @@ def _explicit_attention(
     dropout: float,
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Attention with its weights in memory: context `[H, M, C, d]` (`None` without `value`) and importance `[N]`."""
-    H, M, C, d = query.shape
-    steps = _steps(M, H * C * key.shape[2])
-    parts = [_weighted(query, key, value, plan, scale, dropout, step) for step in steps]
-    contexts, received = zip(*parts)
-    context = None if value is None else contexts[0] if len(steps) == 1 else torch.cat(contexts, dim=1)
-    return context, _by_token(received[0] if len(steps) == 1 else torch.cat(received), plan)
+    M, C, K = plan.shape
+    steps = _steps(M, len(query) * C * K)
+    if len(steps) == 1:
+        context, received = _weighted(query, key, value, plan.masked, plan.is_query, scale, dropout)
+    else:
+        context, received = zip(*(
+            _weighted(query[:, s], key[:, s], None if value is None else value[:, s],
+                      *(None if x is None else x[s] for x in (plan.masked, plan.is_query)), scale, dropout)
+            for s in steps
+        ))  # fmt: skip
+        context, received = None if value is None else torch.cat(context, dim=1), torch.cat(received)
+    return context, _by_token(received, plan)
 
 
-def _weighted(query, key, value, plan, scale, dropout, step) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """The context `[H, m, C, d]` of a few blocks, and the weight that each of their keys receives, `[m, K]`."""
-    q, k = query[:, step].flatten(0, 1), key[:, step].flatten(0, 1)
-    scores = _scaled_product(q, k.transpose(1, 2), scale).unflatten(0, (len(query), -1))  # [H, m, C, K]
-    if plan.masked is not None:
-        scores = scores.masked_fill_(plan.masked[step], float("-inf"))
+def _weighted(query, key, value, masked, is_query, scale, dropout) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """The context `[H, M, C, d]` of blocks, and the weight that each of their keys receives, `[M, K]`."""
+    (H, M, C, d), K = query.shape, key.shape[2]
+    scores = scaled_product(query.reshape(-1, C, d), key.reshape(-1, K, d).transpose(1, 2), scale).view(H, M, C, K)
+    if masked is not None:
+        scores = scores.masked_fill_(masked, float("-inf"))
     weights = torch.softmax(scores, dim=-1)
     exact = torch.promote_types(weights.dtype, torch.float32)
-    if plan.is_query is None:
+    if is_query is None:
         received = weights.sum((0, 2), dtype=exact)
     else:  # The heads first, so that repeated queries are left out of a smaller product.
-        received = (plan.is_query[step].to(exact) @ weights.sum(0, dtype=exact)).squeeze(1)
+        received = torch.bmm(is_query.to(exact), weights.sum(0, dtype=exact)).view(M, K)
     if value is None:
         return None, received
     weights = nn.functional.dropout(weights, dropout) if dropout else weights
-    context = torch.bmm(weights.flatten(0, 1), value[:, step].flatten(0, 1))
-    return context.unflatten(0, (len(query), -1)), received
+    return torch.bmm(weights.view(-1, C, K), value.reshape(-1, K, d)).view(H, M, C, d), received
 
 
-def _scaled_product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+def scaled_product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
     """`scale * a @ b` of `[S, m, k]` and `[S, k, n]` in one kernel."""
     return torch.bmm(a, b) if scale == 1.0 else torch.baddbmm(a.new_empty(()), a, b, beta=0, alpha=scale)
 
@@ -137,7 +143,7 @@ def _by_token(received: torch.Tensor, plan: BandedPlan) -> torch.Tensor:
     # A GPU's atomic additions have no fixed order. In float64 its effect disappears when the sum is rounded.
     total = received.new_zeros(len(plan.place), dtype=torch.float64)
     add = total.index_add if received.requires_grad else total.index_add_
-    return add(0, plan.keys.flatten(), received.flatten().double()).to(received.dtype)
+    return add(0, plan.keys, received.flatten().double()).to(received.dtype)
 
 
 def _steps(blocks: int, weights: int) -> list[slice]:
@@ -191,17 +197,16 @@ def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
         keys, is_key = np.concatenate([keys, far], axis=1), np.concatenate([is_key, is_far], axis=1)
     shift = np.arange(len(of)) * size - first[:, 0]  # from a packed index to the index among all queries
     place = np.arange(len(packed)) + np.repeat(shift, np.minimum(end - first, size)[:, 0])
-    arrays = [queries, keys, place, packed.lengths * keys.shape[1]]
-    if is_query is not None:
-        arrays.append(is_query)
     masks = [] if all_in_reach else _positions(packed, queries, keys, is_key, half_window)
-    queries, keys, place, pairs, *more = to_device([*arrays, *masks], packed.positions.device)
-    masks = more[len(more) - len(masks) :]
-    masked = masks[0] if len(masks) == 1 else None
+    arrays = [queries.ravel(), keys.ravel(), place, packed.lengths * keys.shape[1], *masks]
+    arrays += [] if is_query is None else [is_query]
+    queries, keys, place, pairs, *more = to_device(arrays, packed.positions.device)
+    masked = more[0] if masks else None
     if len(masks) == 2:
-        masked = masks[0][:, :, None].sub(masks[1][:, None]).abs_() > half_window
+        masked = more[0][:, :, None].sub(more[1][:, None]).abs_() > half_window
     one_block = bool((blocks == 1).all()) and not num_slots and size == stretch
-    return BandedPlan(queries, None if is_query is None else more[0], keys, masked, place, one_block, pairs)
+    shape = len(of), size, stretch + num_slots
+    return BandedPlan(shape, queries, None if is_query is None else more[-1], keys, masked, place, one_block, pairs)
 
 
 def _far_globals(packed, of, num_slots, key_start, stretch) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .attention_banded import scaled_product
 from .attention_tile_plan import groups_of_few_sizes, padded
 from .device_policy import reading_back_stalls
 from .packed_sequence import PackedSequence
@@ -188,6 +189,13 @@ def suits_padding(packed: PackedSequence, num_heads: int, hidden_size: int, only
     return folding_is_cheaper(packed.lengths, np.ones_like(packed.lengths), num_heads, hidden_size)
 
 
+def padded_states(hidden_states: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
+    """`[N, D]` to `[B, W, D]`, `W` tokens of the longest sequence alive: the others repeat their last token."""
+    if packed.shape[0] == 1:
+        return hidden_states[None]
+    return hidden_states.index_select(0, packed.padding[0].flatten()).view(packed.shape[0], -1, hidden_states.shape[1])
+
+
 def padded_global_attention(
     query: torch.Tensor,
     hidden_states: torch.Tensor,
@@ -195,23 +203,24 @@ def padded_global_attention(
     key: nn.Linear,
     value: nn.Linear,
     dropout: float = 0.0,
+    scale: float = 1.0,
 ) -> torch.Tensor:
-    """Folded [`global_attention`] with one global token in each sequence, computed on the padded batch `[B, L, D]`.
+    """Folded [`global_attention`] with one global token in each sequence, computed on the padded batch.
 
     Args:
-        query: `[B, H, d]`, of each sequence's global token, already divided by `sqrt(d)`.
-        hidden_states: `[N, D]`, the packed tokens, `D = H * d`.
+        query: `[B, H, d]`, of each sequence's global token.
+        hidden_states: `[N, D]`, the packed tokens, `D = H * d`, or their [`padded_states`] `[B, W, D]`.
         key, value: the layers `key_global` and `value_global`, `D -> D`.
+        scale: multiplies the scores; 1 if `query` is already divided by `sqrt(d)`.
 
     Returns the context `[B, D]`.
     """
-    (B, H, d), D = query.shape, hidden_states.shape[1]
-    folded = torch.bmm(query.transpose(0, 1), key.weight.view(H, d, D)).transpose(0, 1)  # [B, H, D]
-    index, is_padding = (None, None) if B == 1 else packed.padding
-    states = hidden_states[None] if B == 1 else hidden_states.index_select(0, index.flatten()).view(B, -1, D)
+    (_, H, d), D = query.shape, hidden_states.shape[-1]
+    states = hidden_states if hidden_states.dim() == 3 else padded_states(hidden_states, packed)
+    folded = scaled_product(query.transpose(0, 1), key.weight.view(H, d, D), scale).transpose(0, 1)  # [B, H, D]
     scores = torch.bmm(folded, states.transpose(1, 2))
-    if is_padding is not None:
-        scores = scores.masked_fill_(is_padding[:, None], float("-inf"))
+    if packed.shape[0] > 1 and packed.padding[1] is not None:
+        scores = scores.masked_fill_(packed.padding[1][:, None], float("-inf"))
     weights = torch.softmax(scores, dim=-1)
     weights = nn.functional.dropout(weights, dropout) if dropout else weights
     context = torch.bmm(weights, states).transpose(0, 1)  # [H, B, D]

@@ -276,6 +276,10 @@ def after_attention(
         return output(intermediate(attended), attended)[: place.stop - place.start]
 
     computed = residual if kept is None else kept
+    if computes_all_rows_at_once(computed):
+        heads = context if kept is None else _select_tokens(context, kept)
+        attended = attention_output(heads.flatten(1), residual if kept is None else residual.index_select(0, kept))
+        return output(intermediate(attended), attended)
     # One piece in training: gradient checkpointing draws dropout first without gradients, then with gradients.
     places = [slice(0, len(computed))] if attention_output.training else pieces(computed)
     if len(places) == 1:

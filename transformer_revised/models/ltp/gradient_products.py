@@ -37,9 +37,11 @@ def takes_own_backward(x: torch.Tensor, *layers: nn.Module, residual: torch.Tens
     `x` and `residual`: the inputs. In training also passes without gradients are computed here, because the first pass
     of a reentrant gradient checkpoint has none and must drop the same elements.
     """
+    if x.device.type != "cpu":
+        return False
     if not (torch.is_grad_enabled() or any(layer.training and type(layer) is nn.Dropout for layer in layers)):
         return False
-    if x.device.type != "cpu" or not len(x) or torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if not len(x) or torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False
     dtypes = {tensor.dtype for tensor in (x, residual) if tensor is not None}
     dtypes |= {layer.weight.dtype for layer in layers if isinstance(getattr(layer, "weight", None), torch.Tensor)}

@@ -22,6 +22,7 @@ from .attention_global import (
     global_attention_weights,
     holds_plain_weights,
     padded_global_attention,
+    padded_states,
     suits_padding,
 )
 from .attention_tile_plan import first_token_plan
@@ -120,13 +121,15 @@ class LTPLayer(GradientCheckpointingLayer):
             trace.returned = packed.first_tokens()
             trace.kept = packed if prunes else trace.returned
         if prunes:
-            trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
+            on_host = self.layer_id in options.cuts and not options.soft and not options.output_pruning
+            if not on_host:
+                trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
             if options.soft:
                 trace.soft_mask = self.pruner.soft_mask(trace.scores.detach(), options.temperature)  # [N], 0 to 1
                 if not self.masks_global_tokens:
                     trace.soft_mask = trace.soft_mask.masked_fill(packed.is_global, 1.0)
             else:
-                kept = self._remove(hidden_states, trace, options)
+                kept = self._remove(hidden_states, importance if on_host else None, trace, options)
 
         # Feed-forward part: [M, D]
         hidden_states = self.feed_forward(context, hidden_states, kept, options.workspace)
@@ -162,14 +165,25 @@ class LTPLayer(GradientCheckpointingLayer):
         return not options.output_pruning and (not is_active or packed.has_global_first_tokens)
 
     @run_uncompiled
-    def _remove(self, hidden_states: torch.Tensor, trace: LayerTrace, options: ForwardOptions) -> torch.Tensor | None:
-        """Removes tokens and stores their last states in `trace`. Returns the indices of those kept; None: all."""
+    def _remove(
+        self,
+        hidden_states: torch.Tensor,
+        importance: torch.Tensor | None,
+        trace: LayerTrace,
+        options: ForwardOptions,
+    ) -> torch.Tensor | None:
+        """Removes tokens and stores their last states in `trace`. Returns the indices of those kept; None: all.
+
+        `importance`: `[N]`, if the host is to decide. It reads the importance of a GPU instead of a mask.
+        """
         entered = trace.entered
-        if self.layer_id in options.cuts:  # [N] bool
-            mask = self.pruner.mask_at(options.cuts[self.layer_id], trace.scores, entered)
+        if importance is not None:
+            read = importance.detach().cpu().numpy()
+            mask = self.pruner.host_mask(read, entered, self.num_heads, options.cuts[self.layer_id])
+            trace.kept, kept, removed = entered.keep_on_host(mask)
         else:
-            mask = self.pruner.hard_mask(trace.scores, entered)
-        trace.kept, kept, removed = entered.keep(mask)
+            mask = self.pruner.hard_mask(trace.scores, entered)  # [N] bool
+            trace.kept, kept, removed = entered.keep(mask)
         if not len(removed):
             return None
         first_tokens_stay = options.only_first_token and entered.host_lengths.first_is_global
@@ -282,14 +296,15 @@ class LTPSelfAttention(LongformerSelfAttention):
             suits_padding(packed, self.num_heads, self.embed_dim, only_first_token) and not options.output_attentions
         )
         if pads and holds_plain_weights(self.key_global, self.value_global):
-            index = packed.first_index
+            index, states = packed.first_index, padded_states(hidden_states, packed)  # [B, W, D]
             context = padded_global_attention(
-                self._global_query(hidden_states, index),
-                hidden_states,
+                linear(self.query_global, states[:, 0]).view(-1, self.num_heads, self.head_dim),
+                states,
                 packed,
                 self.key_global,
                 self.value_global,
                 self.dropout if self.training else 0.0,
+                self.head_dim**-0.5,
             )
             return index, context, packed.ones, None
         global_rows = packed.global_indices

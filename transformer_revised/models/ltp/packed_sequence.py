@@ -226,12 +226,13 @@ class PackedSequence:
         """The padded batch without the columns that are longer than each sequence: packed indices `[B, W]` int64,
         and which of them are padding, `[B, W]` bool; `None` if none is. See [`HostTokens.padded_index`].
         """
-        index, is_padding = self._host_tokens.padded_index()
+        index, is_padding = self.host_tokens.padded_index()
         index, mask = to_device([index, is_padding], self.positions.device)
         return index, mask if is_padding.any() else None
 
     @property
-    def _host_tokens(self) -> HostTokens:
+    def host_tokens(self) -> HostTokens:
+        """The tokens on the host; on a GPU they are known, unless the batch was made of tensors."""
         return HostTokens(self.lengths, self.host_positions, self.host_is_global)
 
     @functools.cached_property
@@ -288,7 +289,7 @@ class PackedSequence:
         Returns the tokens kept (`self` if all are), and the packed indices of the tokens kept and of those removed.
         """
         if reading_back_stalls(self.positions.device):
-            return self._keep_on_gpu(mask)
+            return self.keep_on_host(mask.cpu().numpy())
         lengths = self.sum(mask.long()).cpu().numpy()
         num_kept = int(lengths.sum())
         kept = torch.nonzero_static(mask, size=num_kept).squeeze(1)
@@ -297,10 +298,10 @@ class PackedSequence:
             return self, kept, removed
         return self.select(kept, dataclasses.replace(self.host_lengths, lengths=lengths)), kept, removed
 
-    def _keep_on_gpu(self, mask: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
-        """See `keep`."""
-        mask = mask.cpu().numpy()
-        tokens, kept = self._host_tokens.keep(mask)
+    @run_uncompiled
+    def keep_on_host(self, mask: np.ndarray) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
+        """[`keep`] with a mask that is on the host."""
+        tokens, kept = self.host_tokens.keep(mask)
         if len(kept) == len(self):
             indices = torch.arange(len(self), device=self.positions.device)
             return self, indices, indices[:0]

@@ -135,11 +135,25 @@ class AbsoluteThresholdPruner(PrunerWithThreshold):
         return self.cut.item() != INACTIVE_THRESHOLD
 
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        return self.mask_at(self.cut.detach().clamp(min=MIN_THRESHOLD), scores, packed)
+        return (scores >= self.cut.detach().clamp(min=MIN_THRESHOLD)) | packed.is_global
 
-    def mask_at(self, cut: float | torch.Tensor, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
-        """[`hard_mask`] with a threshold that was read before, see [`read_cuts`]."""
-        return (scores >= cut) | packed.is_global
+    def host_mask(self, importance: np.ndarray, packed: PackedSequence, num_heads: int, cut: float) -> np.ndarray:
+        """[`scores`] and [`hard_mask`] on the host: the same operations on the same numbers, without launches.
+
+        Args:
+            importance: `[N]` float32, read from a GPU.
+            cut: from [`read_cuts`].
+
+        Returns `[N]` bool: True for the tokens to keep.
+        """
+        divisor = num_heads
+        if self.normalization != "rel":
+            lengths = packed.lengths[packed.lengths > 0]
+            divisor = num_heads * lengths
+            if self.normalization == "max":
+                divisor = np.maximum.reduceat(importance, np.cumsum(lengths) - lengths)
+            divisor = np.repeat(divisor.astype(importance.dtype), lengths)
+        return (importance / divisor >= cut) | packed.host_is_global
 
 
 def _rising_threshold(config, layer_id: int) -> float:
@@ -190,9 +204,9 @@ def read_cuts(pruners: list[TokenPruner | None]) -> dict[int, float]:
     """Reads learned thresholds from a GPU, all with one transfer.
 
     Returns:
-        Index of each layer whose threshold was read -> the threshold for [`AbsoluteThresholdPruner.mask_at`], or 0 if
-        the layer can remove no tokens. Other layers use `is_active` and `hard_mask` when they run: their threshold is
-        not a tensor, is on the CPU, or is on this device only while the layer runs (sharded parameters).
+        Index of each layer whose threshold was read -> the threshold for [`AbsoluteThresholdPruner.host_mask`], or 0
+        if the layer can remove no tokens. Other layers use `is_active` and `hard_mask` when they run: their threshold
+        is not a tensor, is on the CPU, or is on this device only while the layer runs (sharded parameters).
     """
     learned = {
         i: pruner
@@ -206,8 +220,6 @@ def read_cuts(pruners: list[TokenPruner | None]) -> dict[int, float]:
     device = next(iter(learned.values())).keep_threshold.device
     offsets = torch.stack([pruner.keep_threshold.detach().to(device) for pruner in learned.values()])
     offsets = (offsets if offsets.dtype == torch.float64 else offsets.float()).cpu().numpy()
-    base = np.array([pruner.base_threshold for pruner in learned.values()], dtype=offsets.dtype)
-    return {
-        i: INACTIVE_THRESHOLD if cut == INACTIVE_THRESHOLD else max(cut, MIN_THRESHOLD)
-        for i, cut in zip(learned, (base + offsets).tolist())
-    }
+    cuts = np.array([pruner.base_threshold for pruner in learned.values()], dtype=offsets.dtype) + offsets
+    cuts = np.where(cuts == INACTIVE_THRESHOLD, cuts, np.maximum(cuts, cuts.dtype.type(MIN_THRESHOLD)))
+    return dict(zip(learned, cuts.tolist()))

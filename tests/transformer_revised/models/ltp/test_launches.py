@@ -73,9 +73,10 @@ class CountLaunches(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("lengths", [[250, 130, 90], [300]], ids=str)
+@pytest.mark.parametrize("lengths", [[250, 130, 90], [290]], ids=str)
 @pytest.mark.parametrize("prunes", [False, True])
 def test_launches_of_a_layer(prunes, lengths):
+    """The first layer also makes the layout of the batch, and has a threshold of 0."""
     settings = {"attention_window": 128, "hidden_size": 16, "num_attention_heads": 2}
     model, batch = tiny_model(prune_mode="absolute_threshold" if prunes else None, **settings), random_batch(lengths)
     model.set_attn_implementation("sdpa")
@@ -83,11 +84,11 @@ def test_launches_of_a_layer(prunes, lengths):
         output = model(**batch)
     entered, kept = output.attention_sentence_lengths, output.ffn_sentence_lengths
     removed = [int(e.sum() - k.sum()) for e, k in zip(entered, kept)][:-1]
-    assert all(n > 10 for n in removed[1:]) if prunes else not any(removed)
+    assert all(removed[1:]) if prunes else not any(removed)
 
     first, *middle, last = counted.layers
-    assert first["launch"] - COPIES_OF_HEADS <= 34 and first["transfer"] == 1
-    assert last["launch"] <= 26 and last["transfer"] <= 2 and not last["read"]
+    assert first["launch"] - COPIES_OF_HEADS <= 32 and first["transfer"] == 1
+    assert last["launch"] <= 24 and last["transfer"] <= 2 and not last["read"]
     for layer in middle:
-        assert layer["launch"] - COPIES_OF_HEADS <= (50 if prunes else 29)
+        assert layer["launch"] - COPIES_OF_HEADS <= (41 if prunes else 27)
         assert layer["read"] == prunes and layer["transfer"] <= 2 * prunes
