@@ -34,13 +34,13 @@ class BandedPlan:
     """`M` blocks of `C` queries and `K` keys each."""
 
     shape: tuple[int, int, int]  # `(M, C, K)`
-    # `[M * C]` int64, packed indices. A block with fewer queries repeats the last token of its sequence.
+    # `[M * C]` int32, packed indices. A block with fewer queries repeats the last token of its sequence.
     queries: torch.Tensor
     is_query: torch.Tensor | None  # `[M, 1, C]` float32, 0 for those repetitions; `None` if there are none
-    keys: torch.Tensor  # `[M * K]` int64, packed indices
+    keys: torch.Tensor  # `[M * K]` int32, packed indices
     # Bool, the pairs out of reach: `[M, C, K]`, or `[M, 1, K]` if they depend only on the key; `None` if none is
     masked: torch.Tensor | None
-    place: torch.Tensor  # `[N]` int64, index of each token among the `M * C` queries
+    place: torch.Tensor  # `[N]` int32, index of each token among the `M * C` queries
     one_block: bool  # whether each sequence is one block: `queries` and `keys` are then the same
     pairs: torch.Tensor  # `[B]` int64, query-key pairs computed for each sequence: `K` for each of its tokens
     _biases: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
@@ -182,21 +182,23 @@ def _plan_of_blocks(packed: PackedSequence, half_window: int) -> BandedPlan:
     size, stretch, num_slots, all_in_reach = _sizes(packed, half_window)
     blocks = -(-packed.lengths // size)  # of each sequence
     of = np.repeat(np.arange(len(blocks)), blocks)  # sequence of each block
-    start, end = np.array(packed.offsets)[of, None], np.array(packed.offsets)[of + 1, None]  # [M, 1]
-    rank = np.arange(len(of)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
+    offsets = np.array(packed.offsets, dtype=np.int32)
+    start, end = offsets[of, None], offsets[of + 1, None]  # [M, 1]
+    rank = np.arange(len(of), dtype=np.int32) - np.repeat(np.cumsum(blocks) - blocks, blocks).astype(np.int32)
     first = start + rank[:, None] * size
     key_start = np.maximum(np.minimum(first - half_window, end - stretch), start)
 
-    queries, keys = first + np.arange(size), key_start + np.arange(stretch)
+    queries, keys = (begin + np.arange(n, dtype=np.int32) for begin, n in ((first, size), (key_start, stretch)))
     is_key, is_query = keys < end, None
     if (queries[:, -1:] >= end).any():
         is_query = (queries < end)[:, None].astype(np.float32)
-    queries, keys = np.minimum(queries, end - 1), np.minimum(keys, end - 1)
+    for index in (queries, keys):
+        np.minimum(index, end - 1, out=index)
     if num_slots:
         far, is_far = _far_globals(packed, of, num_slots, key_start, stretch)
         keys, is_key = np.concatenate([keys, far], axis=1), np.concatenate([is_key, is_far], axis=1)
-    shift = np.arange(len(of)) * size - first[:, 0]  # from a packed index to the index among all queries
-    place = np.arange(len(packed)) + np.repeat(shift, np.minimum(end - first, size)[:, 0])
+    shift = np.arange(len(of), dtype=np.int32) * size - first[:, 0]  # from a packed index to that among all queries
+    place = np.arange(len(packed), dtype=np.int32) + np.repeat(shift, np.minimum(end - first, size)[:, 0])
     masks = [] if all_in_reach else _positions(packed, queries, keys, is_key, half_window)
     arrays = [queries.ravel(), keys.ravel(), place, packed.lengths * keys.shape[1], *masks]
     arrays += [] if is_query is None else [is_query]
@@ -213,7 +215,7 @@ def _far_globals(packed, of, num_slots, key_start, stretch) -> tuple[np.ndarray,
     """For each block the global tokens of its sequence, packed indices `[M, num_slots]`, and which of them are outside
     the stretch of keys. Places that are left over hold any token.
     """
-    global_index, slot = packed.host_is_global.nonzero()[0], np.arange(num_slots)
+    global_index, slot = packed.host_is_global.nonzero()[0].astype(np.int32), np.arange(num_slots)
     begin = (np.cumsum(packed.num_global) - packed.num_global)[of, None]
     far = global_index[np.minimum(begin + slot, len(global_index) - 1)]
     is_far = (slot < packed.num_global[of, None]) & ((far < key_start) | (far >= key_start + stretch))
@@ -230,9 +232,9 @@ def _positions(packed, queries, keys, is_key, half_window) -> list[np.ndarray]:
     span = positions[ends[alive] - 1] - positions[ends[alive] - packed.lengths[alive]]
     if span.max() <= half_window and keys.shape[1] >= packed.lengths.max():
         return [~is_key[:, None]] if not is_key.all() else []
-    of_keys = np.where(packed.host_is_global, np.float32("nan"), positions)[keys]
-    of_keys[~is_key] = np.inf
-    return [positions[queries], of_keys]
+    of_keys = np.where(packed.host_is_global, np.float32("nan"), positions).take(keys)
+    np.copyto(of_keys, np.float32("inf"), where=~is_key)
+    return [positions.take(queries), of_keys]
 
 
 def _up_to_8(size: int) -> int:

@@ -14,7 +14,7 @@ import torch
 
 # In a transfer the arrays of one dtype begin at a multiple of this many bytes.
 ALIGNMENT = 16
-TORCH_DTYPES = {"int64": torch.int64, "float32": torch.float32, "bool": torch.bool}
+TORCH_DTYPES = {"int32": torch.int32, "int64": torch.int64, "float32": torch.float32, "bool": torch.bool}
 
 
 @dataclass

@@ -67,10 +67,12 @@ class PackedSequence:
     start: PackedSequence | None = None  # the batch before any token was removed, if tokens were removed
     host_lengths: HostLengths | None = None  # numbers of tokens; counted if not given
     cache: dict = field(default_factory=dict, repr=False)  # attention plans, which consecutive layers share
+    has_tokens_everywhere: bool = field(init=False)  # whether a token of each sequence is alive
 
     def __post_init__(self) -> None:
         if self.host_lengths is None:
             self.host_lengths = HostLengths.of_tokens(self.sequence_of, self.is_global, self.shape[0])
+        self.has_tokens_everywhere = bool(self.lengths.all())
         if not reading_back_stalls(self.positions.device):  # computed now, because `torch.compile` cannot trace NumPy
             self.host_positions, self.offsets, self.global_indices, self.first_index  # noqa: B018
 
@@ -320,7 +322,7 @@ class PackedSequence:
 
     def amax(self, values: torch.Tensor) -> torch.Tensor:
         """Largest value of each sequence: `[N]` to `[B]`."""
-        if reading_back_stalls(values.device) and self.lengths.all():
+        if reading_back_stalls(values.device) and self.has_tokens_everywhere:
             if self.shape[0] == 1:
                 return values.amax(0, keepdim=True)
             return values.index_select(0, self.padding[0].flatten()).view(self.shape[0], -1).amax(1)
