@@ -68,11 +68,15 @@ def banded_attention(
 
     `scale`: multiplies the scores.
     """
-    device, M, (H, _, d) = query.device.type, plan.shape[0], query.shape
+    device, M = query.device.type, plan.shape[0]
     casts = torch.is_autocast_enabled(device)
     with torch.autocast(device, enabled=False) if casts else contextlib.nullcontext():
-        index = plan.queries, plan.keys, plan.keys
-        blocks = [x.index_select(1, i).view(H, M, -1, d) for x, i in zip((query, key, value), index)]
+        fills = plan.is_query is None  # each token is one query, in order, so that blocks are views
+        if not fills:
+            query = query.index_select(1, plan.queries)
+        if not (fills and plan.one_block):
+            key, value = key.index_select(1, plan.keys), value.index_select(1, plan.keys)
+        blocks = [x.unflatten(1, (M, -1)) for x in (query, key, value)]  # [H, M, C, d], [H, M, K, d]
         importance = None
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in blocks)
         if with_importance and (importance_gradient or not learns):
@@ -87,7 +91,9 @@ def banded_attention(
         # Fused kernels return [M, C, H, d] in memory, so that the tokens are one dimension without a copy.
         heads = context.permute(1, 2, 0, 3)
         heads = heads.flatten(0, 1) if heads.is_contiguous() else context.flatten(1, 2).transpose(0, 1)
-    return heads.index_select(0, plan.place).transpose(0, 1), importance
+    if not (fills and heads.is_contiguous()):
+        heads = heads.index_select(0, plan.place)
+    return heads.transpose(0, 1), importance
 
 
 def _explicit_attention(
