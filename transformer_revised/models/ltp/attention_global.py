@@ -193,7 +193,10 @@ def padded_states(hidden_states: torch.Tensor, packed: PackedSequence) -> torch.
     """`[N, D]` to `[B, W, D]`, `W` tokens of the longest sequence alive: the others repeat their last token."""
     if packed.shape[0] == 1:
         return hidden_states[None]
-    return hidden_states.index_select(0, packed.padding[0].flatten()).view(packed.shape[0], -1, hidden_states.shape[1])
+    index, is_padding = packed.padding
+    if is_padding is None:  # all of one length
+        return hidden_states.unflatten(0, index.shape)
+    return hidden_states.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def padded_global_attention(

@@ -73,15 +73,18 @@ class CountLaunches(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("lengths", [[250, 130, 90], [290]], ids=str)
+@pytest.mark.parametrize("lengths", [[250, 130, 90], [290], [256, 256]], ids=str)
 @pytest.mark.parametrize("prunes", [False, True])
 def test_launches_of_a_layer(prunes, lengths):
     """The first layer also makes the layout of the batch, and has a threshold of 0."""
     settings = {"attention_window": 128, "hidden_size": 16, "num_attention_heads": 2}
     model, batch = tiny_model(prune_mode="absolute_threshold" if prunes else None, **settings), random_batch(lengths)
-    model.set_attn_implementation("sdpa")
-    with torch.no_grad(), CountLaunches(model) as counted:
-        output = model(**batch)
+    with torch.no_grad():
+        expected = model(**batch)
+        model.set_attn_implementation("sdpa")
+        with CountLaunches(model) as counted:
+            output = model(**batch)
+    torch.testing.assert_close(output.logits, expected.logits)
     entered, kept = output.attention_sentence_lengths, output.ffn_sentence_lengths
     removed = [int(e.sum() - k.sum()) for e, k in zip(entered, kept)][:-1]
     assert all(removed[1:]) if prunes else not any(removed)
