@@ -33,16 +33,16 @@ SEED=${SEED:-42}
 # PRUNE: on how many training functions the model learns to prune
 if [ "$QUICK" ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
-    LR=4e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
+    EPOCHS=3 LR=2e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
     SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2500 LENGTH=512
-    LR=1e-4 PRUNE_LR=5e-5 TREE=scan_tree
+    EPOCHS=2 LR=1e-4 PRUNE_LR=1e-4 TREE=scan_tree
 fi
 if [ "$FROM_SCRATCH" ]; then
     START=(--config_name "$ROOT/configs/ltp_small.json" --tokenizer_name tokenizer) EPOCHS=3
     LR=2e-4 PRUNE_LR=1e-4 PRUNE=$TRAIN
 else
-    START=(--model_name_or_path minilm_ltp) EPOCHS=2
+    START=(--model_name_or_path minilm_ltp)
 fi
 
 source ./ltp_env.sh
