@@ -13,6 +13,7 @@ from benchmarks.results.demo import demo_details, demo_table
 from benchmarks.results.figures import flops_figure, tokens_figure
 from benchmarks.results.lengths import LENGTHS, gflops_by_length
 from benchmarks.results.stored import COSTS, Store
+from benchmarks.results.trainings import trainings
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table
 
@@ -79,7 +80,7 @@ def lengths(store: Store, page: Path) -> str:
 
 VIEWS: dict[str, Callable[..., str]] = {
     "losses": all_losses, "measured": measured, "tables": tables, "source": source, "lengths": lengths,
-    "demo": demo_table, "demo_details": demo_details,
+    "trainings": trainings, "demo": demo_table, "demo_details": demo_details,
 }  # fmt: skip
 
 
