@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.cells import BAG
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import difference
 from benchmarks.results.comparisons import MEASURES
@@ -21,8 +22,9 @@ def trainings(store: Store, page: Path, *names: str) -> str:
     """For each test: the mean difference of each row to `unpruned` and to random pruning of the same budget over the
     trainings of several files, its 95 % t interval over trainings, and the difference of each training, in points.
 
-    A training is a seed of a file. Rows that fewer than `LEAST` trainings have in common are left out. Raises
-    UserError if the files were measured on other functions, or nothing is left.
+    A training is a seed of a file. Rows that fewer than `LEAST` trainings have in common are left out. Whether the
+    settings of the files can be pooled is for the writer of the page to judge. Raises UserError if the files were
+    measured on other functions or hold the same training, or if nothing is left.
     """
     files = {name: store.costs(name) for name in names}
     if any("cells" not in found for found in files.values()):
@@ -35,7 +37,14 @@ def trainings(store: Store, page: Path, *names: str) -> str:
         for cell in found["cells"]:
             for test, measures in cell["measures"].items():
                 rows = cells.setdefault(f"{cell['data']}, {cell['reading']} tokens, {test}", {})
-                rows.setdefault(cell["row"], {})[name, cell["seed"]] = measures
+                own = rows.setdefault(cell["row"], {})
+                again = [other for (file, seed), other in own.items() if file != name and seed == cell["seed"]]
+                if measures in again and cell["row"] != BAG:
+                    raise UserError(
+                        f"{page}: trainings {' '.join(names)}: seed {cell['seed']} of {cell['row']} is in two files; "
+                        "expected each training once"
+                    )
+                own[name, cell["seed"]] = measures
     parts = []
     for test, rows in cells.items():
         lines = [

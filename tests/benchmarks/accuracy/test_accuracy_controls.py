@@ -18,6 +18,8 @@ from benchmarks.accuracy.training import load
 from ltp_pipeline.comparison import evaluate
 from tests.ltp_pipeline.conftest import functions
 from tests.pruned_checkpoint import save_checkpoint
+from tests.transformer_revised.models.ltp.test_attention_kernels import as_on_a_gpu
+from tests.transformer_revised.models.ltp.tiny import random_batch, tiny_model
 from transformer_revised.models.ltp.pruning_budget import UnreachableTargetError, measure_relative_flops, meet_target
 
 
@@ -51,6 +53,14 @@ def test_random_scores_are_drawn_anew(candidates):
     assert (evaluate(candidates[1])[2][:, 4:] == one).all()
     shares = one.sum(0)[1:3] / one.sum(0)[:2]
     assert shares == pytest.approx(1 - np.array([0.3 + 0.15, 0.3 + 0.3]), abs=0.05)  # 0.6 l / 4 and the offset
+
+
+def test_random_scores_are_drawn_on_a_gpu_too():
+    model, batch = tiny_model(), random_batch([60, 33])
+    with_random_scores(model)
+    with torch.no_grad(), as_on_a_gpu("cpu"):
+        one, other = ([each.tolist() for each in model(**batch).ffn_sentence_lengths] for _ in range(2))
+    assert one != other
 
 
 def test_random_scores_meet_a_budget(candidates):

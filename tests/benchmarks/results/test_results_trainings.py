@@ -29,14 +29,14 @@ def stored(root, name, rows, tables="a"):
 
 
 def test_seeds_of_two_files_are_trainings_of_one_table(tmp_path):
-    stored(tmp_path, "one", {"unpruned": [0.9, 0.8, 0.7], "relevance 0.5": [0.8, 0.8, 0.8], "random 0.5": [0.7] * 3})
-    second = {"unpruned": [0.9, 0.9], "relevance 0.5": [0.7, 0.8], "random 0.5": [0.9], "topk 0.5": [1]}
+    stored(tmp_path, "one", {"unpruned": [0.9, 0.8, 0.7], "relevance 0.5": [0.8, 0.81, 0.82], "random 0.5": [0.7] * 3})
+    second = {"unpruned": [0.91, 0.9], "relevance 0.5": [0.7, 0.8], "random 0.5": [0.9], "topk 0.5": [1]}
     stored(tmp_path, "two", second)
     text = trainings(Store(tmp_path), PAGE, "one", "two")
     found = [line for line in text.splitlines() if line.startswith("| rel")]
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in found]
     assert [line[:4] for line in lines] == [["relevance 0.5", "unpruned", measure, "5"] for measure in ("F1", "AUC")]
-    assert lines[1][5] == "-10.0 +0.0 +10.0 -20.0 -10.0" and lines[1][4].startswith("-6.0 [")
+    assert lines[1][5] == "-10.0 +1.0 +12.0 -21.0 -10.0" and lines[1][4].startswith("-5.6 [")
     assert "topk" not in text and "**d, 512 tokens, test**" in text  # random 0.5 has four trainings
 
 
@@ -53,3 +53,6 @@ def test_other_functions_and_too_few_trainings_are_errors(tmp_path):
         trainings(Store(tmp_path), PAGE, "one")
     with pytest.raises(UserError, match="have other functions"):
         trainings(Store(tmp_path), PAGE, "one", "two")
+    stored(tmp_path, "three", {"random 0.5": [0.8]})
+    with pytest.raises(UserError, match="seed 0 of random 0.5 is in two files"):
+        trainings(Store(tmp_path), PAGE, "one", "three")

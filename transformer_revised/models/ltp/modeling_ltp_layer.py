@@ -121,7 +121,8 @@ class LTPLayer(GradientCheckpointingLayer):
             trace.returned = packed.first_tokens()
             trace.kept = packed if prunes else trace.returned
         if prunes:
-            on_host = self.layer_id in options.cuts and not options.soft and not options.output_pruning
+            reads_scores = options.soft or options.output_pruning
+            on_host = self.layer_id in options.cuts and not reads_scores and self.pruner.has_host_mask
             if not on_host:
                 trace.scores = self.pruner.scores(importance, packed, self.num_heads)  # [N]
             if options.soft:

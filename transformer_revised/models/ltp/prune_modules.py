@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .device_policy import reading_back_stalls
+from .device_policy import reading_back_stalls, run_uncompiled
 from .packed_sequence import PackedSequence
 
 # The threshold of a layer that removes nothing. Without `prune_first_layer` it is layer 0's: 0 / num_layers = 0.
@@ -137,6 +137,12 @@ class AbsoluteThresholdPruner(PrunerWithThreshold):
     def hard_mask(self, scores: torch.Tensor, packed: PackedSequence) -> torch.Tensor:
         return (scores >= self.cut.detach().clamp(min=MIN_THRESHOLD)) | packed.is_global
 
+    @property
+    def has_host_mask(self) -> bool:
+        """Whether [`host_mask`] decides as [`scores`] and [`hard_mask`] do: a subclass may replace these two."""
+        own = type(self)
+        return own.scores is TokenPruner.scores and own.hard_mask is AbsoluteThresholdPruner.hard_mask
+
     def host_mask(self, importance: np.ndarray, packed: PackedSequence, num_heads: int, cut: float) -> np.ndarray:
         """[`scores`] and [`hard_mask`] on the host: the same operations on the same numbers, without launches.
 
@@ -200,6 +206,7 @@ PRUNERS: dict[str, type[TokenPruner]] = {
 }
 
 
+@run_uncompiled
 def read_cuts(pruners: list[TokenPruner | None]) -> dict[int, float]:
     """Reads learned thresholds from a GPU, all with one transfer.
 
