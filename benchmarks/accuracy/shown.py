@@ -50,7 +50,7 @@ def difference(value: dict[str, float | None] | None) -> str:
     """A difference in points with its interval, such as `-0.3 [-0.9, +0.4]`; "-" if there is none."""
     if value is None or value["low"] is None:
         return "-"
-    return f"{_points(value['mean'])} [{_points(value['low'])}, {_points(value['high'])}]"
+    return f"{points(value['mean'])} [{points(value['low'])}, {points(value['high'])}]"
 
 
 def flops(value: dict[str, float] | None) -> str:
@@ -58,7 +58,8 @@ def flops(value: dict[str, float] | None) -> str:
     return "-" if value is None else f"{value['mean']:.{3 if 'min' in value else 2}f}"
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of shares in points, with its sign."""
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
 
 from benchmarks.accuracy.cells import BAG
 from benchmarks.accuracy.settings import UNPRUNED
-from benchmarks.accuracy.shown import difference
+from benchmarks.accuracy.shown import difference, points
 from benchmarks.results.comparisons import MEASURES
 from benchmarks.results.stored import COSTS, Store
 from ltp_pipeline.base.errors import UserError
 from ltp_pipeline.base.files import format_table
 
-LEAST = 5  # trainings, fewer have no table
+LEAST = 5  # trainings; rows with fewer are left out
 LEVEL = 0.95
 
 
@@ -32,7 +31,7 @@ def trainings(store: Store, page: Path, *names: str) -> str:
     tables = [found["tables"] for found in files.values()]
     if any(table != tables[0] for table in tables):
         raise UserError(f"{page}: trainings {' '.join(names)}: the files in {COSTS} have other functions")
-    cells: dict[str, dict[tuple[str, str], dict[tuple[str, int], dict[str, Any]]]] = {}
+    cells: dict[str, dict[str, dict[tuple[str, int], dict[str, float]]]] = {}  # test -> row -> training -> measures
     for name, found in files.items():
         for cell in found["cells"]:
             for test, measures in cell["measures"].items():
@@ -66,7 +65,7 @@ def _line(rows: dict, row: str, reference: str, measure: str) -> dict[str, str] 
     if len(common) < LEAST:
         return None
     values = [rows[row][training][measure] - rows[reference][training][measure] for training in common]
-    shown = " ".join(f"{100 * value:+.1f}" for value in values)
+    shown = " ".join(map(points, values))
     return {
         "row": row, "minus": reference, "measure": MEASURES[measure], "trainings": str(len(common)),
         "difference": difference(t_interval(values)), "by training": shown,
