@@ -15,6 +15,7 @@ DENSE_LENGTH = 512  # tokens that the models of the field read
 DENSE = f"dense {DENSE_LENGTH}"
 BAG = "bag of words"
 CONTROLS = ("fixed", "topk", "random", "truncation")
+FIRST_LAYER_RANDOM = "random_first_layer"  # the control of FIRST_LAYER: the first layer removes random tokens, too
 # A second model, trained on the text that a model taught by EXTRACTOR keeps, or on as many random tokens of it
 EXTRACTED, EXTRACTED_RANDOM = "extracted", "extracted_random"
 EXTRACTOR = "relevance"
@@ -32,7 +33,7 @@ CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
 class Row:
     """A row of the table."""
 
-    kind: str  # UNPRUNED, EXTRACTED, EXTRACTED_RANDOM, one of TWO_STAGES or CONTROLS, DENSE or BAG
+    kind: str  # UNPRUNED, EXTRACTED, EXTRACTED_RANDOM, one of TWO_STAGES or CONTROLS, FIRST_LAYER_RANDOM, DENSE or BAG
     budget: str | None = None  # relative FLOPs as text, or LOWEST
     teacher: str = "none"  # of TWO_STAGES
 
@@ -78,6 +79,7 @@ def rows_of(settings: Settings) -> list[Row]:
     learned = [Row(LEARNED, budget, teacher) for teacher in settings.teachers for budget in settings.budgets]
     learned += [Row(FIRST_LAYER, budget, "relevance") for budget in settings.first_layer_budgets]
     controls = [Row(kind, budget) for kind in CONTROLS for budget in settings.control_budgets]
+    controls += [Row(FIRST_LAYER_RANDOM, budget) for budget in settings.first_layer_budgets]
     extracted = [Row(kind, budget) for kind in (EXTRACTED, EXTRACTED_RANDOM) for budget in settings.extracted_budgets]
     return [Row(UNPRUNED), *learned, *extracted, *controls, Row(DENSE), Row(BAG)]
 

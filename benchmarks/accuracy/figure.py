@@ -9,7 +9,10 @@ from benchmarks.accuracy.cells import DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNE
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.common import save_figure
 
-MARKS = {UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P"}
+MARKS = {
+    UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P",
+    "random_first_layer": "X",
+}  # fmt: skip
 MARKS |= {EXTRACTED: "D", EXTRACTED_RANDOM: "d", DENSE: "o"}
 LABELS = {"none": "learned", "attention": "learned, taught by attention", "relevance": "learned, taught by relevance"}
 

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.accuracy.cells import BAG, FIRST_LAYER, LEARNED, TWO_STAGES, Cell, needs, soft_budget, training_cost
+from benchmarks.accuracy.cells import (
+    BAG,
+    FIRST_LAYER,
+    FIRST_LAYER_RANDOM,
+    LEARNED,
+    TWO_STAGES,
+    Cell,
+    needs,
+    soft_budget,
+    training_cost,
+)
 from benchmarks.accuracy.controls import lowest_budget
 from benchmarks.accuracy.data_sets import VALIDATION
 from benchmarks.accuracy.measuring import bag_of_words, measure
@@ -59,7 +69,7 @@ def check_budgets(workshop: Workshop, cells: list[Cell]) -> None:
         asked += [("extracted_budgets", row.budget) for row in rows if row.is_extracted]
         asked += [("soft_budget", soft_budget(row.pruned, settings)) for row in rows if row.pruned.kind == LEARNED]
         asked += [("control_budgets", row.budget) for row in rows if row.kind == "random"]  # others take the nearest
-        asked += [("first_layer_budgets", row.budget) for row in rows if row.kind == FIRST_LAYER]
+        asked += [("first_layer_budgets", row.budget) for row in rows if row.kind in (FIRST_LAYER, FIRST_LAYER_RANDOM)]
         floors = {first: lowest_budget(config, lengths, torch.device("cpu"), first) for first in (False, True)}
         for flag, budget in asked:
             floor = floors[flag == "first_layer_budgets"]

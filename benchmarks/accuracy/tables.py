@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, TWO_STAGES
+from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, FIRST_LAYER_RANDOM, TWO_STAGES
 from benchmarks.accuracy.compared import Comparison, arrays, measures_of, spread
 from benchmarks.accuracy.figure import draw
 from benchmarks.accuracy.records import read_record
@@ -21,7 +21,7 @@ from ltp_pipeline.measures.lengths import by_length
 MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "false_alarm_rate")
 FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
-ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, DENSE, BAG)
+ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, FIRST_LAYER_RANDOM, DENSE, BAG)
 
 
 def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:
@@ -85,7 +85,7 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
             row |= comparison.of(own, other, test)
         if row["kind"] in TWO_STAGES:
             against = {}
-            for control in (f"{kind} {row['budget']}" for kind in CONTROLS):
+            for control in (f"{kind} {row['budget']}" for kind in (*CONTROLS, FIRST_LAYER_RANDOM)):
                 if (data, reading, test, control) in groups:
                     others = groups[data, reading, test, control]
                     against[control] = comparison.of(own, others, test)["differences"]

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import DENSE, DENSE_LENGTH, EXTRACTED, FIRST_LAYER, TWO_STAGES, Cell, needs, soft_budget
+from benchmarks.accuracy.cells import (
+    DENSE,
+    DENSE_LENGTH,
+    EXTRACTED,
+    FIRST_LAYER,
+    FIRST_LAYER_RANDOM,
+    TWO_STAGES,
+    Cell,
+    needs,
+    soft_budget,
+)
 from benchmarks.accuracy.commands import Commands
 from benchmarks.accuracy.controls import (
     NUMBERS,
@@ -208,9 +218,10 @@ class Workshop:
                 trained.folder = start
             else:
                 commands.prune(trained.folder, start, self._hard_flags(cell, target), settings.hard_epochs)
-        elif row.kind == "random":
+        elif row.kind in ("random", FIRST_LAYER_RANDOM):
             target = self._budget(cell, row.budget, trained)
             flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}", "--final_token_threshold", FLAT]
+            flags += ["--prune_first_layer"] if row.kind == FIRST_LAYER_RANDOM else []
             commands.prune(trained.folder, start, flags, epochs, RandomStage)
             trained.prepare = with_random_scores
         else:
@@ -238,7 +249,7 @@ class Workshop:
             return float(budget)
         candidate = self._calibration(cell, self.base(cell))
         lengths, model = np.asarray(candidate.tokens["length"]), candidate.model
-        return lowest_budget(model.config, lengths, model.device, cell.row.kind == FIRST_LAYER)
+        return lowest_budget(model.config, lengths, model.device, cell.row.kind in (FIRST_LAYER, FIRST_LAYER_RANDOM))
 
     def _calibration(self, cell: Cell, model: Path) -> Candidate:
         """A model and validation functions on which a number is chosen: as many as `meet_target` uses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.accuracy.cells import CONTROLS, TWO_STAGES
+from benchmarks.accuracy.cells import CONTROLS, FIRST_LAYER_RANDOM, TWO_STAGES
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import difference, flops
 from ltp_pipeline.base.files import format_table
@@ -52,7 +52,7 @@ def against_table(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in (row for row in rows if "against" in row):
         line = {"row": row["row"], "FLOPs": flops(row["relative_flops"])}
-        for kind in CONTROLS:
+        for kind in (*CONTROLS, FIRST_LAYER_RANDOM):
             name = f"{kind} {row['budget']}"
             for measure, title in MEASURES.items():
                 shown = difference(row["against"].get(name, {}).get(measure))

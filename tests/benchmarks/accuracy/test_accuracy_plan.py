@@ -67,6 +67,7 @@ def data_dir(tmp_path):
         ("--data_dir data --only nothing", "--only nothing: no cell"),
         ("--data_dir data --budgets 0.01", "--budgets 0.01: on copies about 0"),
         ("--data_dir data --first_layer_budgets 0.05", "--first_layer_budgets 0.05: on copies about 0"),
+        ("--data_dir data --first_layer_budgets 0.05 --only random_first", "--first_layer_budgets 0.05: on copies"),
         ("--data_dir data --soft_budget 0.01", "--soft_budget 0.01"),
         ("--data_dir data --only extracted --soft_budget 0.01", "--soft_budget 0.01"),
         ("--data_dir data --extracted_budgets 0.02", "--extracted_budgets 0.02: on copies about 0"),
@@ -95,7 +96,7 @@ def test_a_list_writes_nothing(data_dir, capsys):
     before = sorted(data_dir.parent.rglob("*"))
     main(["--data_dir", str(data_dir), "--output_dir", str(data_dir.parent / "out"), "--preset", "quick", "--list"])
     shown = capsys.readouterr().out
-    assert "copies@192/seed_0/relevance_0.5 " in shown and "13 cells" in shown
+    assert "copies@192/seed_0/relevance_0.5 " in shown and "14 cells" in shown
     assert sorted(data_dir.parent.rglob("*")) == before
 
 
@@ -107,7 +108,8 @@ def test_the_first_seed_comes_first():
     names = [row.name for row in rows_of(settings)]
     assert names == [
         "unpruned", "learned 0.5", "relevance 0.5", "first_layer 0.2", "extracted 0.3", "extracted_random 0.3",
-        "fixed 0.3", "topk 0.3", "random 0.3", "truncation 0.3", "dense 512", "bag of words",
+        "fixed 0.3", "topk 0.3", "random 0.3", "truncation 0.3", "random_first_layer 0.2",
+        "dense 512", "bag of words",
     ]  # fmt: skip
     chosen = plan(settings, ["a", "b"], [Reading(64, "tail")], ["b@*relevance", "bag"])
     assert [cell.name for cell in chosen][:2] == ["a@64tail/seed_5/bag_of_words", "b@64tail/seed_5/relevance_0.5"]

@@ -8,6 +8,7 @@ from filelock import FileLock
 from benchmarks.accuracy import runs
 from benchmarks.accuracy.cells import Cell, Row, plan
 from benchmarks.accuracy.commands import batch_part
+from benchmarks.accuracy.controls import RandomStage
 from benchmarks.accuracy.data_sets import DataSet
 from benchmarks.accuracy.records import difference, identity, read_record, write_record
 from benchmarks.accuracy.settings import Reading, Settings
@@ -157,9 +158,25 @@ def test_a_row_whose_first_layer_prunes_has_a_soft_stage_of_its_own(begin):
     assert flags[flags.index("--target_flops") + 1] == "0.25" and flags[-1] == "relevance"
 
 
+@pytest.mark.parametrize("row, budget, first", [("random", "0.5", False), ("random_first_layer", "0.25", True)])
+def test_the_control_of_a_first_layer_that_prunes_prunes_there_too(begin, row, budget, first):
+    workshop, cells = begin(seeds=[0], first_layer_budgets=["0.25"])
+    cell = next(cell for cell in cells if cell.row == Row(row, budget))
+    asked = []
+
+    class Noted:
+        def prune(self, folder, start, flags, epochs, how):
+            asked.append((flags, how))
+
+    workshop._own(cell, workshop.output, workshop.output, Noted())
+    [(flags, how)] = asked
+    assert ("--prune_first_layer" in flags) == first and how is RandomStage
+    assert flags[flags.index("--target_flops") + 1] == budget
+
+
 def test_a_failed_cell_does_not_end_the_run(begin, capsys):
     workshop, cells = begin(seeds=[0])
-    pretends = Pretends(lambda name: UserError(f"{name}: too bad") if "/random" in name else None)
+    pretends = Pretends(lambda name: UserError(f"{name}: too bad") if "/random_0.5" in name else None)
     with pytest.raises(UserError, match="1 cells failed, see above: a@512/seed_0/random_0.5;"):
         runs.run_cells(workshop, cells, pretends)
     assert pretends.names == [cell.name for cell in cells] and "random_0.5: too bad" in capsys.readouterr().err
