@@ -50,8 +50,16 @@ class Row:
     @property
     def name(self) -> str:
         """Such as `relevance 0.3`, and `learned 0.3` without a teacher."""
-        first = self.kind if self.kind != LEARNED or self.teacher == "none" else self.teacher
-        return first if self.budget is None else f"{first} {self.budget}"
+        return self.way if self.budget is None else f"{self.way} {self.budget}"
+
+    @property
+    def way(self) -> str:
+        """The name without the budget. `first_layer` alone is taught by relevance."""
+        if self.kind == LEARNED:
+            return LEARNED if self.teacher == "none" else self.teacher
+        if self.kind == FIRST_LAYER and self.teacher != "relevance":
+            return f"{FIRST_LAYER}_{'untaught' if self.teacher == 'none' else self.teacher}"
+        return self.kind
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class Cell:
 def rows_of(settings: Settings) -> list[Row]:
     """The rows, in the order of the table."""
     learned = [Row(LEARNED, budget, teacher) for teacher in settings.teachers for budget in settings.budgets]
-    learned += [Row(FIRST_LAYER, budget, "relevance") for budget in settings.first_layer_budgets]
+    first = settings.first_layer_teachers
+    learned += [Row(FIRST_LAYER, budget, teacher) for teacher in first for budget in settings.first_layer_budgets]
     controls = [Row(kind, budget) for kind in CONTROLS for budget in settings.control_budgets]
     controls += [Row(FIRST_LAYER_RANDOM, budget) for budget in settings.first_layer_budgets]
     extracted = [Row(kind, budget) for kind in (EXTRACTED, EXTRACTED_RANDOM) for budget in settings.extracted_budgets]
@@ -116,7 +125,7 @@ def needs(cell: Cell, settings: Settings) -> list[str]:
         return []
     if row.kind not in TWO_STAGES:
         return ["base"]
-    first = row.teacher if row.kind == LEARNED else row.kind
+    first = row.teacher if row.kind == LEARNED else row.way
     names = ["base", f"soft_{first}_{soft_budget(row, settings)}"]
     if first == EXTRACTOR and row.budget in settings.extracted_budgets:
         names.append(f"hard_{first}_{row.budget}")

@@ -11,6 +11,7 @@ from benchmarks.common import save_figure
 
 MARKS = {
     UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P",
+    "first_layer_attention": "p", "first_layer_untaught": "h",
     "random_first_layer": "X",
 }  # fmt: skip
 MARKS |= {EXTRACTED: "D", EXTRACTED_RANDOM: "d", DENSE: "o"}
@@ -44,12 +45,13 @@ def plot_measure(axes: Any, rows: list[dict[str, Any]], measure: str) -> None:
             (drawn,) = axes.plot(flops, [row[measure]["mean"] for row in line], "o-", markersize=4, label=label)
             low, high = ([row[measure][end] for row in line] for end in ("min", "max"))
             axes.fill_between(flops, low, high, color=drawn.get_color(), alpha=0.15)
-    for kind in dict.fromkeys(row["kind"] for row in rows if row["kind"] != LEARNED):
-        own = [row for row in rows if row["kind"] == kind]
+    others = {row["row"]: row["row"].partition(f" {row['budget']}")[0] for row in rows if row["kind"] != LEARNED}
+    for way in dict.fromkeys(others.values()):
+        own = [row for row in rows if others.get(row["row"]) == way]
         if "relative_flops" not in own[0]:
-            axes.axhline(own[0][measure]["mean"], color="grey", linestyle=":", label=kind)
+            axes.axhline(own[0][measure]["mean"], color="grey", linestyle=":", label=way)
             continue
         means = [row[measure]["mean"] for row in own]
         bars = [[abs(row[measure][end] - row[measure]["mean"]) for row in own] for end in ("min", "max")]
         flops = [row["relative_flops"]["mean"] for row in own]
-        axes.errorbar(flops, means, bars, fmt=MARKS.get(kind, "D"), color="black", linewidth=0.8, label=kind)
+        axes.errorbar(flops, means, bars, fmt=MARKS.get(way, "D"), color="black", linewidth=0.8, label=way)

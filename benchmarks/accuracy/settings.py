@@ -65,6 +65,10 @@ class Settings:
     first_layer_budgets: list[str] = _setting(
         ["0.2"], "budgets of learned pruning that begins in the first layer (--prune_first_layer)", str, several=True
     )
+    first_layer_teachers: list[str] = _setting(
+        ["relevance"], "how learned pruning that begins in the first layer ranks tokens, as --teachers", str,
+        several=True, choices=TEACHERS,
+    )  # fmt: skip
     soft_budget: float = _setting(
         0.3, "budget of the soft stage that all budgets of a teacher share; 0: each has its own", float
     )
@@ -181,6 +185,7 @@ def check_settings(settings: Settings) -> None:
         "control_budgets",
         "extracted_budgets",
         "first_layer_budgets",
+        "first_layer_teachers",
         "teachers",
     )
     for name in several:

@@ -122,6 +122,10 @@ def test_what_a_cell_shares():
     assert needs(_cell(Row("learned", "0.7", "attention")), settings) == ["base", "soft_attention_0.3"]
     assert needs(_cell(Row("learned", LOWEST)), Settings(soft_budget=0)) == ["base", f"soft_none_{LOWEST}"]
     assert needs(_cell(Row("first_layer", "0.2", "relevance")), settings) == ["base", "soft_first_layer_0.2"]
+    other = Row("first_layer", "0.2", "attention")
+    assert other.name == "first_layer_attention 0.2"
+    assert needs(_cell(other), settings) == ["base", "soft_first_layer_attention_0.2"]
+    assert Row("first_layer", "0.2", "none").name == "first_layer_untaught 0.2"
     assert needs(_cell(Row("random", "0.3")), settings) == needs(_cell(Row(DENSE)), settings) == ["base"]
     assert needs(_cell(Row(BAG)), settings) == []
     shared = ["base", "soft_relevance_0.3", "hard_relevance_0.3"]
