@@ -60,7 +60,7 @@ class LTPTrainer(Trainer):
         others: as the Trainer's. If `train_dataset` has a column `rank_importance`, the teacher's number for each
             token (`data_collator` pads it with 0), no copy of the model is made to compute it.
 
-    Raises ValueError if `args.target_flops` or the teacher "relevance" is given for a model that is not an
+    Raises ValueError if `args.target_flops` or a teacher other than "attention" is given for a model that is not an
     [`LTPForSequenceClassification`].
     """
 
@@ -132,9 +132,9 @@ class LTPTrainer(Trainer):
         classifies = isinstance(model, LTPForSequenceClassification)
         before = model.config.rank_teacher if self.args.masking_mode == "hard" else None
         teacher = self.args.rank_teacher or before or (DEFAULT_RANK_TEACHER if classifies else "attention")
-        if teacher == "relevance" and not classifies:
+        if teacher != "attention" and not classifies:
             raise ValueError(
-                f"rank_teacher relevance is for LTPForSequenceClassification, not {type(model).__name__}; expected "
+                f"rank_teacher {teacher} is for LTPForSequenceClassification, not {type(model).__name__}; expected "
                 "attention"
             )
         return teacher

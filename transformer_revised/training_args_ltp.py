@@ -67,9 +67,11 @@ class LTPTrainingArguments(TrainingArguments):
         default=None,
         metadata={"choices": RANK_TEACHERS},
         help="What --rank_distillation teaches, computed by the unpruned starting model. attention: the attention of "
-        "its last layer's global tokens. relevance: each token's part in the prediction, by integrated gradients that "
-        "are averaged over 9 tokens (default: in hard training the earlier teacher of the model, if it had one; else "
-        f"{DEFAULT_RANK_TEACHER}, where a model classifies sequences).",
+        "its last layer's global tokens. relevance: how much each token and its neighbours speak for the finding "
+        "(class 1 of two, else the right class), by integrated gradients averaged over 9 tokens. magnitude: how much "
+        "each token alone changes the prediction, whichever way, by the same gradients (default: in hard training the "
+        f"earlier teacher of the model, if it had one; else {DEFAULT_RANK_TEACHER}, where a model classifies "
+        "sequences).",
     )
 
     def __post_init__(self) -> None:

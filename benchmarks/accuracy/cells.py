@@ -22,8 +22,9 @@ EXTRACTOR = "relevance"
 # Rough relative FLOPs of the lowest budget, only to estimate how long a cell takes
 LOW = 0.27
 # What the teacher of a soft stage and of the hard stages after it costs, in unpruned training passes. Each of its two
-# passes reads a quarter of the rows; `relevance` computes two gradients of each. The hard stages share a cached pass.
-TEACHING = {"none": 0.0, "attention": 2 / 12, "relevance": 2 / 3}
+# passes reads a quarter of the rows; `relevance` and `magnitude` compute two gradients of each. The hard stages share
+# a cached pass.
+TEACHING = {"none": 0.0, "attention": 2 / 12, "relevance": 2 / 3, "magnitude": 2 / 3}
 EVALUATION = 1 / 3  # FLOPs of an evaluation pass, in those of a training pass
 SCORED = 4  # passes over the functions whose lines are scored
 CALIBRATED = 25 * 128  # passes to meet a budget, times their functions

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.cells import DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED
-from benchmarks.accuracy.settings import UNPRUNED
+from benchmarks.accuracy.settings import TEACHERS, UNPRUNED
 from benchmarks.common import save_figure
 
 MARKS = {
     UNPRUNED: "*", "random": "x", "topk": "^", "fixed": "s", "truncation": "v", "first_layer": "P",
-    "first_layer_attention": "p", "first_layer_untaught": "h",
-    "random_first_layer": "X",
+    "first_layer_attention": "p", "first_layer_magnitude": "H", "first_layer_untaught": "h", "random_first_layer": "X",
 }  # fmt: skip
 MARKS |= {EXTRACTED: "D", EXTRACTED_RANDOM: "d", DENSE: "o"}
-LABELS = {"none": "learned", "attention": "learned, taught by attention", "relevance": "learned, taught by relevance"}
+LABELS = {teacher: f"learned, taught by {teacher}" for teacher in TEACHERS} | {"none": "learned"}
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:

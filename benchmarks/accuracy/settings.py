@@ -13,7 +13,7 @@ from ltp_pipeline.base.errors import UserError, check_seed
 from ltp_pipeline.base.flags import check_positive
 
 LOWEST = "lowest"  # the budget at which every layer that can prune removes all tokens that it can
-TEACHERS = ("none", "attention", "relevance")
+TEACHERS = ("none", "attention", "relevance", "magnitude")
 TRUNCATIONS = ("head", "tail", "head_tail", "windows")
 UNPRUNED = "unpruned"
 UNPRUNED_LAYERS = 3  # the first layers, in which --prune_mode topk removes nothing
@@ -81,7 +81,7 @@ class Settings:
         "of tokens that are left of validation functions is nearest to the budget",
     )  # fmt: skip
     teachers: list[str] = _setting(
-        TEACHERS, "how learned pruning ranks tokens: see --rank_teacher of run_code_metrics.py; none: without a "
+        TEACHERS[:3], "how learned pruning ranks tokens: see --rank_teacher of run_code_metrics.py; none: without a "
         "teacher", str, several=True, choices=TEACHERS,
     )  # fmt: skip
     rank_weight: float = _setting(1.0, "--rank_distillation of taught rankings", float)

@@ -59,7 +59,7 @@ GROUPS = {
         "weight_decay_threshold": "weight decay of the thresholds",
         "calibration_samples": "functions on which the budget is met",
         "rank_distillation": "weight of the taught order; 0: none",
-        "rank_teacher": "attention or relevance",
+        "rank_teacher": "attention, relevance or magnitude",
     },
     "training": {
         "do_train": "train",

@@ -15,6 +15,8 @@ TAUGHT = {
     "last layer attends to.",
     "relevance": "Ranking taught by relevance: early layers were trained to keep the tokens that {speak} in the "
     "unpruned model (integrated gradients).",
+    "magnitude": "Ranking taught by magnitude: early layers were trained to keep the tokens that change the unpruned "
+    "model's prediction most, whichever way (integrated gradients).",
 }
 
 

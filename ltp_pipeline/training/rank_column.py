@@ -121,7 +121,7 @@ def compute_importance(trainer: ClassifierTrainer, teacher: str, target: str) ->
     dataset, args = trainer.train_dataset, trainer.args
     taught = taught_rows(len(dataset))
     lengths = np.asarray(dataset["length"])
-    share = SHARE if teacher == "relevance" else 1  # gradients need the activations of all layers
+    share = 1 if teacher == "attention" else SHARE  # gradients need the activations of all layers
     limits = args.max_eval_tokens_per_batch, args.per_device_eval_batch_size
     max_tokens, size = (limit and max(1, limit // share) for limit in limits)
     names = {"input_ids", "attention_mask", "token_type_ids", "labels"}

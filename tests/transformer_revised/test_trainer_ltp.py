@@ -259,8 +259,9 @@ def test_only_sequence_classifiers_have_a_relevance(tmp_path, examples, teacher,
     settings = {**SOFT, "rank_distillation": 1.0}
     trainer = LTPTrainer(model, arguments(tmp_path, rank_teacher=teacher, **settings), train_dataset=examples)
     assert trainer._teacher.name == expected
-    with pytest.raises(ValueError, match="relevance .* not LTPForTokenClassification.*attention"):
-        LTPTrainer(model, arguments(tmp_path, rank_teacher="relevance", **settings), train_dataset=examples)
+    for other in ("relevance", "magnitude"):
+        with pytest.raises(ValueError, match=f"{other} .* not LTPForTokenClassification.*attention"):
+            LTPTrainer(model, arguments(tmp_path, rank_teacher=other, **settings), train_dataset=examples)
 
 
 @pytest.mark.parametrize("head", [LTPForQuestionAnswering, LTPForMultipleChoice])

@@ -18,7 +18,7 @@ from .model_code import copy_code
 
 PRUNE_MODES = ("absolute_threshold", "rising_threshold", "threshold", "topk")
 SCORE_NORMALIZATIONS = ("max", "mean", "rel")
-RANK_TEACHERS = ("attention", "relevance")
+RANK_TEACHERS = ("attention", "relevance", "magnitude")
 
 
 @one_line_errors
@@ -59,9 +59,9 @@ class LTPConfig(LongformerConfig):
             Budget: the relative FLOPs, above 0 and at most 1, to which [`LTPTrainer`] brings an
             `"absolute_threshold"` model in every stage.
         rank_teacher (`str`, *optional*):
-            How the model was taught to rank tokens (ranking distillation): by the `"attention"` or the `"relevance"`
-            that they have in the unpruned model. `None`: it was not taught. [`LTPTrainer`] sets it; the model does not
-            use it.
+            How the model was taught to rank tokens (ranking distillation): by the `"attention"`, the `"relevance"` or
+            the `"magnitude"` of the relevance that they have in the unpruned model. `None`: it was not taught.
+            [`LTPTrainer`] sets it; the model does not use it.
         decision_threshold (`float`, *optional*):
             Probability of class 1 above which this project's scripts predict class 1; the model does not use it. With
             `None` they predict the more probable class.

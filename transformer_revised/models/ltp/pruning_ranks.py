@@ -16,14 +16,14 @@ from torch import nn
 from .batch_tokens import global_tokens
 from .modeling_ltp import in_evaluation_mode
 from .rank_teacher_attention import attention
-from .rank_teacher_relevance import TARGETS, relevance
+from .rank_teacher_relevance import TARGETS, magnitude, relevance
 
 # Distances, in tokens, between the two tokens of the pairs that are compared.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 MIN_SCORE = 1e-6
 RANK_IMPORTANCE = "rank_importance"  # the column of a data set with what the teacher computes, one number for a token
 # Name -> from the unpruned model, its inputs and a target to the importance of each token, `[B, L]`
-TEACHERS = {"attention": attention, "relevance": relevance}
+TEACHERS = {"attention": attention, "relevance": relevance, "magnitude": magnitude}
 
 
 class Teacher:
@@ -33,7 +33,7 @@ class Teacher:
         model: an [`LTPForSequenceClassification`]; for "attention" also another model with an [`LTPModel`] as
             `longformer`.
         name: in `TEACHERS`.
-        target: of "relevance", in `TARGETS` there; None: chosen from the configuration.
+        target: of "relevance" and "magnitude", in `TARGETS` there; None: chosen from the configuration.
 
     Raises ValueError for another target.
     """

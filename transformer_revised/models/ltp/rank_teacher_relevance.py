@@ -1,6 +1,7 @@
-"""The teacher "relevance": which tokens speak for the finding, by the gradients of the unpruned classifier.
+"""The teachers "relevance" and "magnitude": what decides, by the gradients of the unpruned classifier.
 
-These are integrated gradients (Sundararajan et al. 2017) at the word embeddings, averaged over neighbouring tokens.
+These are integrated gradients (Sundararajan et al. 2017) at the word embeddings. "relevance" averages them over
+neighbouring tokens, and ranks high what speaks for the finding. "magnitude" takes their absolute value at each token.
 docs/model.md has the definition. The same gradients score the tokens and lines that are shown to readers.
 """
 
@@ -38,11 +39,30 @@ def relevance(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | N
             label `y`, or for the predicted class of a sequence without one. `sum`: `t = sum_c z_c`. `absolute`: the
             same `t`, and the mean of absolute values. None: `default_target`.
     """
-    labels, real = inputs.get("labels"), attention_mask_of(inputs) > 0
-    target = target or default_target(model.config, labels)
-    own = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
-    scores = integrated_gradients(model, own, STEPS, lambda logits: _value(logits, labels, target))
+    target, real = target or default_target(model.config, inputs.get("labels")), attention_mask_of(inputs) > 0
+    scores = _gradients(model, inputs, target)
     scores = neighbourhood_means(scores.abs() if target == "absolute" else scores, real).clamp(min=0)
+    return _shares(scores, real)
+
+
+def magnitude(model: nn.Module, inputs: dict[str, torch.Tensor], target: str | None = None) -> torch.Tensor:
+    """Each token's share of the absolute [`integrated_gradients`] in its sequence, plus `FLOOR`; `[B, L]` float32.
+
+    So a token ranks high that changes the prediction, whichever way. Neighbours do not count. It is 0 at padding. The
+    arguments are those of [`relevance`].
+    """
+    target = target or default_target(model.config, inputs.get("labels"))
+    return _shares(_gradients(model, inputs, target).abs(), attention_mask_of(inputs) > 0)
+
+
+def _gradients(model: nn.Module, inputs: dict[str, torch.Tensor], target: str) -> torch.Tensor:
+    """The integrated gradients of `t`, `[B, L]`."""
+    own = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
+    return integrated_gradients(model, own, STEPS, lambda logits: _value(logits, inputs.get("labels"), target))
+
+
+def _shares(scores: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    scores = scores.masked_fill(~real, 0.0)
     return (scores / scores.sum(dim=1, keepdim=True).clamp(min=TINY) + FLOOR).masked_fill(~real, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The teacher "relevance": against finite differences, and against the library's Longformer."""
+"""The teachers "relevance" and "magnitude": against finite differences, and against the library's Longformer."""
 
 import math
 
@@ -32,7 +32,7 @@ def value(logits, label, target) -> torch.Tensor:
 
 
 def naive(model, ids, label, target) -> list[float]:
-    """The relevance of one sequence without padding, from the library's Longformer."""
+    """The integrated gradients of one sequence without padding, from the library's Longformer."""
     global_mask = torch.zeros_like(ids)
     global_mask[0] = 1
     scores = [0.0] * len(ids)
@@ -43,7 +43,7 @@ def naive(model, ids, label, target) -> list[float]:
         value(logits, label, target).backward()
         for j, (e, gradient) in enumerate(zip(embeddings.tolist(), point.grad.tolist())):
             scores[j] += sum(a * b for a, b in zip(e, gradient)) / 2
-    return shares_of(scores, target)
+    return scores
 
 
 def shares_of(scores, target) -> list[float]:
@@ -56,13 +56,19 @@ def shares_of(scores, target) -> list[float]:
     return [score / (sum(found) or 1) + FLOOR for score in found]
 
 
+def magnitudes_of(scores, target) -> list[float]:
+    """The magnitude of the tokens of a sequence from their integrated gradients."""
+    return [abs(score) / (sum(map(abs, scores)) or 1) + FLOOR for score in scores]
+
+
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_is_that_of_its_definition(target):
+@pytest.mark.parametrize("teacher, shares", [("relevance", shares_of), ("magnitude", magnitudes_of)])
+def test_it_is_that_of_its_definition(teacher, shares, target):
     model = tiny_model(num_labels=3)
     twin, batch = longformer_twin(model), random_batch(LENGTHS)
-    found = Teacher(model, "relevance", target).importance({**batch, "labels": LABELS})
+    found = Teacher(model, teacher, target).importance({**batch, "labels": LABELS})
     for row, (n, label) in enumerate(zip(LENGTHS, LABELS)):
-        expected = naive(twin, batch["input_ids"][row, :n], label, target)
+        expected = shares(naive(twin, batch["input_ids"][row, :n], label, target), target)
         assert found[row, :n].tolist() == pytest.approx(expected, abs=1e-5)
         assert not found[row, n:].any()
     assert found.dtype == torch.float32 and found[0].std() > 0.2 * found[0].mean()
