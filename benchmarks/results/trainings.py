@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from benchmarks.accuracy.cells import BAG
+from benchmarks.accuracy.cells import BAG, FIRST_LAYER_RANDOM
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import difference, points
 from benchmarks.results.comparisons import MEASURES
@@ -15,6 +15,7 @@ from ltp_pipeline.base.files import format_table
 
 LEAST = 5  # trainings; rows with fewer are left out
 LEVEL = 0.95
+RANDOM = ("random", FIRST_LAYER_RANDOM)  # rows of random pruning
 
 
 def trainings(store: Store, page: Path, *names: str) -> str:
@@ -49,7 +50,7 @@ def trainings(store: Store, page: Path, *names: str) -> str:
         lines = [
             line
             for row in rows
-            for reference in (UNPRUNED, f"random {row.rpartition(' ')[2]}")
+            for reference in (UNPRUNED, *(f"{kind} {row.rpartition(' ')[2]}" for kind in RANDOM))
             for measure in MEASURES
             if row != reference and reference in rows and (line := _line(rows, row, reference, measure))
         ]

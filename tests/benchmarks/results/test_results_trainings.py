@@ -40,6 +40,14 @@ def test_seeds_of_two_files_are_trainings_of_one_table(tmp_path):
     assert "topk" not in text and "**d, 512 tokens, test**" in text  # random 0.5 has four trainings
 
 
+def test_a_first_layer_that_prunes_is_compared_with_random_pruning_there(tmp_path):
+    rows = {"unpruned": [0.9] * 5, "first_layer 0.3": [0.8] * 5, "random_first_layer 0.3": [0.6] * 5}
+    stored(tmp_path, "one", rows)
+    text = trainings(Store(tmp_path), PAGE, "one")
+    assert "| first_layer 0.3 | random_first_layer 0.3 | AUC | 5 | +20.0 [+20.0, +20.0] |" in text
+    assert text.count("| random_first_layer 0.3 |") == 4  # F1 and AUC, of each of the two rows
+
+
 def test_the_interval_is_that_of_students_t():
     values = [0.1, -0.05, 0.02, 0.07, 0.0, 0.03]
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
