@@ -68,10 +68,10 @@ class LTPTrainingArguments(TrainingArguments):
         metadata={"choices": RANK_TEACHERS},
         help="What --rank_distillation teaches, computed by the unpruned starting model. attention: the attention of "
         "its last layer's global tokens. relevance: how much each token and its neighbours speak for the finding "
-        "(class 1 of two, else the right class), by integrated gradients averaged over 9 tokens. magnitude: how much "
-        "each token alone changes the prediction, whichever way, by the same gradients (default: in hard training the "
-        f"earlier teacher of the model, if it had one; else {DEFAULT_RANK_TEACHER}, where a model classifies "
-        "sequences).",
+        "(class 1 of code, else what docs/model.md says), by integrated gradients averaged over 9 tokens. magnitude: "
+        "how much each token alone changes the prediction, whichever way, by the same gradients (default: in hard "
+        f"training the earlier teacher of the model, if it had one; else {DEFAULT_RANK_TEACHER}, where a model "
+        "classifies sequences).",
     )
 
     def __post_init__(self) -> None:

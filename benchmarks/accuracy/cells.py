@@ -16,6 +16,8 @@ DENSE = f"dense {DENSE_LENGTH}"
 BAG = "bag of words"
 CONTROLS = ("fixed", "topk", "random", "truncation")
 FIRST_LAYER_RANDOM = "random_first_layer"  # the control of FIRST_LAYER: the first layer removes random tokens, too
+# Kind of learned row -> the controls that it is compared with
+COMPARED_WITH = {LEARNED: CONTROLS, FIRST_LAYER: (*CONTROLS, FIRST_LAYER_RANDOM)}
 # A second model, trained on the text that a model taught by EXTRACTOR keeps, or on as many random tokens of it
 EXTRACTED, EXTRACTED_RANDOM = "extracted", "extracted_random"
 EXTRACTOR = "relevance"

@@ -213,7 +213,12 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data_dir", type=Path, help="folder with a folder for each data set")
     add("--output_dir", type=Path, default=Path("benchmark_accuracy"), help="folder of cells, models and tables")
-    add("--preset", choices=PRESETS, default="cpu", help="sizes: quick tries every row; cpu: hours; gpu: base size")
+    add(
+        "--preset",
+        choices=PRESETS,
+        default="cpu",
+        help="sizes: quick tries every kind of row; cpu: hours; gpu: base size",
+    )
     add("--only", nargs="+", metavar="PATTERN", help="only cells whose name holds one of these, with * and ?")
     add("--list", action="store_true", help="print the cells with their training tokens, and run nothing")
     add("--tables_only", action="store_true", help="only make the tables and the figure from finished cells")

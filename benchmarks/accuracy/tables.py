@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.cells import BAG, CONTROLS, DENSE, EXTRACTED, EXTRACTED_RANDOM, FIRST_LAYER_RANDOM, TWO_STAGES
+from benchmarks.accuracy.cells import (
+    BAG,
+    COMPARED_WITH,
+    CONTROLS,
+    DENSE,
+    EXTRACTED,
+    EXTRACTED_RANDOM,
+    FIRST_LAYER_RANDOM,
+    TWO_STAGES,
+)
 from benchmarks.accuracy.compared import Comparison, arrays, measures_of, spread
 from benchmarks.accuracy.figure import draw
 from benchmarks.accuracy.records import read_record
@@ -37,8 +46,7 @@ def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:
 
     cells = read_cells(output)
     if reference.partition("/")[2] or reference != UNPRUNED:
-        name = reference.rpartition("/")[2].replace("_", " ")
-        if not any(cell["cell"]["row"] == name for cell in cells):
+        if not any(_named(cell["cell"]["row"], reference.rpartition("/")[2]) for cell in cells):
             raise UserError(f"--reference {reference}: no finished cell of such a row; expected one of another row")
     rows = summarise(cells, draws, reference)
     machines = {(cell["machine"].get("cpu"), cell["machine"].get("gpu")): cell["machine"] for cell in cells}
@@ -74,7 +82,7 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
             groups.setdefault((about["data"], about["reading"], test, about["row"]), {})[about["seed"]] = cell
     rows = []
     for (data, reading, test, name), own in sorted(groups.items(), key=_order):
-        other = groups.get(_reference(data, reading, test, reference))
+        other = _reference(groups, data, reading, test, reference)
         one = next(iter(own.values()))
         row = {"data": data, "reading": reading, "test": test, "row": name, "seeds": sorted(own)}
         row |= {name: one["cell"][name] for name in ("kind", "budget", "teacher")}
@@ -85,7 +93,7 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
             row |= comparison.of(own, other, test)
         if row["kind"] in TWO_STAGES:
             against = {}
-            for control in (f"{kind} {row['budget']}" for kind in (*CONTROLS, FIRST_LAYER_RANDOM)):
+            for control in (f"{kind} {row['budget']}" for kind in COMPARED_WITH[row["kind"]]):
                 if (data, reading, test, control) in groups:
                     others = groups[data, reading, test, control]
                     against[control] = comparison.of(own, others, test)["differences"]
@@ -94,9 +102,16 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
     return rows
 
 
-def _reference(data: str, reading: str, test: str, reference: str) -> tuple[str, str, str, str]:
-    other, _, row = reference.rpartition("/")
-    return data, other or reading, test, row.replace("_", " ")
+def _reference(groups: dict[tuple, Any], data: str, reading: str, test: str, reference: str) -> Any:
+    """The cells by seed of the row `reference`, `ROW` or `READING/ROW`; None if there are none."""
+    other, _, name = reference.rpartition("/")
+    keys = (key for key in groups if key[:3] == (data, other or reading, test) and _named(key[3], name))
+    return next((groups[key] for key in keys), None)
+
+
+def _named(row: str, name: str) -> bool:
+    """Whether `name` is that of the row, or of its file."""
+    return row.replace(" ", "_") == name.replace(" ", "_")
 
 
 def _order(item: tuple[tuple, Any]) -> tuple:

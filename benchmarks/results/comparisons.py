@@ -83,7 +83,8 @@ def targets(rows: list[dict[str, Any]]) -> str:
                 ],
             )
         )
-    for kind in CONTROLS:
+    first = any(FIRST_LAYER_RANDOM in name for row in at_budget for name in row.get("against", {}))
+    for kind in (*CONTROLS, FIRST_LAYER_RANDOM) if first else CONTROLS:
         name = f"{kind} {BUDGET}"
         values = [
             (row, row["against"][name]["auc"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.accuracy.cells import CONTROLS, EXTRACTED, FIRST_LAYER, FIRST_LAYER_RANDOM, LEARNED
+from benchmarks.accuracy.cells import CONTROLS, EXTRACTED, FIRST_LAYER, FIRST_LAYER_RANDOM, LEARNED, TWO_STAGES
 from benchmarks.accuracy.figure import plot_measure
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import by_test
@@ -123,7 +123,7 @@ def _draw_tokens(rows: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 2.6 * len(groups)), layout="constrained")
     for (key, own), line in zip(groups.items(), figure.subplots(len(groups), 2, squeeze=False), strict=True):
         learned = [row for row in own if row["kind"] == LEARNED]
-        budgets = {row["budget"] for row in learned}
+        budgets = dict.fromkeys(row["budget"] for row in own if row["kind"] in TWO_STAGES)
         budget = BUDGET if BUDGET in budgets else next(iter(budgets), None)
         kinds = (LEARNED, FIRST_LAYER, EXTRACTED, *CONTROLS, FIRST_LAYER_RANDOM)
         at_one = [row for row in own if row["kind"] in kinds and row["budget"] == budget]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from benchmarks.accuracy.cells import BAG, FIRST_LAYER_RANDOM
+from benchmarks.accuracy.cells import BAG, FIRST_LAYER, FIRST_LAYER_RANDOM
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import difference, points
 from benchmarks.results.comparisons import MEASURES
@@ -15,7 +15,6 @@ from ltp_pipeline.base.files import format_table
 
 LEAST = 5  # trainings; rows with fewer are left out
 LEVEL = 0.95
-RANDOM = ("random", FIRST_LAYER_RANDOM)  # rows of random pruning
 
 
 def trainings(store: Store, page: Path, *names: str) -> str:
@@ -50,7 +49,7 @@ def trainings(store: Store, page: Path, *names: str) -> str:
         lines = [
             line
             for row in rows
-            for reference in (UNPRUNED, *(f"{kind} {row.rpartition(' ')[2]}" for kind in RANDOM))
+            for reference in (UNPRUNED, f"{_random(row)} {row.rpartition(' ')[2]}")
             for measure in MEASURES
             if row != reference and reference in rows and (line := _line(rows, row, reference, measure))
         ]
@@ -59,6 +58,11 @@ def trainings(store: Store, page: Path, *names: str) -> str:
     if not parts:
         raise UserError(f"{page}: trainings {' '.join(names)}: no two rows have {LEAST} trainings in common")
     return "\n\n".join(parts)
+
+
+def _random(row: str) -> str:
+    """The random pruning with which a row is compared: that of the first layer, if the row prunes there."""
+    return FIRST_LAYER_RANDOM if row.startswith(FIRST_LAYER) else "random"
 
 
 def _line(rows: dict, row: str, reference: str, measure: str) -> dict[str, str] | None:

@@ -158,6 +158,18 @@ def test_a_row_whose_first_layer_prunes_has_a_soft_stage_of_its_own(begin):
     assert flags[flags.index("--target_flops") + 1] == "0.25" and flags[-1] == "relevance"
 
 
+@pytest.mark.parametrize(
+    "teacher, name", [("magnitude", "magnitude"), ("attention", "attention"), ("none", "untaught")]
+)
+def test_a_first_layer_that_prunes_has_the_teacher_of_its_row(begin, teacher, name):
+    workshop, cells = begin(seeds=[0], first_layer_budgets=["0.25"], first_layer_teachers=[teacher])
+    [own] = (cell for cell in cells if f"/first_layer_{name}_0.25" in cell.name)
+    taught = ["--rank_distillation", "0"] if teacher == "none" else ["--rank_teacher", teacher]
+    for flags in (workshop._soft_flags(own), workshop._hard_flags(own, 0.25)):
+        assert flags[-2:] == taught
+    assert "--prune_first_layer" in workshop._soft_flags(own)
+
+
 @pytest.mark.parametrize("row, budget, first", [("random", "0.5", False), ("random_first_layer", "0.25", True)])
 def test_the_control_of_a_first_layer_that_prunes_prunes_there_too(begin, row, budget, first):
     workshop, cells = begin(seeds=[0], first_layer_budgets=["0.25"])

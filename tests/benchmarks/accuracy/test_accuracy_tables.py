@@ -9,6 +9,7 @@ import pytest
 from benchmarks.accuracy.measuring import best_f1_threshold
 from benchmarks.accuracy.records import write_record
 from benchmarks.accuracy.tables import measures_of, summarise, write_tables
+from benchmarks.results.comparisons import against_table, targets
 from ltp_pipeline.base.errors import UserError
 
 LABELS = [1, 1, 1, 1, 0, 0, 0, 0]
@@ -83,6 +84,22 @@ def test_learned_pruning_is_compared_with_controls_of_its_budget():
     assert list(against) == ["topk 0.3", "random 0.3"] and against["topk 0.3"]["f1"]["mean"] == 0
     assert against["random 0.3"]["recall"]["mean"] == 0.5 and against["random 0.3"]["auc"]["mean"] == 1 / 16
     assert not any("against" in row for name, row in rows.items() if name != "learned 0.3")
+
+
+def test_a_first_layer_that_prunes_is_also_compared_with_random_pruning_there():
+    pruned = {"relative_flops": 0.3}
+    cells = [unpruned(0, relative_flops=1.0), cell("learned 0.3", 0, RIGHT, **pruned)]
+    cells += [cell("first_layer_magnitude 0.3", 0, RIGHT, kind="first_layer", **pruned)]
+    cells += [cell("random_first_layer 0.3", 0, MISSES_TWO, kind="random_first_layer", **pruned)]
+    rows = {row["row"]: row for row in summarise(cells, 100)}
+    assert list(rows["first_layer_magnitude 0.3"]["against"]) == ["random_first_layer 0.3"]
+    assert "against" not in rows["learned 0.3"]
+    text = targets(list(rows.values()))
+    assert "AUC above random_first_layer at equal FLOPs" in text and "random_first_layer" not in targets([])
+    assert "F1 over random_first_layer" in against_table(list(rows.values()))
+    for name in ("random_first_layer 0.3", "random_first_layer_0.3"):  # a reference with an underscore
+        again = {row["row"]: row for row in summarise(cells, 100, name)}
+        assert "differences" in again["unpruned"] and "differences" not in again["random_first_layer 0.3"]
 
 
 def test_only_seeds_of_both_are_compared():

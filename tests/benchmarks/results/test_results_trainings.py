@@ -45,7 +45,7 @@ def test_a_first_layer_that_prunes_is_compared_with_random_pruning_there(tmp_pat
     stored(tmp_path, "one", rows)
     text = trainings(Store(tmp_path), PAGE, "one")
     assert "| first_layer 0.3 | random_first_layer 0.3 | AUC | 5 | +20.0 [+20.0, +20.0] |" in text
-    assert text.count("| random_first_layer 0.3 |") == 4  # F1 and AUC, of each of the two rows
+    assert text.count("| random_first_layer 0.3 |") == 4  # F1 and AUC: of first_layer over it, of it over unpruned
 
 
 def test_the_interval_is_that_of_students_t():

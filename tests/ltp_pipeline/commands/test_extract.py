@@ -12,6 +12,7 @@ from ltp_pipeline.view.kept_text import kept_text
 from ltp_pipeline.view.kept_tokens import prune_functions
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, copy_with_teacher, save_functions
 from transformer_revised import LTPConfig
+from transformer_revised.models.ltp.configuration_ltp import RANK_TEACHERS
 
 EXTRACTED = ["README.md", "dev_pruned.csv", "extraction.json", "train_pruned.csv"]
 
@@ -87,7 +88,7 @@ def test_empty_functions_are_kept_and_counted(extract, tmp_path, capsys):
     assert "functions without any kept token of code: 1;" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+@pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])
 def test_the_summary_and_the_terminal_say_how_the_ranking_was_taught(teacher, pruned_checkpoint, tmp_path, capsys):
     checkpoint = copy_with_teacher(pruned_checkpoint, tmp_path / "taught", teacher)
     run(checkpoint, "--train_file", save_functions(tmp_path / "train.csv"), tmp_path / "out")

@@ -16,6 +16,7 @@ from ltp_pipeline.view.line_scores import line_scores
 from tests.ltp_pipeline.view.page_reader import Page
 from tests.pruned_checkpoint import FUNCTIONS, LABELS, MAX_LENGTH, THRESHOLDS, copy_with_teacher, save_functions
 from transformer_revised import LTPConfig
+from transformer_revised.models.ltp.configuration_ltp import RANK_TEACHERS
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_the_figure_covers_sampled_and_shown_functions(pruned_checkpoint, functi
     assert one.shape == (1, 5) and second.startswith("dev.csv row 2 ")
 
 
-@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+@pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])
 def test_terminal_page_figure_and_json_say_how_the_ranking_was_taught(
     teacher, pruned_checkpoint, functions, tmp_path, monkeypatch, capsys
 ):

@@ -17,6 +17,7 @@ from ltp_pipeline.training.model_card import write_model_card
 from ltp_pipeline.training.model_card_origin import Origin, origin_of
 from tests.ltp_pipeline.training.conftest import HARD_DIR, SOFT_DIR, results
 from transformer_revised import LTPConfig
+from transformer_revised.models.ltp.configuration_ltp import RANK_TEACHERS
 
 SCRATCH = Origin()
 HUB = "allenai/longformer-base-4096"
@@ -58,7 +59,7 @@ def card_of(folder, config, origin=SCRATCH, found=None, data=(), task=CODE) -> s
     return ModelCard.load(folder / "README.md").content
 
 
-@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+@pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])
 def test_the_card_of_a_pruned_model_says_how_its_ranking_was_taught(teacher, tmp_path):
     config = LTPConfig(rank_teacher=teacher)
     assert f"\n\n{ranking_note(config, CODE)}\n\nStarted from random" in card_of(tmp_path, config)

@@ -84,6 +84,7 @@ def test_a_second_run_with_another_seed_weight_and_budget_reads_it(workplace, ca
     [
         ("relevance", "right", "head", {}),
         ("relevance", "left", "windows", {"max_tokens_per_batch": 150}),
+        ("magnitude", "left", "tail", {"max_tokens_per_batch": 150}),
         ("attention", "left", "tail", {"per_device_eval_batch_size": 8}),
         ("attention", "right", "head_tail", {}),
     ],

@@ -9,6 +9,7 @@ from ltp_pipeline.view.trace_page import html_page
 from tests.ltp_pipeline.view.page_reader import Page, pieces
 from tests.ltp_pipeline.view.traces import make_trace
 from transformer_revised import LTPConfig
+from transformer_revised.models.ltp.configuration_ltp import RANK_TEACHERS
 
 
 def functions_of(*traces):
@@ -81,7 +82,7 @@ def test_layers_without_scores_and_tokens_without_layers():
     assert function["tokens"][9]["scores"] == [0, 0.9, 0.9]
 
 
-@pytest.mark.parametrize("teacher", [None, "attention", "relevance"])
+@pytest.mark.parametrize("teacher", [None, *RANK_TEACHERS])
 def test_how_the_ranking_was_taught_stands_before_the_list(teacher):
     note = ranking_note(LTPConfig(rank_teacher=teacher), CODE)
     page = Page(html_page([make_trace()] * 2, "t", note))
