@@ -3,7 +3,7 @@
 # -> extract -> compare -> scan a project that the model has not seen. It sets up .venv first if needed. All results are
 # written to demo_output/.
 #
-#   bash demo.sh                  about 15 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
+#   bash demo.sh                  about 16 minutes on two idle CPU cores with AVX-512 and bfloat16, after the
 #                                 downloads; with AVX2 alone two to three times as long
 #   bash demo.sh --quick          the same stages on a small subset, 3 to 4 minutes, in demo_output_quick/
 #   bash demo.sh --from_scratch   starts from random weights, not from MiniLM; also with --quick
@@ -35,7 +35,7 @@ if [ "$QUICK" ]; then
     SOURCES=Data/sources_quick.txt TRAIN=800 VALIDATION=100 TEST=200 PRUNE=400 LENGTH=256
     EPOCHS=3 LR=2e-4 PRUNE_LR=1e-4 TREE=scan_tree/lmdb-3.0.0/lmdb
 else
-    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=1500 LENGTH=512
+    SOURCES=Data/sources_demo.txt TRAIN=4000 VALIDATION=1000 TEST=2000 PRUNE=2500 LENGTH=512
     EPOCHS=2 LR=1e-4 PRUNE_LR=1e-4 TREE=scan_tree
 fi
 if [ "$FROM_SCRATCH" ]; then
