@@ -66,7 +66,7 @@ class Settings:
         ["0.2"], "budgets of learned pruning that begins in the first layer (--prune_first_layer)", str, several=True
     )
     first_layer_teachers: list[str] = _setting(
-        ["relevance"], "how learned pruning that begins in the first layer ranks tokens, as --teachers", str,
+        ["relevance"], "--teachers of these rows", str,
         several=True, choices=TEACHERS,
     )  # fmt: skip
     soft_budget: float = _setting(
@@ -77,8 +77,8 @@ class Settings:
         several=True,
     )  # fmt: skip
     keep_layer: int = _setting(
-        0, "layer, counted from 1, after which what is left of a text is extracted; 0: the one after which the share "
-        "of tokens that are left of validation functions is nearest to the budget",
+        0, "layer, counted from 1, after which what is left of a text is extracted; 0: where the share of tokens that "
+        "are left of validation functions is nearest to the budget",
     )  # fmt: skip
     teachers: list[str] = _setting(
         TEACHERS[:3], "how learned pruning ranks tokens: see --rank_teacher of run_code_metrics.py; none: without a "
@@ -220,9 +220,9 @@ def _parser(description: str) -> argparse.ArgumentParser:
         help="sizes: quick tries every kind of row; cpu: hours; gpu: base size",
     )
     add("--only", nargs="+", metavar="PATTERN", help="only cells whose name holds one of these, with * and ?")
-    add("--list", action="store_true", help="print the cells with their training tokens, and run nothing")
-    add("--tables_only", action="store_true", help="only make the tables and the figure from finished cells")
-    add("--overwrite", action="store_true", help="replace cells and models of other data or settings")
+    add("--list", action="store_true", help="print cells and their tokens; run nothing")
+    add("--tables_only", action="store_true", help="only make tables and figure of finished cells")
+    add("--overwrite", action="store_true", help="replace cells of other data or settings")
     add("--bootstrap", type=int, default=1000, help="draws for the intervals of the tables")
     add(
         "--reference", default=UNPRUNED,
