@@ -16,8 +16,9 @@ DENSE = f"dense {DENSE_LENGTH}"
 BAG = "bag of words"
 CONTROLS = ("fixed", "topk", "random", "truncation")
 FIRST_LAYER_RANDOM = "random_first_layer"  # the control of FIRST_LAYER: the first layer removes random tokens, too
+ALL_CONTROLS = (*CONTROLS, FIRST_LAYER_RANDOM)
 # Kind of learned row -> the controls that it is compared with
-COMPARED_WITH = {LEARNED: CONTROLS, FIRST_LAYER: (*CONTROLS, FIRST_LAYER_RANDOM)}
+COMPARED_WITH = {LEARNED: CONTROLS, FIRST_LAYER: ALL_CONTROLS}
 # A second model, trained on the text that a model taught by EXTRACTOR keeps, or on as many random tokens of it
 EXTRACTED, EXTRACTED_RANDOM = "extracted", "extracted_random"
 EXTRACTOR = "relevance"
@@ -36,7 +37,7 @@ CALIBRATED = 25 * 128  # passes to meet a budget, times their functions
 class Row:
     """A row of the table."""
 
-    kind: str  # UNPRUNED, EXTRACTED, EXTRACTED_RANDOM, one of TWO_STAGES or CONTROLS, FIRST_LAYER_RANDOM, DENSE or BAG
+    kind: str  # UNPRUNED, EXTRACTED, EXTRACTED_RANDOM, one of TWO_STAGES or ALL_CONTROLS, DENSE or BAG
     budget: str | None = None  # relative FLOPs as text, or LOWEST
     teacher: str = "none"  # of TWO_STAGES
 
@@ -44,6 +45,11 @@ class Row:
     def is_extracted(self) -> bool:
         """Whether the model reads text that another model has extracted."""
         return self.kind in (EXTRACTED, EXTRACTED_RANDOM)
+
+    @property
+    def prunes_first_layer(self) -> bool:
+        """Whether its first layer removes tokens (--prune_first_layer)."""
+        return self.kind in (FIRST_LAYER, FIRST_LAYER_RANDOM)
 
     @property
     def pruned(self) -> Row:

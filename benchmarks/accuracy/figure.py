@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED
+from benchmarks.accuracy.cells import DENSE, EXTRACTED, EXTRACTED_RANDOM, LEARNED, Row
 from benchmarks.accuracy.settings import TEACHERS, UNPRUNED
 from benchmarks.common import save_figure
 
@@ -44,7 +44,7 @@ def plot_measure(axes: Any, rows: list[dict[str, Any]], measure: str) -> None:
             (drawn,) = axes.plot(flops, [row[measure]["mean"] for row in line], "o-", markersize=4, label=label)
             low, high = ([row[measure][end] for row in line] for end in ("min", "max"))
             axes.fill_between(flops, low, high, color=drawn.get_color(), alpha=0.15)
-    others = {row["row"]: row["row"].partition(f" {row['budget']}")[0] for row in rows if row["kind"] != LEARNED}
+    others = {row["row"]: _way(row) for row in rows if row["kind"] != LEARNED}
     for way in dict.fromkeys(others.values()):
         own = [row for row in rows if others.get(row["row"]) == way]
         if "relative_flops" not in own[0]:
@@ -54,3 +54,7 @@ def plot_measure(axes: Any, rows: list[dict[str, Any]], measure: str) -> None:
         bars = [[abs(row[measure][end] - row[measure]["mean"]) for row in own] for end in ("min", "max")]
         flops = [row["relative_flops"]["mean"] for row in own]
         axes.errorbar(flops, means, bars, fmt=MARKS.get(way, "D"), color="black", linewidth=0.8, label=way)
+
+
+def _way(row: dict[str, Any]) -> str:
+    return Row(row["kind"], row["budget"], row["teacher"] or "none").way

@@ -15,8 +15,6 @@ import torch
 
 from benchmarks.accuracy.cells import (
     BAG,
-    FIRST_LAYER,
-    FIRST_LAYER_RANDOM,
     LEARNED,
     TWO_STAGES,
     Cell,
@@ -69,7 +67,7 @@ def check_budgets(workshop: Workshop, cells: list[Cell]) -> None:
         asked += [("extracted_budgets", row.budget) for row in rows if row.is_extracted]
         asked += [("soft_budget", soft_budget(row.pruned, settings)) for row in rows if row.pruned.kind == LEARNED]
         asked += [("control_budgets", row.budget) for row in rows if row.kind == "random"]  # others take the nearest
-        asked += [("first_layer_budgets", row.budget) for row in rows if row.kind in (FIRST_LAYER, FIRST_LAYER_RANDOM)]
+        asked += [("first_layer_budgets", row.budget) for row in rows if row.prunes_first_layer]
         floors = {first: lowest_budget(config, lengths, torch.device("cpu"), first) for first in (False, True)}
         for flag, budget in asked:
             floor = floors[flag == "first_layer_budgets"]

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.cells import (
+    ALL_CONTROLS,
     BAG,
     COMPARED_WITH,
-    CONTROLS,
     DENSE,
     EXTRACTED,
     EXTRACTED_RANDOM,
-    FIRST_LAYER_RANDOM,
     TWO_STAGES,
 )
 from benchmarks.accuracy.compared import Comparison, arrays, measures_of, spread
@@ -30,7 +29,7 @@ from ltp_pipeline.measures.lengths import by_length
 MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "false_alarm_rate")
 FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
-ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *CONTROLS, FIRST_LAYER_RANDOM, DENSE, BAG)
+ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *ALL_CONTROLS, DENSE, BAG)
 
 
 def write_tables(output: Path, draws: int, reference: str = UNPRUNED) -> str:

@@ -21,10 +21,10 @@ from benchmarks.accuracy.cells import (
     DENSE,
     DENSE_LENGTH,
     EXTRACTED,
-    FIRST_LAYER,
     FIRST_LAYER_RANDOM,
     TWO_STAGES,
     Cell,
+    Row,
     needs,
     soft_budget,
 )
@@ -221,7 +221,7 @@ class Workshop:
         elif row.kind in ("random", FIRST_LAYER_RANDOM):
             target = self._budget(cell, row.budget, trained)
             flags = ["--masking_mode", "hard", "--target_flops", f"{target:g}", "--final_token_threshold", FLAT]
-            flags += ["--prune_first_layer"] if row.kind == FIRST_LAYER_RANDOM else []
+            flags += _first_layer_flags(row)
             commands.prune(trained.folder, start, flags, epochs, RandomStage)
             trained.prepare = with_random_scores
         else:
@@ -249,7 +249,7 @@ class Workshop:
             return float(budget)
         candidate = self._calibration(cell, self.base(cell))
         lengths, model = np.asarray(candidate.tokens["length"]), candidate.model
-        return lowest_budget(model.config, lengths, model.device, cell.row.kind in (FIRST_LAYER, FIRST_LAYER_RANDOM))
+        return lowest_budget(model.config, lengths, model.device, cell.row.prunes_first_layer)
 
     def _calibration(self, cell: Cell, model: Path) -> Candidate:
         """A model and validation functions on which a number is chosen: as many as `meet_target` uses."""
@@ -259,7 +259,7 @@ class Workshop:
 
     def _soft_flags(self, cell: Cell) -> list[str]:
         target = self._number(cell, soft_budget(cell.row.pruned, self.settings))
-        first = ["--prune_first_layer"] if cell.row.kind == FIRST_LAYER else []  # the hard stage keeps to it
+        first = _first_layer_flags(cell.row)  # the hard stage keeps to it
         return ["--masking_mode", "soft", "--target_flops", f"{target:g}", *first, *self._rank_flags(cell)]
 
     def _hard_flags(self, cell: Cell, target: float) -> list[str]:
@@ -283,6 +283,10 @@ class Workshop:
     def _commands(self, cell: Cell) -> Commands:
         files = {table: self.data[cell.data].file(self.output, table) for table in (TRAIN, VALIDATION)}
         return Commands(self.settings, cell.reading, cell.seed, files)
+
+
+def _first_layer_flags(row: Row) -> list[str]:
+    return ["--prune_first_layer"] if row.prunes_first_layer else []
 
 
 def begun(work: Path, present: dict[str, Any]) -> Path:

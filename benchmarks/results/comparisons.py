@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.accuracy.cells import CONTROLS, FIRST_LAYER_RANDOM, TWO_STAGES
+from benchmarks.accuracy.cells import ALL_CONTROLS, CONTROLS, FIRST_LAYER, TWO_STAGES
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import difference, flops
 from ltp_pipeline.base.files import format_table
@@ -52,7 +52,7 @@ def against_table(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in (row for row in rows if "against" in row):
         line = {"row": row["row"], "FLOPs": flops(row["relative_flops"])}
-        for kind in (*CONTROLS, FIRST_LAYER_RANDOM):
+        for kind in ALL_CONTROLS:
             name = f"{kind} {row['budget']}"
             for measure, title in MEASURES.items():
                 shown = difference(row["against"].get(name, {}).get(measure))
@@ -83,8 +83,7 @@ def targets(rows: list[dict[str, Any]]) -> str:
                 ],
             )
         )
-    first = any(FIRST_LAYER_RANDOM in name for row in at_budget for name in row.get("against", {}))
-    for kind in (*CONTROLS, FIRST_LAYER_RANDOM) if first else CONTROLS:
+    for kind in ALL_CONTROLS if any(row["kind"] == FIRST_LAYER for row in at_budget) else CONTROLS:
         name = f"{kind} {BUDGET}"
         values = [
             (row, row["against"][name]["auc"])

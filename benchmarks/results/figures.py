@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.accuracy.cells import CONTROLS, EXTRACTED, FIRST_LAYER, FIRST_LAYER_RANDOM, LEARNED, TWO_STAGES
+from benchmarks.accuracy.cells import ALL_CONTROLS, EXTRACTED, LEARNED, TWO_STAGES
 from benchmarks.accuracy.figure import plot_measure
 from benchmarks.accuracy.settings import UNPRUNED
 from benchmarks.accuracy.shown import by_test
@@ -125,7 +125,7 @@ def _draw_tokens(rows: list[dict[str, Any]]) -> Figure:
         learned = [row for row in own if row["kind"] == LEARNED]
         budgets = dict.fromkeys(row["budget"] for row in own if row["kind"] in TWO_STAGES)
         budget = BUDGET if BUDGET in budgets else next(iter(budgets), None)
-        kinds = (LEARNED, FIRST_LAYER, EXTRACTED, *CONTROLS, FIRST_LAYER_RANDOM)
+        kinds = (*TWO_STAGES, EXTRACTED, *ALL_CONTROLS)
         at_one = [row for row in own if row["kind"] in kinds and row["budget"] == budget]
         teacher = "relevance" if any(row["teacher"] == "relevance" for row in learned) else "none"
         at_all = [row for row in learned if (row["teacher"] or "none") == teacher]
