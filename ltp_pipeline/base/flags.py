@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -82,13 +83,25 @@ class FlagParser(CommandParser, HfArgumentParser):
                 words, return_remaining_strings=True, look_for_args_file=False
             )
         except (ValueError, TypeError) as error:
-            message = str(error)
-            # A dataclass names its field. The user knows it as a flag.
-            is_flag = message.split(" ")[0] in (action.dest for action in self._actions)
-            raise UserError(f"--{message}" if is_flag else message) from error
+            raise UserError(self._with_flags(str(error))) from error
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return tuple(parsed)
+
+    def _with_flags(self, message: str) -> str:
+        """The message of a dataclass, which names its fields. The user knows them as flags.
+
+        `rank_teacher x: expected rank_distillation above 0` becomes `--rank_teacher x: expected --rank_distillation
+        above 0`. After the first word only names with an underscore are replaced: others, such as `seed`, are words.
+        """
+        names = {action.dest for action in self._actions if action.option_strings}
+
+        def as_flag(word: str) -> str:
+            return f"--{word}" if word in names else word
+
+        first, space, rest = message.partition(" ")
+        # Not a part of a path or of what is a flag already.
+        return as_flag(first) + space + re.sub(r"(?<![-/\w])\w+_\w+(?![-/\w])", lambda match: as_flag(match[0]), rest)
 
 
 def parse_arguments(

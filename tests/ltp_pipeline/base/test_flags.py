@@ -27,6 +27,8 @@ class Training:
     def __post_init__(self):
         if self.epochs < 1:
             raise ValueError(f"--epochs {self.epochs}: expected 1 or more")
+        if self.label_names == ["x"]:
+            raise ValueError("label_names x: epochs needs `do_train`, --do_train or /a/do_train, not to_train")
 
 
 def _parse(*argv, command="-m something", **kwargs):
@@ -75,6 +77,13 @@ def test_unknown_and_abbreviated_flags_end_with_status_2(capsys):
 def test_a_value_that_a_dataclass_refuses_is_the_users_error():
     with pytest.raises(UserError, match="--epochs 0: expected 1 or more"):
         _parse("--epochs", "0")
+
+
+def test_the_fields_that_a_dataclass_names_are_shown_as_flags():
+    with pytest.raises(UserError) as error:
+        _parse("--label_names", "x")
+    expected = "--label_names x: epochs needs `--do_train`, --do_train or /a/do_train, not to_train"
+    assert str(error.value) == expected
 
 
 def test_help_shows_the_description_and_defaults_that_are_values(capsys):

@@ -170,5 +170,5 @@ def test_soft_training_to_a_budget_teaches_the_ranking_and_hard_training_does_wh
 
 @pytest.mark.parametrize("flags", ["--masking_mode soft", "--masking_mode hard", "--rank_distillation 0"])
 def test_a_teacher_without_a_weight_is_refused(place, flags):
-    with pytest.raises(UserError, match="rank_teacher attention: .*rank_distillation above 0"):
+    with pytest.raises(UserError, match="^--rank_teacher attention: .* --rank_distillation above 0"):
         folder(f"{HARD} --rank_teacher attention {flags}")
