@@ -20,7 +20,7 @@ def markdown(rows: list[dict[str, Any]], reference: str) -> list[str]:
             f"{own[0]['functions']} functions, {own[0]['positives']} of class 1. Mean over seeds [lowest, highest]; "
             f"differences to {reference} with 95 % interval."
         )
-        parts += [table for table in (quality_table(own), compute_table(own)) if table]
+        parts += [table for table in (quality_table(own), compute_table(own), fewer_tokens_table(own)) if table]
     return parts
 
 
@@ -44,6 +44,22 @@ def compute_table(rows: list[dict[str, Any]]) -> str:
     """Speed, tokens by layer, training, scores of tokens and lines, what is found by length; "" if none is known."""
     cells = [cells for cells in map(_compute, rows) if set(cells.values()) - {cells["row"], "-"}]
     return _table(cells) if cells else ""
+
+
+def fewer_tokens_table(rows: list[dict[str, Any]]) -> str:
+    """Differences to the unpruned model that reads the fewest tokens, in points; "" if these rows read as few."""
+    cells = [
+        {
+            "row": row["row"], "times its FLOPs": f"{own['times_flops']:.2f}" if "times_flops" in own else "-",
+            **{f"{MEASURES[name]} over it": difference(own["differences"].get(name)) for name in WITH_DIFFERENCE},
+        }
+        for row in rows
+        if (own := row.get("fewer_tokens"))
+    ]  # fmt: skip
+    if not cells:
+        return ""
+    shortest = next(row["fewer_tokens"]["reading"] for row in rows if "fewer_tokens" in row)
+    return f"Over `unpruned` of {shortest} tokens:\n\n{_table(cells)}"
 
 
 def difference(value: dict[str, float | None] | None) -> str:

@@ -71,7 +71,9 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
 
     Each measure is `{"mean", "min", "max"}` over seeds. `differences` are those to the reference with the same seeds,
     on the same draws of functions: `{"mean", "low", "high"}`. `against` has those of learned pruning to each control
-    with the same budget. Raises UserError if cells have different test functions.
+    with the same budget. `fewer_tokens` compares with the unpruned model that reads the fewest tokens, if the row's
+    model reads more: its `reading`, `times_flops` and `differences`. Raises UserError if cells have different test
+    functions.
     """
     comparison = Comparison(draws)
     groups: dict[tuple, dict[int, dict[str, Any]]] = {}
@@ -97,6 +99,7 @@ def summarise(cells: list[dict[str, Any]], draws: int, reference: str = UNPRUNED
                     others = groups[data, reading, test, control]
                     against[control] = comparison.of(own, others, test)["differences"]
             row |= {"against": against} if against else {}
+        row |= _fewer_tokens(groups, (data, reading, test), own, comparison)
         rows.append(row)
     return rows
 
@@ -108,6 +111,32 @@ def _reference(groups: dict[tuple, Any], data: str, reading: str, test: str, ref
     return next((groups[key] for key in keys), None)
 
 
+def _fewer_tokens(
+    groups: dict[tuple, Any], place: tuple[str, str, str], own: dict[int, dict], comparison: Comparison
+) -> dict[str, Any]:
+    """The field `fewer_tokens` of a row of the data, reading and test of `place`; {} if its model reads the fewest."""
+    data, reading, test = place
+    readings = [key[1] for key in groups if (key[0], key[2], key[3]) == (data, test, UNPRUNED)]
+    shortest = min(readings, key=_length, default=reading)
+    others = groups.get((data, shortest, test, UNPRUNED), {})
+    common = sorted(set(own) & set(others))
+    if _length(shortest) >= _length(reading) or not common:
+        return {}
+    pairs = [(own[seed]["tests"][test], others[seed]["tests"][test]) for seed in common]
+    name = "gflops_per_function"
+    times = [one[name] / other[name] for one, other in pairs if name in one and name in other]
+    differences = comparison.of(own, others, test)["differences"]
+    return {
+        "fewer_tokens": {"reading": shortest, "differences": differences}
+        | ({"times_flops": float(np.mean(times))} if times else {})
+    }
+
+
+def _length(reading: str) -> int:
+    """The number of tokens that a reading such as 512tail has."""
+    return int(re.match(r"\d*", reading).group() or 0)
+
+
 def _named(row: str, name: str) -> bool:
     """Whether `name` is that of the row, or of its file."""
     return row.replace(" ", "_") == name.replace(" ", "_")
@@ -117,9 +146,8 @@ def _order(item: tuple[tuple, Any]) -> tuple:
     (data, reading, test, name), cells = item
     about = next(iter(cells.values()))["cell"]
     place = -float({None: "1", LOWEST: "0"}.get(about["budget"], about["budget"]))
-    length = int(re.match(r"\d*", reading).group() or 0)
     ranks = ORDER.index(about["kind"]), TEACHERS.index(about["teacher"] or "none")
-    return data, length, reading, test != "test", test, *ranks, place
+    return data, _length(reading), reading, test != "test", test, *ranks, place
 
 
 def _functions(test: dict[str, Any]) -> dict[str, int]:

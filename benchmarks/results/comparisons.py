@@ -14,7 +14,7 @@ LOSS = 0.01  # smaller losses are counted, not listed
 LISTED = 30  # at most
 EQUAL = 0.02  # relative FLOPs that differ by more are named
 BUDGET, FOUND_BUDGET = "0.3", "0.4"  # of the targets
-POINT, TOO_MUCH, FOUND, FASTER = 0.01, 0.02, 0.95, 2.5  # the targets
+POINT, TOO_MUCH, FOUND, FASTER, LONGER = 0.01, 0.02, 0.95, 2.5, 0.05  # the targets
 
 
 def losses(files: dict[str, dict[str, Any]]) -> str:
@@ -115,6 +115,14 @@ def targets(rows: list[dict[str, Any]]) -> str:
             [(row, times >= FASTER, f"{times:.2f}") for row, times in fast],
         )
     )
+    longer = [(row, row["fewer_tokens"]["differences"]["auc"]) for row in at_budget if "fewer_tokens" in row]
+    if longer:  # few runs have a second reading
+        lines.append(
+            _target(
+                f"{BUDGET}: AUC more than 5 points above {UNPRUNED} of the fewest tokens",
+                [(row, value["mean"] > LONGER, difference(value)) for row, value in longer],
+            )
+        )
     return format_table(lines, markdown=True)
 
 

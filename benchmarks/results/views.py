@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.shown import by_test, compute_table, quality_table
+from benchmarks.accuracy.shown import by_test, compute_table, fewer_tokens_table, quality_table
 from benchmarks.results.comparisons import against_table, losses, targets
 from benchmarks.results.demo import demo_details, demo_table
 from benchmarks.results.figures import flops_figure, tokens_figure
@@ -91,7 +91,7 @@ def _tables(key: tuple[str, str, str], rows: list[dict[str, Any]]) -> list[str]:
     text += f", {first['functions']:,} functions" if "functions" in first else ""
     text += f", {first['positives']:,} of class 1" if "positives" in first else ""
     parts = [text + ".", quality_table(rows, ranges=False)]
-    parts += [table] if (table := compute_table(rows)) else []
+    parts += [table for table in (compute_table(rows), fewer_tokens_table(rows)) if table]
     return parts + ([against_table(rows)] if any("against" in row for row in rows) else [])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.accuracy.measuring import best_f1_threshold
 from benchmarks.accuracy.records import write_record
+from benchmarks.accuracy.shown import fewer_tokens_table
 from benchmarks.accuracy.tables import measures_of, summarise, write_tables
 from benchmarks.results.comparisons import against_table, targets
 from ltp_pipeline.base.errors import UserError
@@ -180,6 +181,31 @@ def test_tables_of_two_readings(tmp_path):
     assert (tmp_path / "accuracy.md").read_text() in f"{shown}\n"
     with pytest.raises(UserError, match="--reference random 0.3: no finished cell"):
         write_tables(tmp_path, 100, "random 0.3")
+
+
+def test_models_that_read_more_tokens_are_compared_with_the_unpruned_one_that_reads_fewest():
+    cells = [
+        unpruned(0, MISSES_TWO, gflops_per_function=2.0),
+        unpruned(1, RIGHT, gflops_per_function=2.0),
+        unpruned(0, MISSES_TWO, reading="1024", gflops_per_function=4.0),
+        unpruned(0, RIGHT, reading="4096", gflops_per_function=16.0),
+        cell("learned 0.3", 0, RIGHT, reading="4096", gflops_per_function=5.0),
+        cell("learned 0.3", 2, RIGHT, reading="4096", gflops_per_function=50.0),  # no other of this seed
+        cell("learned 0.3", 0, RIGHT, gflops_per_function=0.6),
+    ]
+    rows = summarise(cells, 200)
+    found = {(row["reading"], row["row"]): row.get("fewer_tokens") for row in rows}
+    assert found["512", "unpruned"] is None and found["512", "learned 0.3"] is None
+    assert found["1024", "unpruned"]["differences"]["auc"]["mean"] == 0
+    own = found["4096", "learned 0.3"]
+    assert own["reading"] == "512" and own["times_flops"] == 2.5
+    assert own["differences"]["auc"]["mean"] == 1 / 16
+    table = fewer_tokens_table([row for row in rows if row["reading"] == "4096"])
+    assert table.startswith("Over `unpruned` of 512 tokens:\n") and "| learned 0.3 | 2.50" in table
+    assert "+6.2 [" in table and fewer_tokens_table(rows[:2]) == ""
+    line = next(line for line in targets(rows).splitlines() if "of the fewest tokens" in line)
+    assert "| 1 of 1 | -" in line
+    assert "of the fewest tokens" not in targets(rows[:2])
 
 
 def test_cells_of_other_functions_are_not_compared():
