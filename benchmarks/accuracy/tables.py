@@ -29,6 +29,7 @@ from ltp_pipeline.measures.lengths import by_length
 MEASURES = ("f1", "mcc", "auc", "pr_auc", "vd_s_0.5", "recall", "precision", "false_alarm_rate")
 FIGURES = ("relative_flops", "gflops_per_function", "extraction_relative_flops")
 SPEEDS = ("functions_per_second", "speedup")
+NOT_THE_READING = (DENSE, BAG, "truncation", EXTRACTED, EXTRACTED_RANDOM)  # these kinds read other tokens
 ORDER = (UNPRUNED, *TWO_STAGES, EXTRACTED, EXTRACTED_RANDOM, *ALL_CONTROLS, DENSE, BAG)
 
 
@@ -114,10 +115,16 @@ def _reference(groups: dict[tuple, Any], data: str, reading: str, test: str, ref
 def _fewer_tokens(
     groups: dict[tuple, Any], place: tuple[str, str, str], own: dict[int, dict], comparison: Comparison
 ) -> dict[str, Any]:
-    """The field `fewer_tokens` of a row of the data, reading and test of `place`; {} if its model reads the fewest."""
+    """The field `fewer_tokens` of a row of the data, reading and test of `place`.
+
+    {} if its model reads the fewest tokens, or not the reading's. Of two readings of the fewest tokens the one that
+    cuts as the row's does is preferred (head, tail, ...).
+    """
     data, reading, test = place
-    readings = [key[1] for key in groups if (key[0], key[2], key[3]) == (data, test, UNPRUNED)]
-    shortest = min(readings, key=_length, default=reading)
+    if next(iter(own.values()))["cell"]["kind"] in NOT_THE_READING:
+        return {}
+    readings = sorted(key[1] for key in groups if (key[0], key[2], key[3]) == (data, test, UNPRUNED))
+    shortest = min(readings, key=lambda one: (_length(one), _cut(one) != _cut(reading)), default=reading)
     others = groups.get((data, shortest, test, UNPRUNED), {})
     common = sorted(set(own) & set(others))
     if _length(shortest) >= _length(reading) or not common:
@@ -135,6 +142,11 @@ def _fewer_tokens(
 def _length(reading: str) -> int:
     """The number of tokens that a reading such as 512tail has."""
     return int(re.match(r"\d*", reading).group() or 0)
+
+
+def _cut(reading: str) -> str:
+    """How a reading such as 512tail cuts a function: tail."""
+    return reading.lstrip("0123456789")
 
 
 def _named(row: str, name: str) -> bool:

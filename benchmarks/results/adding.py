@@ -86,6 +86,14 @@ def without_folders(command: str) -> str:
     return shlex.join(words)
 
 
+def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a cell with the name alone of what an absolute path names."""
+    return {
+        name: PurePosixPath(value).name if isinstance(value, str) and value.startswith("/") else value
+        for name, value in settings.items()
+    }
+
+
 class _Unique:
     """Different values, each kept once."""
 
@@ -113,7 +121,7 @@ def _cell(cell: dict[str, Any], runs: _Unique, settings: _Unique, commands: _Uni
     measures = {test: measures_of(*arrays(cell, test)) for test in cell["tests"]}
     return {
         "data": own["data"], "reading": own["reading"], "seed": own["seed"], "row": own["row"],
-        "run": runs.place(run), "settings": settings.place(cell["identity"]["settings"]),
+        "run": runs.place(run), "settings": settings.place(_without_places(cell["identity"]["settings"])),
         "commands": [commands.place(without_folders(line)) for line in about.get("commands", [])],
         "threshold": cell["threshold"],
         **{name: about[name] for name in CELL_FIELDS if name in about},

@@ -115,7 +115,11 @@ def targets(rows: list[dict[str, Any]]) -> str:
             [(row, times >= FASTER, f"{times:.2f}") for row, times in fast],
         )
     )
-    longer = [(row, row["fewer_tokens"]["differences"]["auc"]) for row in at_budget if "fewer_tokens" in row]
+    longer = [
+        (row, row["fewer_tokens"]["differences"]["auc"])
+        for row in at_budget
+        if "auc" in row.get("fewer_tokens", {}).get("differences", {})
+    ]
     if longer:  # few runs have a second reading
         lines.append(
             _target(

@@ -100,8 +100,9 @@ class FlagParser(CommandParser, HfArgumentParser):
             return f"--{word}" if word in names else word
 
         first, space, rest = message.partition(" ")
-        # Not a part of a path or of what is a flag already.
-        return as_flag(first) + space + re.sub(r"(?<![-/\w])\w+_\w+(?![-/\w])", lambda match: as_flag(match[0]), rest)
+        # Not a part of a path, of a dotted name or of what is a flag already.
+        word = r"(?<![-/.\w])\w+_\w+(?![-/\w]|\.\w)"
+        return as_flag(first) + space + re.sub(word, lambda match: as_flag(match[0]), rest)
 
 
 def parse_arguments(

@@ -208,6 +208,21 @@ def test_models_that_read_more_tokens_are_compared_with_the_unpruned_one_that_re
     assert "of the fewest tokens" not in targets(rows[:2])
 
 
+def test_the_reading_of_the_fewest_tokens_that_cuts_as_the_row_does_is_preferred():
+    cells = [unpruned(reading=reading) for reading in ("512", "512tail", "4096", "4096tail")]
+    cells += [cell("truncation 0.3", 0, RIGHT, kind="truncation", reading="4096")]
+    found = {(row["reading"], row["row"]): row.get("fewer_tokens", {}).get("reading") for row in summarise(cells, 100)}
+    assert found["4096", "unpruned"] == "512" and found["4096tail", "unpruned"] == "512tail"
+    assert found["4096", "truncation 0.3"] is None  # it reads fewer tokens than its reading has
+
+
+def test_tests_of_one_class_have_no_target_of_the_fewest_tokens():
+    ones = [1] * 8
+    cells = [unpruned(labels=ones), unpruned(labels=ones, reading="4096")]
+    rows = summarise([*cells, cell("learned 0.3", 0, RIGHT, reading="4096", labels=ones)], 100)
+    assert "fewer_tokens" in rows[-1] and "of the fewest tokens" not in targets(rows)
+
+
 def test_cells_of_other_functions_are_not_compared():
     with pytest.raises(UserError, match="d, test: learned 0.3: its cells were measured on other functions"):
         summarise([unpruned(0), cell("learned 0.3", 0, RIGHT, labels=LABELS[::-1])], 100)

@@ -71,6 +71,15 @@ def output(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("given, kept", [("/home/me/minilm", "minilm"), ("microsoft/codebert", "microsoft/codebert")])
+def test_settings_are_stored_without_the_folders_of_the_machine(output, given, kept):
+    settings = {**SETTINGS, "model_name_or_path": given}
+    identity = {"format": 1, "settings": settings, "data": {"train": "ab", "test": "cd"}}
+    found = stored_costs(output(cells(commit="abc", identity=identity)), "A", "About.", 100, None)
+    assert found["settings"] == [{**settings, "model_name_or_path": kept}]
+    assert "/home" not in json.dumps(found)
+
+
 def test_what_is_stored_of_cells(output, tmp_path):
     found = stored_costs(output(cells(commit="abc")), "A", "About.", 100, None)
     write_stored(tmp_path / COSTS / "a.json", found)

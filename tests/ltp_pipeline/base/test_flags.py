@@ -28,7 +28,8 @@ class Training:
         if self.epochs < 1:
             raise ValueError(f"--epochs {self.epochs}: expected 1 or more")
         if self.label_names == ["x"]:
-            raise ValueError("label_names x: epochs needs `do_train`, --do_train or /a/do_train, not to_train")
+            names = "`do_train`, --do_train, /a/do_train, A.do_train, do_train.csv, not to_train or do_train."
+            raise ValueError(f"label_names x: epochs needs {names}")
 
 
 def _parse(*argv, command="-m something", **kwargs):
@@ -82,8 +83,8 @@ def test_a_value_that_a_dataclass_refuses_is_the_users_error():
 def test_the_fields_that_a_dataclass_names_are_shown_as_flags():
     with pytest.raises(UserError) as error:
         _parse("--label_names", "x")
-    expected = "--label_names x: epochs needs `--do_train`, --do_train or /a/do_train, not to_train"
-    assert str(error.value) == expected
+    needs = "`--do_train`, --do_train, /a/do_train, A.do_train, do_train.csv, not to_train or --do_train."
+    assert str(error.value) == f"--label_names x: epochs needs {needs}"
 
 
 def test_help_shows_the_description_and_defaults_that_are_values(capsys):
